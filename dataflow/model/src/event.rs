@@ -1,0 +1,252 @@
+//! The event batch: raw bytes plus span columns. Never a DOM.
+//!
+//! A parser writes, for each path somebody needs, one column of `(offset, length)` spans into the batch's buffer and
+//! one tag per row. Values that are not in the raw bytes as they should read (escaped strings, split or masked
+//! fields) are appended to the same buffer behind the raw bytes, so a span is all there is to a value.
+use crate::lookup::EnrichColumn;
+use crate::path::Path;
+use crate::pos::Pos;
+use crate::raw::{Origin, RawRecord};
+use crate::time::TimeFormat;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Tag of a value in a column. Fits a bit set (`1 << tag`).
+pub mod tag {
+    /// The path does not exist in the event.
+    pub const ABSENT: u8 = 0;
+    /// A string, unescaped.
+    pub const STR: u8 = 1;
+    /// A number, as written.
+    pub const NUM: u8 = 2;
+    /// `false`.
+    pub const FALSE: u8 = 3;
+    /// `true`.
+    pub const TRUE: u8 = 4;
+    /// An object, raw JSON.
+    pub const OBJ: u8 = 5;
+    /// An array, raw JSON.
+    pub const ARR: u8 = 6;
+    /// JSON `null`.
+    pub const NULL: u8 = 7;
+}
+
+/// One value of a batch, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// The path does not exist.
+    Absent,
+    /// Present and `null`.
+    Null,
+    /// Boolean.
+    Bool(bool),
+    /// Number, as written in the input (JSON number grammar).
+    Num(&'a str),
+    /// String, unescaped.
+    Str(&'a str),
+    /// Array as raw JSON text.
+    Arr(&'a str),
+    /// Object as raw JSON text.
+    Obj(&'a str),
+}
+
+impl<'a> Value<'a> {
+    /// True for [`Value::Absent`] and [`Value::Null`].
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Absent | Value::Null)
+    }
+    /// The text of a string.
+    pub fn as_str(&self) -> Option<&'a str> {
+        match self {
+            Value::Str(s) => Some(s),
+            _ => None,
+        }
+    }
+    /// Text of a scalar as a template or a key shows it: strings bare, numbers as written, `true`, raw JSON of
+    /// containers, empty for null.
+    pub fn text(&self) -> &'a str {
+        match self {
+            Value::Absent | Value::Null => "",
+            Value::Bool(true) => "true",
+            Value::Bool(false) => "false",
+            Value::Num(s) | Value::Str(s) | Value::Arr(s) | Value::Obj(s) => s,
+        }
+    }
+    /// Owned JSON. Raw containers are parsed; text that is not JSON becomes a string.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as J;
+        match self {
+            Value::Absent | Value::Null => J::Null,
+            Value::Bool(b) => J::Bool(*b),
+            Value::Str(s) => J::String((*s).into()),
+            Value::Num(s) | Value::Arr(s) | Value::Obj(s) => {
+                serde_json::from_str(s).unwrap_or_else(|_| J::String((*s).into()))
+            }
+        }
+    }
+}
+
+/// Type of a schema field, as the lake stores it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldType {
+    /// UTF-8 text.
+    String,
+    /// 16-bit signed.
+    SmallInt,
+    /// 32-bit signed.
+    Int,
+    /// 64-bit signed.
+    BigInt,
+    /// 64-bit float.
+    Float,
+    /// Boolean.
+    Boolean,
+    /// A point in time in the given text format.
+    Timestamp(TimeFormat),
+    /// Object, array or any JSON, kept as JSON text.
+    Json,
+}
+
+/// A top-level schema field with its column.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Name in the schema.
+    pub name: Arc<str>,
+    /// Its type.
+    pub ty: FieldType,
+    /// Column that holds it.
+    pub slot: u32,
+}
+
+/// Columns of one log type as one topology needs them. Shared by all its batches; consumers key caches by its address.
+pub struct Layout {
+    /// Log type, e.g. `AWS.CloudTrail`.
+    pub log_type: Arc<str>,
+    /// Table name: lower case, dots to underscores.
+    pub table: String,
+    /// Schema revision (`p_schema_version`).
+    pub version: u32,
+    /// Path of every slot.
+    pub slots: Vec<Path>,
+    /// Slot of a path.
+    pub index: HashMap<Path, u32>,
+    /// Every top-level schema field; empty unless a consumer asked for all fields ([`crate::Needs::all`]).
+    pub fields: Vec<Field>,
+    /// The slow way to a whole event, for the few that match.
+    pub full: Arc<dyn FullEvent>,
+}
+
+impl std::fmt::Debug for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layout").field("log_type", &self.log_type).field("slots", &self.slots).finish_non_exhaustive()
+    }
+}
+
+impl Layout {
+    /// Slot of a path, if the layout holds it.
+    pub fn slot(&self, path: &Path) -> Option<u32> {
+        self.index.get(path).copied()
+    }
+}
+
+/// Builds whole events from a batch; implemented by the parser of the log type.
+pub trait FullEvent: Send + Sync {
+    /// The normalised event (schema fields in schema order, unknown input keys dropped) with the standard `p_` fields
+    /// and the indicators, without `p_enrichment`.
+    fn event(&self, batch: &EventBatch, row: usize) -> serde_json::Map<String, serde_json::Value>;
+    /// Values of one indicator field (`p_any_ip_addresses`, …): sorted, no duplicates.
+    fn any(&self, batch: &EventBatch, row: usize, field: &str, out: &mut Vec<String>);
+}
+
+/// Events of one log type from one raw batch, in order. Columns are slot-major: `pos[slot * stride + row]`.
+#[derive(Clone)]
+pub struct EventBatch {
+    /// Where it was read.
+    pub origin: Arc<Origin>,
+    /// Epoch clock, milliseconds (`p_parse_time`).
+    pub now_ms: i64,
+    /// Lane of the split.
+    pub lane: u32,
+    /// Columns and log type.
+    pub layout: Arc<Layout>,
+    /// Raw bytes, then side values, then [`crate::raw::PAD`] bytes. Every span in `pos` with tag STR, NUM, OBJ or ARR
+    /// is in bounds and valid UTF-8: the parser's promise, on which [`EventBatch::value`] relies.
+    pub data: Arc<Vec<u8>>,
+    /// The raw record of every row.
+    pub rows: Vec<RawRecord>,
+    /// Capacity of a column in rows.
+    pub stride: usize,
+    /// `offset | length << 32` into `data`.
+    pub pos: Vec<u64>,
+    /// See [`tag`].
+    pub tag: Vec<u8>,
+    /// `p_event_time`, nanoseconds since 1970.
+    pub event_time: Vec<i64>,
+    /// Columns joined by enrichment nodes.
+    pub enrich: Vec<EnrichColumn>,
+    /// See [`crate::RawBatch::header`].
+    pub header: Option<Arc<[u8]>>,
+}
+
+impl std::fmt::Debug for EventBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EventBatch({}, {} rows, {})", self.layout.log_type, self.rows.len(), self.origin.name)
+    }
+}
+
+impl EventBatch {
+    /// Number of events.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+    /// True if there is no event.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+    /// Value in a column.
+    #[inline]
+    pub fn value(&self, slot: u32, row: usize) -> Value<'_> {
+        let i = slot as usize * self.stride + row;
+        match self.tag[i] {
+            tag::STR => Value::Str(self.span(i)),
+            tag::NUM => Value::Num(self.span(i)),
+            tag::FALSE => Value::Bool(false),
+            tag::TRUE => Value::Bool(true),
+            tag::OBJ => Value::Obj(self.span(i)),
+            tag::ARR => Value::Arr(self.span(i)),
+            tag::NULL => Value::Null,
+            _ => Value::Absent,
+        }
+    }
+    /// Tags of a column.
+    pub fn tags(&self, slot: u32) -> &[u8] {
+        &self.tag[slot as usize * self.stride..][..self.rows.len()]
+    }
+    /// Spans of a column.
+    pub fn spans(&self, slot: u32) -> &[u64] {
+        &self.pos[slot as usize * self.stride..][..self.rows.len()]
+    }
+    #[inline]
+    fn span(&self, i: usize) -> &str {
+        let p = self.pos[i];
+        let (o, n) = (p as u32 as usize, (p >> 32) as usize);
+        let bytes = &self.data[o..o + n];
+        debug_assert!(std::str::from_utf8(bytes).is_ok());
+        // SAFETY: `data`'s documented promise: spans are valid UTF-8, checked by the parser that wrote them.
+        unsafe { std::str::from_utf8_unchecked(bytes) }
+    }
+    /// Raw bytes of a row's record.
+    pub fn raw(&self, row: usize) -> &[u8] {
+        let r = &self.rows[row];
+        &self.data[r.start as usize..(r.start + r.len) as usize]
+    }
+    /// Position of a row.
+    pub fn pos_of(&self, row: usize) -> Pos {
+        let r = &self.rows[row];
+        Pos { source: self.origin.index, partition: self.origin.partition, offset: r.offset, ordinal: r.ordinal }
+    }
+    /// `p_event_time` of a row in milliseconds.
+    pub fn event_ms(&self, row: usize) -> i64 {
+        self.event_time[row].div_euclid(1_000_000)
+    }
+}

@@ -1,0 +1,331 @@
+//! What leaves the columns: matches, alerts, rejects and ledger rows. Few, owned, and able to cross workers.
+use crate::pos::Pos;
+use crate::severity::Severity;
+use crate::time;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as J, json};
+use std::sync::Arc;
+
+/// Anything that is exchanged by key or written by a record sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Record {
+    /// A detection said yes (or failed) for one event.
+    Match(Box<Match>),
+    /// An alert was created or changed.
+    Alert(Box<Alert>),
+    /// Input that could not be used, with its reason.
+    Rejected(Box<Rejected>),
+    /// A whole event as JSON, where events leave through a record sink (JSONL, stdout).
+    Event(Box<EventRow>),
+    /// Counts of one epoch.
+    Ledger(Box<LedgerRow>),
+}
+
+/// An event rendered to JSON for a record sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRow {
+    /// Position of the event.
+    pub pos: Pos,
+    /// JSON object text.
+    pub json: String,
+}
+
+/// Facts of a detection that do not depend on the event. Shared by all its matches.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RuleMeta {
+    /// `RuleID`.
+    pub id: Arc<str>,
+    /// Hash of the detection's text: changes when the rule changes.
+    pub version: String,
+    /// `DisplayName`, else the id.
+    pub name: String,
+    /// Static `Severity`.
+    pub severity: Severity,
+    /// `DedupPeriodMinutes` in milliseconds; default one hour.
+    pub dedup_period_ms: i64,
+    /// `Threshold`, at least 1.
+    pub threshold: u64,
+    /// `CreateAlert`; false = signal only.
+    pub create_alert: bool,
+    /// `Tags`, sorted.
+    pub tags: Vec<String>,
+    /// `Reports` (name → sorted list).
+    pub reports: std::collections::BTreeMap<String, Vec<String>>,
+    /// `OutputIds`.
+    pub output_ids: Vec<String>,
+    /// Static `Description`.
+    pub description: String,
+    /// Static `Reference`.
+    pub reference: String,
+    /// Static `Runbook`.
+    pub runbook: String,
+    /// `SummaryAttributes`.
+    pub summary: Vec<String>,
+}
+
+/// One event matched one rule, or made it fail.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Match {
+    /// Position of the event.
+    pub pos: Pos,
+    /// The rule.
+    pub rule: Arc<RuleMeta>,
+    /// Text of the failure if the rule failed: this is a rule error, not a match.
+    pub error: Option<String>,
+    /// Log type of the event.
+    pub log_type: Arc<str>,
+    /// `p_event_time`, milliseconds.
+    pub event_ms: i64,
+    /// Epoch clock, milliseconds.
+    pub now_ms: i64,
+    /// Dedup string (at most 1,000 characters).
+    pub dedup: String,
+    /// Generated title.
+    pub title: String,
+    /// Severity of this match.
+    pub severity: Severity,
+    /// Generated or static description.
+    pub description: String,
+    /// Generated or static reference.
+    pub reference: String,
+    /// Generated or static runbook.
+    pub runbook: String,
+    /// What `destinations()` said: `None` = routing rules, empty = skip delivery.
+    pub destinations: Option<Vec<String>>,
+    /// `alert_context` as JSON object text.
+    pub context: Option<String>,
+    /// What `unique()` said.
+    pub unique: Option<String>,
+    /// The whole event as JSON object text with standard fields, if some sink stores events of matches.
+    pub event: Option<String>,
+    /// Alert this match belongs to, once dedup has decided (32 hex digits).
+    pub alert_id: Option<String>,
+}
+
+/// Kind of an alert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AlertKind {
+    /// A rule matched.
+    #[default]
+    Rule,
+    /// A rule failed.
+    RuleError,
+    /// The system has something to say (storm limit reached, …).
+    SystemError,
+}
+
+impl AlertKind {
+    /// Name as in payloads: `RULE`, `RULE_ERROR`, `SYSTEM_ERROR`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AlertKind::Rule => "RULE",
+            AlertKind::RuleError => "RULE_ERROR",
+            AlertKind::SystemError => "SYSTEM_ERROR",
+        }
+    }
+}
+
+/// Why an alert record is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// The alert exists from now on; destinations are told.
+    #[default]
+    New,
+    /// More events joined it; stores update the row, destinations are not told again.
+    Update,
+}
+
+/// An alert as of one epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Position of the event that created or last changed it.
+    pub pos: Pos,
+    /// 32 hex digits: hash of (rule, kind, dedup string, window start).
+    pub id: String,
+    /// Kind.
+    pub kind: AlertKind,
+    /// New or update.
+    pub change: Change,
+    /// The rule.
+    pub rule: Arc<RuleMeta>,
+    /// Severity of the first match.
+    pub severity: Severity,
+    /// Title of the first match.
+    pub title: String,
+    /// Description of the first match.
+    pub description: String,
+    /// Reference of the first match.
+    pub reference: String,
+    /// Runbook of the first match.
+    pub runbook: String,
+    /// Dedup string.
+    pub dedup: String,
+    /// Destinations chosen by the rule, see [`Match::destinations`].
+    pub destinations: Option<Vec<String>>,
+    /// Context of the first match, JSON object text.
+    pub context: Option<String>,
+    /// Events in this alert so far.
+    pub event_count: u64,
+    /// Log types seen, sorted.
+    pub log_types: Vec<Arc<str>>,
+    /// When it was created (threshold crossed), milliseconds of the alert clock.
+    pub created_ms: i64,
+    /// When it last changed, milliseconds of the alert clock.
+    pub updated_ms: i64,
+    /// Event time of the event that opened the window, milliseconds.
+    pub first_event_ms: i64,
+    /// Highest event time in it, milliseconds.
+    pub last_event_ms: i64,
+}
+
+/// Input or a record that could not be used. Never dropped without one of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Position.
+    pub pos: Pos,
+    /// Node that rejected it.
+    pub node: Arc<str>,
+    /// Where in the node: `read`, `decode`, `classify`, `validate`, `deliver` …
+    pub stage: String,
+    /// Stable code in snake case: `bad_utf8`, `line_too_long`, `no_schema_matched` …
+    pub code: String,
+    /// What is wrong, for a person.
+    pub reason: String,
+    /// Partition name (file, topic and partition).
+    pub origin: Arc<str>,
+    /// The original bytes; cut to a named limit where they exceed one, and then `truncated`.
+    pub raw: Vec<u8>,
+    /// True if `raw` is not everything.
+    pub truncated: bool,
+    /// Epoch clock, milliseconds.
+    pub now_ms: i64,
+}
+
+/// One counter of one epoch, node and (where it has one) rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// The epoch.
+    pub epoch: u64,
+    /// Node id.
+    pub node: Arc<str>,
+    /// Rule id, empty where a count is not per rule.
+    pub rule: Arc<str>,
+    /// Counter name: `offered`, `parsed`, `rejected`, `filtered`, `matches`, `alerted`, `deduped`, …
+    pub counter: String,
+    /// The count.
+    pub n: u64,
+}
+
+impl Record {
+    /// Total order inside an epoch: position, then kind, then rule. Sinks and keyed operators see this order.
+    pub fn order(&self) -> (Pos, u8, &str, u8) {
+        match self {
+            Record::Match(m) => (m.pos, 0, &m.rule.id, m.error.is_some() as u8),
+            Record::Alert(a) => (a.pos, 1, &a.rule.id, a.kind as u8),
+            Record::Rejected(r) => (r.pos, 2, &r.code, 0),
+            Record::Event(e) => (e.pos, 3, "", 0),
+            Record::Ledger(_) => (Pos::default(), 4, "", 0),
+        }
+    }
+    /// JSON form, as record sinks write it.
+    pub fn to_json(&self) -> J {
+        match self {
+            Record::Match(m) => m.to_json(),
+            Record::Alert(a) => a.to_json(),
+            Record::Rejected(r) => r.to_json(),
+            Record::Event(e) => serde_json::from_str(&e.json).unwrap_or(J::Null),
+            Record::Ledger(l) => serde_json::to_value(l).unwrap_or(J::Null),
+        }
+    }
+}
+
+fn object(text: &Option<String>) -> J {
+    text.as_deref().and_then(|t| serde_json::from_str(t).ok()).unwrap_or_else(|| json!({}))
+}
+
+impl Match {
+    /// A row of the signals table: the event with the `p_rule_*` and `p_alert_*` fields (functional spec §2.2).
+    pub fn to_json(&self) -> J {
+        let mut e = match self.event.as_deref().map(serde_json::from_str) {
+            Some(Ok(J::Object(o))) => o,
+            _ => serde_json::Map::new(),
+        };
+        let r = &self.rule;
+        let mut put = |k: &str, v: J| e.insert(k.into(), v);
+        put("p_row_id", json!(format!("{:032x}", self.pos.row_id())));
+        put("p_log_type", json!(self.log_type));
+        put("p_event_time", json!(time::text_ms(self.event_ms)));
+        put("p_rule_id", json!(r.id));
+        put("p_rule_tags", json!(r.tags));
+        put("p_rule_reports", json!(r.reports));
+        put("p_rule_severity", json!(r.severity));
+        put("p_alert_severity", json!(self.severity));
+        put("p_alert_title", json!(self.title));
+        put("p_alert_dedup", json!(self.dedup));
+        put("p_alert_context", object(&self.context));
+        if let Some(id) = &self.alert_id {
+            put("p_alert_id", json!(id));
+        }
+        if let Some(err) = &self.error {
+            put("p_rule_error", json!(err));
+        }
+        J::Object(e)
+    }
+}
+
+impl Alert {
+    /// Canonical alert JSON: Panther's notification plus counts, times and versions. Keys are always present, arrays
+    /// and objects never null.
+    pub fn to_json(&self) -> J {
+        json!({
+            "id": self.rule.id,
+            "alertId": self.id,
+            "change": self.change,
+            "type": self.kind,
+            "severity": self.severity,
+            "title": self.title,
+            "name": self.rule.name,
+            "createdAt": time::rfc3339_ms(self.created_ms),
+            "updatedAt": time::rfc3339_ms(self.updated_ms),
+            "firstEventTime": time::rfc3339_ms(self.first_event_ms),
+            "lastEventTime": time::rfc3339_ms(self.last_event_ms),
+            "count": self.event_count,
+            "dedup": self.dedup,
+            "alertContext": object(&self.context),
+            "description": self.description,
+            "reference": self.reference,
+            "runbook": self.runbook,
+            "tags": self.rule.tags,
+            "reports": self.rule.reports,
+            "logTypes": self.log_types,
+            "link": J::Null,
+            "version": self.rule.version,
+            "eventId": format!("{:032x}", self.pos.row_id()),
+        })
+    }
+}
+
+impl Rejected {
+    /// A dead-letter row. Bytes that are not UTF-8 are given as hex, so the original is never lost.
+    pub fn to_json(&self) -> J {
+        let (key, raw) = match std::str::from_utf8(&self.raw) {
+            Ok(s) => ("raw", s.to_string()),
+            Err(_) => ("rawHex", self.raw.iter().map(|b| format!("{b:02x}")).collect()),
+        };
+        json!({
+            "time": time::rfc3339_ms(self.now_ms),
+            "node": self.node,
+            "stage": self.stage,
+            "code": self.code,
+            "reason": self.reason,
+            "origin": self.origin,
+            "offset": self.pos.offset,
+            "ordinal": self.pos.ordinal,
+            "rowId": format!("{:032x}", self.pos.row_id()),
+            "truncated": self.truncated,
+            key: raw,
+        })
+    }
+}

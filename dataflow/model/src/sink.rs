@@ -1,0 +1,38 @@
+//! How output leaves: staged per epoch, committed exactly once per (shard, epoch).
+use crate::Result;
+use crate::epoch::EpochInfo;
+use crate::operator::Packet;
+use serde::{Deserialize, Serialize};
+
+/// What a shard committed, kept in its commit record. A replay of the same epochs must give the same `rows` and
+/// `digest`, or the engine stops: it never guesses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Rows made visible.
+    pub rows: u64,
+    /// Hash of their bytes, in order (hex).
+    pub digest: String,
+    /// What the sink needs to find its place again (a file length); opaque to the engine.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub state: serde_json::Value,
+}
+
+/// One shard of a sink. Order of calls: `recover`, then per epoch any number of `stage` in a defined order and one
+/// `commit` or `discard`, at last `finish`.
+pub trait Sink {
+    /// Take over from an earlier incarnation: `last` is this shard's newest commit record. Undo whatever is visible
+    /// beyond it (cut the file, remove half-written files). Called once, before anything else.
+    fn recover(&mut self, last: Option<&Receipt>) -> Result<()>;
+    /// Add a packet to the open epoch. May write, but nothing becomes final before `commit`.
+    fn stage(&mut self, packet: &Packet) -> Result<()>;
+    /// Make everything staged durable and final. `None` = nothing is committed at this epoch (a sink that commits
+    /// only at snapshot epochs); such a sink must commit when `info.snapshot` is set.
+    fn commit(&mut self, info: &EpochInfo) -> Result<Option<Receipt>>;
+    /// The epoch was committed by an earlier incarnation: forget what is staged, and say what `commit` would have
+    /// said (`state` may be left null).
+    fn discard(&mut self, info: &EpochInfo) -> Result<Option<Receipt>>;
+    /// The run ends in good order: deliver what can be delivered within the time given (milliseconds).
+    fn finish(&mut self, _deadline_ms: u64) -> Result<()> {
+        Ok(())
+    }
+}

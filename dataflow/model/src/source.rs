@@ -1,0 +1,71 @@
+//! How input enters: a source lists splits, an epoch logs them, readers read exactly them.
+use crate::epoch::Epoch;
+use crate::operator::Packet;
+use crate::{Result, raw::Origin};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A piece of input that one reader reads in one go. Splits are logged before they are read; reading the same split
+/// twice gives the same packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Id of the source node.
+    pub source: Arc<str>,
+    /// Partition number, given by the source when it first saw the partition; never reused.
+    pub partition: u32,
+    /// Name of the partition: a file path, a topic and partition.
+    pub name: Arc<str>,
+    /// First offset, inclusive.
+    pub from: u64,
+    /// Last offset, exclusive.
+    pub to: u64,
+    /// What the reader needs besides (inode, stream type, end of stream …); opaque to the engine.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub detail: serde_json::Value,
+    /// Virtual lane of this split: fixed number of lanes, so what a lane holds does not depend on the workers.
+    pub lane: u32,
+}
+
+/// What may still enter the open epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Bytes of input left in this epoch.
+    pub bytes: u64,
+    /// Wall clock, milliseconds since 1970 (sources have no clock of their own).
+    pub now_ms: i64,
+}
+
+/// Answer of [`Source::poll`].
+#[derive(Debug, Default)]
+pub struct Poll {
+    /// Splits to put into the open epoch; `lane` is filled in by the engine.
+    pub splits: Vec<Split>,
+    /// Bytes they hold.
+    pub bytes: u64,
+    /// True when nothing more will come unless the world changes (all files read to their end). `--once` ends when
+    /// every source says so.
+    pub exhausted: bool,
+}
+
+/// Coordinator side of a source: decides *what* is read. Lives on one thread of process 0.
+pub trait Source: Send {
+    /// Offer splits for the open epoch, at most `budget.bytes` (a single split may exceed it).
+    fn poll(&mut self, budget: Budget) -> Result<Poll>;
+    /// State after the last polled split, for the snapshot manifest.
+    fn snapshot(&self) -> Vec<u8>;
+    /// Set the state from a manifest.
+    fn restore(&mut self, state: &[u8]) -> Result<()>;
+    /// A logged split is replayed: move past it as if it had been polled now.
+    fn replayed(&mut self, split: &Split) -> Result<()>;
+    /// Everything up to here is durable in every sink; the source may forget or acknowledge it.
+    fn committed(&mut self, _epoch: Epoch) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Worker side of a source: reads a split. One per worker.
+pub trait Reader {
+    /// Read the whole split and hand out packets ([`Packet::Raw`] of at most ~1.6 MB; [`Packet::Records`] with
+    /// [`crate::record::Rejected`] for what cannot be read). Must be a function of the split and the input alone.
+    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()>;
+}

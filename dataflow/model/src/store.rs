@@ -1,0 +1,91 @@
+//! Durable state of the engine: epoch log, commit records, snapshot objects, manifests. One contract, two backends
+//! (a local folder; Kafka topics with an object store).
+use crate::Result;
+use crate::epoch::{Epoch, EpochRecord};
+use crate::sink::Receipt;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A progress record of one sink shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Epoch up to and including which the shard's output is final.
+    pub epoch: Epoch,
+    /// Incarnation that wrote it.
+    pub generation: u64,
+    /// What was committed.
+    pub receipt: Receipt,
+}
+
+/// Name, length and hash of a stored object; a read checks both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRef {
+    /// Name relative to the store.
+    pub name: String,
+    /// Length in bytes.
+    pub len: u64,
+    /// xxh3-128 of the bytes, hex.
+    pub hash: String,
+}
+
+/// State of one keyed node at a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// [`crate::Node::state_key`] of the node that wrote it; another key means the state is not carried over.
+    pub state_key: String,
+    /// Objects by key group; groups without state are absent.
+    pub groups: BTreeMap<u32, ObjectRef>,
+}
+
+/// A consistent cut: every sink shard has committed `epoch`, every object named here exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The epoch of the cut.
+    pub epoch: Epoch,
+    /// Incarnation that wrote it.
+    pub generation: u64,
+    /// Topology bundle that epochs after the cut run under.
+    pub bundle: String,
+    /// Topology generation number, counted up by every applied edit.
+    pub topology_generation: u64,
+    /// Number of key groups; fixed for the life of the state.
+    pub groups: u32,
+    /// Number of lanes; fixed likewise.
+    pub lanes: u32,
+    /// Clock of the cut, milliseconds; later epochs are not earlier.
+    pub now_ms: i64,
+    /// Source states by node id.
+    pub sources: BTreeMap<String, ObjectRef>,
+    /// Keyed state by node id.
+    pub state: BTreeMap<String, NodeState>,
+    /// Commit of every `(sink/shard)` at the cut, so that commit logs can be trimmed.
+    pub commits: BTreeMap<String, Commit>,
+}
+
+/// The durable store. Every method that writes returns only when the write is durable, unless it says otherwise.
+pub trait Store: Send + Sync {
+    /// Start a new incarnation: take the exclusive lock, count the generation up, make it durable, return it.
+    fn begin(&self) -> Result<u64>;
+    /// Append to the epoch log.
+    fn append_epoch(&self, record: &EpochRecord) -> Result<()>;
+    /// Records with a higher epoch, in order. A torn tail (crash in append) is cut; other damage is an error.
+    fn epochs_after(&self, epoch: Epoch) -> Result<Vec<EpochRecord>>;
+    /// Append a commit record of one sink shard. With `sync == false` it may be lost in a crash (only for epochs in
+    /// which the shard wrote nothing).
+    fn append_commit(&self, sink: &str, shard: u32, commit: &Commit, sync: bool) -> Result<()>;
+    /// Commit records of a shard since the last trim, in order.
+    fn commits(&self, sink: &str, shard: u32) -> Result<Vec<Commit>>;
+    /// Every `(sink, shard)` that has commit records.
+    fn shards(&self) -> Result<Vec<(String, u32)>>;
+    /// Write an object: temp file, checksum, fsync, rename, fsync of the folder.
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<ObjectRef>;
+    /// Read an object and check length and hash.
+    fn get(&self, object: &ObjectRef) -> Result<Vec<u8>>;
+    /// Publish a manifest (same care as [`Store::put`]).
+    fn publish(&self, manifest: &Manifest) -> Result<()>;
+    /// Manifests, newest first; each is `Err` with its name if it is damaged.
+    fn manifests(&self) -> Result<Vec<std::result::Result<Manifest, String>>>;
+    /// Forget what no kept manifest needs: keep the newest `keep` manifests, objects they name, epochs and commits
+    /// after the oldest kept one.
+    fn trim(&self, keep: usize) -> Result<()>;
+}
