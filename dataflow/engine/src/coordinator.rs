@@ -1,0 +1,337 @@
+//! The coordinator: decides what an epoch holds, makes that durable, hands it to the workers, and publishes a manifest
+//! when a snapshot epoch is committed everywhere. One thread; the only place that looks at the wall clock.
+use crate::board::Report;
+use crate::collect::Done;
+use crate::session::{Outcome, Session};
+use model::epoch::Command;
+use model::source::{Budget, Source, Split};
+use model::store::{Commit, Manifest, ObjectRef};
+use model::{Epoch, EpochRecord, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use timely::scheduling::SyncActivator;
+
+/// How often idle sources are asked again, and how long a wait for the workers lasts at most.
+const POLL: Duration = Duration::from_millis(10);
+
+/// What the outside may ask of a running session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Finish what is open, snapshot, end.
+    Drain,
+    /// The same, because an edited topology is to take over.
+    Seal,
+    /// Put a command into the next epoch.
+    Command(Command),
+}
+
+struct Open {
+    since: Instant,
+    splits: Vec<Split>,
+    bytes: u64,
+    commands: Vec<Command>,
+}
+
+pub(crate) struct Coordinator<'a> {
+    s: &'a Session<'a>,
+    sources: BTreeMap<Arc<str>, Box<dyn Source>>,
+    epochs: Sender<EpochRecord>,
+    done: Receiver<Done>,
+    wake: SyncActivator,
+    /// Epoch of the last record handed out.
+    last: Epoch,
+    committed: Epoch,
+    now_ms: i64,
+    lane: u32,
+    /// `(opened at, bytes)` of epochs in flight.
+    flight: BTreeMap<Epoch, (Instant, u64)>,
+    /// The manifest to be: state and commits as of the newest report.
+    manifest: Manifest,
+    /// Source states at snapshot epochs in flight.
+    snapshots: BTreeMap<Epoch, (i64, BTreeMap<String, ObjectRef>)>,
+    since_snapshot: (Instant, bool),
+    ending: Option<Outcome>,
+    commands: Vec<Command>,
+}
+
+impl<'a> Coordinator<'a> {
+    pub fn new(
+        s: &'a Session<'a>,
+        sources: BTreeMap<Arc<str>, Box<dyn Source>>,
+        epochs: Sender<EpochRecord>,
+        done: Receiver<Done>,
+        wake: SyncActivator,
+    ) -> Self {
+        let m = &s.start.manifest;
+        Coordinator {
+            s,
+            sources,
+            epochs,
+            done,
+            wake,
+            last: m.epoch,
+            committed: m.epoch,
+            now_ms: m.now_ms,
+            lane: 0,
+            flight: BTreeMap::new(),
+            manifest: Manifest {
+                generation: s.generation,
+                bundle: s.bundle.clone(),
+                topology_generation: s.topology_generation,
+                groups: s.settings.groups,
+                lanes: s.settings.lanes,
+                ..carried(s)
+            },
+            snapshots: BTreeMap::new(),
+            since_snapshot: (Instant::now(), false),
+            ending: None,
+            commands: Vec::new(),
+        }
+    }
+
+    /// Replay, then run until told to end.
+    pub fn run(&mut self) -> Result<Outcome> {
+        self.restore()?;
+        for record in self.s.start.replay.clone() {
+            self.replay(record)?;
+        }
+        self.wait_until(|c| c.flight.is_empty())?;
+        self.s.status.live.store(true, Relaxed);
+        if self.s.replay_only {
+            self.ending = Some(Outcome::Finished);
+        }
+        loop {
+            let sealed = self.epoch()?;
+            self.drain_done()?;
+            if sealed {
+                self.wait_until(|c| c.flight.is_empty())?;
+                return Ok(self.ending.take().unwrap_or(Outcome::Finished));
+            }
+        }
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        for (id, source) in &mut self.sources {
+            if let Some(o) = self.s.start.manifest.sources.get(&**id) {
+                source.restore(&self.s.store.get(o)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, record: EpochRecord) -> Result<()> {
+        for split in &record.splits {
+            if let Some(source) = self.sources.get_mut(&split.source) {
+                source.replayed(split)?;
+            }
+            self.lane = split.lane + 1;
+        }
+        model::fault::crash_point("recover.mid_replay");
+        self.credit()?;
+        self.hand_out(record, 0)
+    }
+
+    /// Gather one epoch and hand it out. True if it was the seal.
+    fn epoch(&mut self) -> Result<bool> {
+        self.credit()?;
+        let settings = &self.s.settings;
+        let mut open: Option<Open> = None;
+        let mut exhausted;
+        loop {
+            self.listen();
+            let budget = settings.epoch_bytes.saturating_sub(open.as_ref().map_or(0, |o| o.bytes));
+            exhausted = true;
+            let mut got = 0;
+            if budget > 0 && self.ending.is_none() {
+                let share = (budget / self.sources.len().max(1) as u64).max(1);
+                for source in self.sources.values_mut() {
+                    let poll = source.poll(Budget { bytes: share, now_ms: self.now_ms.max(clock_ms()) })?;
+                    exhausted &= poll.exhausted;
+                    if !poll.splits.is_empty() {
+                        got += poll.bytes;
+                        let o = open.get_or_insert_with(Open::new);
+                        o.bytes += poll.bytes;
+                        o.splits.extend(poll.splits);
+                    }
+                }
+            }
+            if !self.commands.is_empty() {
+                open.get_or_insert_with(Open::new).commands.append(&mut self.commands);
+            }
+            let due = self.since_snapshot.1 && self.since_snapshot.0.elapsed().as_millis() as u64 >= settings.checkpoint_ms;
+            let full = open.as_ref().is_some_and(|o| {
+                o.bytes >= settings.epoch_bytes || o.since.elapsed().as_millis() as u64 >= settings.epoch_ms
+            });
+            if full || due || self.ending.is_some() || (exhausted && settings.once) {
+                break;
+            }
+            if got == 0 {
+                self.wait(POLL)?;
+            }
+        }
+        if exhausted && settings.once && self.ending.is_none() {
+            self.ending = Some(Outcome::Finished);
+        }
+        let seal = self.ending.is_some();
+        self.close(open.unwrap_or_else(Open::new), seal)?;
+        Ok(seal)
+    }
+
+    /// Make the epoch durable, then visible to the workers.
+    fn close(&mut self, open: Open, seal: bool) -> Result<()> {
+        self.now_ms = self.now_ms.max(clock_ms());
+        let lanes = self.s.settings.lanes;
+        let mut splits = open.splits;
+        for s in &mut splits {
+            s.lane = self.lane % lanes;
+            self.lane = s.lane + 1;
+        }
+        let elapsed = self.since_snapshot.0.elapsed().as_millis() as u64;
+        let snapshot = seal || elapsed >= self.s.settings.checkpoint_ms;
+        let record = EpochRecord {
+            epoch: self.last + 1,
+            generation: self.s.generation,
+            now_ms: self.now_ms,
+            bundle: self.s.bundle.clone(),
+            splits,
+            commands: open.commands,
+            snapshot,
+            seal,
+        };
+        if !model::fault::broken("no_epoch_log") {
+            self.s.store.append_epoch(&record)?;
+        }
+        self.hand_out(record, open.bytes)
+    }
+
+    fn hand_out(&mut self, record: EpochRecord, bytes: u64) -> Result<()> {
+        self.now_ms = self.now_ms.max(record.now_ms);
+        self.last = record.epoch;
+        self.since_snapshot.1 = true;
+        if record.snapshot {
+            self.since_snapshot = (Instant::now(), false);
+            let mut states = BTreeMap::new();
+            for (id, source) in &self.sources {
+                let name = format!("source-{id}/{:020}-g{}", record.epoch, self.s.generation);
+                states.insert(id.to_string(), self.s.store.put(&name, &source.snapshot())?);
+            }
+            self.snapshots.insert(record.epoch, (record.now_ms, states));
+        }
+        self.flight.insert(record.epoch, (Instant::now(), bytes));
+        self.s.status.open.store(self.flight.len() as u64, Relaxed);
+        self.epochs.send(record).map_err(|_| "the workers are gone")?;
+        let _ = self.wake.activate();
+        Ok(())
+    }
+
+    /// Wait until another epoch may be opened.
+    fn credit(&mut self) -> Result<()> {
+        let limit = self.s.settings.in_flight.max(1) as usize;
+        self.wait_until(|c| c.flight.len() < limit)
+    }
+
+    fn wait_until(&mut self, ready: impl Fn(&Self) -> bool) -> Result<()> {
+        while !ready(self) {
+            self.wait(Duration::from_millis(100))?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, time: Duration) -> Result<()> {
+        match self.done.recv_timeout(time) {
+            Ok(d) => self.finished(d),
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => Err("the workers ended before their last epoch".into()),
+        }
+    }
+
+    fn drain_done(&mut self) -> Result<()> {
+        while let Ok(d) = self.done.try_recv() {
+            self.finished(d)?;
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self) {
+        while let Ok(c) = self.s.control.try_recv() {
+            match c {
+                Control::Drain => self.ending = Some(Outcome::Drained),
+                Control::Seal => self.ending = Some(Outcome::Sealed),
+                Control::Command(c) => self.commands.push(c),
+            }
+        }
+    }
+
+    /// An epoch is committed by every sink shard.
+    fn finished(&mut self, done: Done) -> Result<()> {
+        assert_eq!(done.epoch, self.committed + 1, "epochs are committed in order");
+        self.committed = done.epoch;
+        if let Some((since, bytes)) = self.flight.remove(&done.epoch) {
+            self.s.status.latency(since.elapsed().as_millis() as u64);
+            self.s.status.bytes.fetch_add(bytes, Relaxed);
+        }
+        self.s.status.open.store(self.flight.len() as u64, Relaxed);
+        for report in done.reports {
+            match report {
+                Report::Commit { sink, shard, commit } => {
+                    self.manifest.commits.insert(format!("{sink}/{shard}"), commit);
+                }
+                Report::State { node, state_key, groups } => {
+                    let slot = self.manifest.state.entry(node.to_string()).or_default();
+                    slot.state_key = state_key;
+                    for (g, o) in groups {
+                        match o {
+                            Some(o) => slot.groups.insert(g, o),
+                            None => slot.groups.remove(&g),
+                        };
+                    }
+                }
+            }
+        }
+        match self.snapshots.remove(&done.epoch) {
+            Some((now_ms, sources)) => self.publish(done.epoch, now_ms, sources),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(&mut self, epoch: Epoch, now_ms: i64, sources: BTreeMap<String, ObjectRef>) -> Result<()> {
+        for (shard, c) in &self.manifest.commits {
+            assert!(c.epoch <= epoch, "sink shard {shard} is ahead of the cut");
+        }
+        self.manifest.epoch = epoch;
+        self.manifest.now_ms = now_ms;
+        self.manifest.sources = sources;
+        self.s.store.publish(&self.manifest)?;
+        self.s.store.trim(self.s.settings.keep)?;
+        self.s.status.snapshot.store(epoch, Relaxed);
+        for source in self.sources.values_mut() {
+            source.committed(epoch)?;
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    fn new() -> Open {
+        Open { since: Instant::now(), splits: Vec::new(), bytes: 0, commands: Vec::new() }
+    }
+}
+
+/// What the new session takes over from the last manifest: state of nodes that keep their meaning, and commits.
+fn carried(s: &Session) -> Manifest {
+    let mut m = s.start.manifest.clone();
+    m.state.retain(|id, kept| s.graph.nodes.iter().any(|n| *n.id == **id && n.node.state_key() == kept.state_key));
+    for ((sink, shard), commits) in &s.start.commits {
+        if let Some(c) = commits.iter().rfind(|c| c.epoch <= m.epoch) {
+            m.commits.entry(format!("{sink}/{shard}")).or_insert_with(|| Commit::clone(c));
+        }
+    }
+    m
+}
+
+fn clock_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}

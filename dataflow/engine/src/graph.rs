@@ -1,0 +1,81 @@
+//! What a session runs: checked nodes, their edges, and the engine's settings.
+use model::{BuildCx, Needs, Node, Spec};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A node of the graph, as the planner left it.
+#[derive(Clone)]
+pub struct GraphNode {
+    /// Node id.
+    pub id: Arc<str>,
+    /// Kind, ports, sharding.
+    pub spec: Spec,
+    /// The checked node.
+    pub node: Arc<dyn Node>,
+    /// `(node index, output port)` of every input; inputs have lower indices (topological order).
+    pub inputs: Vec<(usize, usize)>,
+    /// For parsers: what everything downstream needs.
+    pub needs: Needs,
+    /// For detectors: some sink stores the events of matches.
+    pub store_events: bool,
+    /// Index among the sources, for positions.
+    pub index: u32,
+}
+
+/// The whole graph, in topological order.
+#[derive(Clone)]
+pub struct Graph {
+    /// Nodes; inputs point backwards.
+    pub nodes: Vec<GraphNode>,
+    /// The sink that the ledger is written to (a single-shard record sink); not among `nodes`.
+    pub ledger: GraphNode,
+    /// True: windows follow event time.
+    pub event_time: bool,
+}
+
+/// Settings of the engine for one session.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Worker threads in this process.
+    pub workers: usize,
+    /// An epoch closes this long after its first input, milliseconds.
+    pub epoch_ms: u64,
+    /// … or when it holds this much input, bytes.
+    pub epoch_bytes: u64,
+    /// Epochs that may be open at once: the credit that bounds memory.
+    pub in_flight: u64,
+    /// Time between state snapshots, milliseconds.
+    pub checkpoint_ms: u64,
+    /// Number of key groups.
+    pub groups: u32,
+    /// Number of lanes.
+    pub lanes: u32,
+    /// Manifests to keep.
+    pub keep: usize,
+    /// End when every source is exhausted.
+    pub once: bool,
+    /// Time given to destinations to deliver at a graceful end, milliseconds.
+    pub drain_ms: u64,
+    /// The product's own files.
+    pub data_dir: PathBuf,
+    /// Where relative input and output paths start.
+    pub work_dir: PathBuf,
+}
+
+impl Graph {
+    /// What a node's build may know.
+    pub(crate) fn cx(&self, node: &GraphNode, shard: u32, s: &Settings) -> BuildCx {
+        BuildCx {
+            id: node.id.clone(),
+            index: node.index,
+            needs: node.needs.clone(),
+            store_events: node.store_events,
+            groups: s.groups,
+            shard,
+            data_dir: s.data_dir.clone(),
+            work_dir: s.work_dir.clone(),
+            event_time: self.event_time,
+            once: s.once,
+        }
+    }
+}

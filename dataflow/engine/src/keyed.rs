@@ -1,0 +1,157 @@
+//! Stateful operators: records meet by key group, an epoch is applied when it is whole, state is saved by group.
+use crate::board::{Board, Report};
+use crate::fatal::fatal;
+use crate::graph::Settings;
+use crate::render::{Outputs, Packets};
+use model::part::{group_of, sort_records};
+use model::store::{NodeState, ObjectRef, Store};
+use model::{Ctx, Epoch, Keyed, Packet, Record};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+/// Where a keyed operator's state is kept and how it is called there.
+pub(crate) struct Keep {
+    pub store: Arc<dyn Store>,
+    pub state_key: String,
+    pub generation: u64,
+    /// State at the start, if it is carried over.
+    pub state: NodeState,
+}
+
+/// Render a keyed operator. Returns its output ports and the stream whose frontier tells that an epoch is done.
+pub(crate) fn keyed<'s>(
+    input: Packets<'s>,
+    id: Arc<str>,
+    mut op: Box<dyn Keyed>,
+    ports: usize,
+    start: Epoch,
+    keep: Keep,
+    settings: &Settings,
+    board: Board,
+) -> Vec<Packets<'s>> {
+    let scope = input.scope();
+    let (me, peers) = (scope.index() as u32, scope.peers() as u32);
+    if let Err(e) = load(&mut *op, &keep, me, peers) {
+        fatal(&id, format!("load state: {e}"));
+    }
+    let groups = settings.groups;
+    let op = Rc::new(RefCell::new(op));
+    let router = op.clone();
+    let records = input.unary::<CapacityContainerBuilder<Vec<(u32, Record)>>, _, _, _>(Pipeline, "key", move |_, _| {
+        move |input, output| {
+            input.for_each_stamp(|cap, batches| {
+                let Some(cap) = cap.retain_least(0) else { return };
+                let mut session = output.session(&cap);
+                for packet in batches.flat_map(|b| b.drain(..)) {
+                    if let Packet::Records(records) = packet {
+                        let op = router.borrow();
+                        session.give_iterator(records.into_iter().map(|r| (group_of(op.key(&r), groups), r)));
+                    }
+                }
+            })
+        }
+    });
+    let mut b = OperatorBuilder::new(format!("keyed {id}"), scope);
+    let mut input = b.new_input(records, Exchange::new(move |r: &(u32, Record)| (r.0 % peers) as u64));
+    let (mut outputs, streams) = Outputs::new(&mut b, ports);
+    b.build(move |caps| {
+        let mut caps: Option<Vec<_>> = Some(caps.iter().map(|c| c.delayed(&(start + 1))).collect());
+        let mut stash: BTreeMap<Epoch, Vec<Record>> = BTreeMap::new();
+        let (mut next, mut cx) = (start + 1, Ctx::default());
+        move |frontiers| {
+            input.for_each_stamp(|cap, batches| {
+                let Some(&epoch) = cap.least() else { return };
+                let slot = stash.entry(epoch).or_default();
+                batches.for_each(|b| slot.extend(b.drain(..).map(|r| r.1)));
+            });
+            let Some(held) = &mut caps else { return };
+            while !frontiers[0].less_equal(&next) {
+                let Some(info) = board.info(next) else { break };
+                let mut records = stash.remove(&next).unwrap_or_default();
+                sort_records(&mut records);
+                board.count(next, &id, "".into(), "received", records.len() as u64);
+                let mut op = op.borrow_mut();
+                if let Err(e) = op.epoch(&info, records, &mut cx) {
+                    fatal(&id, e);
+                }
+                model::fault::crash_point("state.after_apply");
+                for (counter, rule, n) in cx.counts.drain(..) {
+                    board.count(next, &id, rule, counter, n);
+                }
+                for (port, packet) in cx.out.drain(..) {
+                    outputs.give(port, &held[port], packet);
+                }
+                if info.snapshot {
+                    match save(&mut **op, &id, &keep, next, me) {
+                        Ok(report) => board.report(next, report),
+                        Err(e) => fatal(&id, format!("save state: {e}")),
+                    }
+                }
+                next += 1;
+                held.iter_mut().for_each(|c| c.downgrade(&next));
+            }
+            if frontiers[0].is_empty() {
+                caps = None;
+            }
+        }
+    });
+    streams
+}
+
+/// Write the changed groups of this worker as one object: `(group u32, length u32, bytes)*`.
+fn save(op: &mut dyn Keyed, id: &str, keep: &Keep, epoch: Epoch, me: u32) -> model::Result<Report> {
+    let mut groups = op.take_dirty();
+    groups.sort_unstable();
+    groups.dedup();
+    let mut bytes = Vec::new();
+    let mut present = Vec::with_capacity(groups.len());
+    for &g in &groups {
+        let state = op.save(g);
+        present.push(!state.is_empty());
+        if !state.is_empty() {
+            bytes.extend_from_slice(&g.to_le_bytes());
+            bytes.extend_from_slice(&(state.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&state);
+        }
+    }
+    let object = match bytes.is_empty() {
+        true => None,
+        false => Some(keep.store.put(&format!("{id}/{epoch:020}-g{}-w{me}", keep.generation), &bytes)?),
+    };
+    let groups = groups.into_iter().zip(present).map(|(g, p)| (g, object.clone().filter(|_| p))).collect();
+    Ok(Report::State { node: id.into(), state_key: keep.state_key.clone(), groups })
+}
+
+/// Load the groups that this worker owns.
+fn load(op: &mut dyn Keyed, keep: &Keep, me: u32, peers: u32) -> model::Result<()> {
+    let mut read: HashMap<&str, HashMap<u32, Vec<u8>>> = HashMap::new();
+    for (&group, object) in keep.state.groups.iter().filter(|(g, _)| *g % peers == me) {
+        if !read.contains_key(object.name.as_str()) {
+            read.insert(&object.name, unpack(&keep.store.get(object)?, object)?);
+        }
+        let state = read.get_mut(object.name.as_str()).and_then(|m| m.remove(&group));
+        op.load(group, &state.ok_or_else(|| format!("object {} holds no group {group}", object.name))?)?;
+    }
+    op.take_dirty();
+    Ok(())
+}
+
+fn unpack(mut bytes: &[u8], object: &ObjectRef) -> model::Result<HashMap<u32, Vec<u8>>> {
+    let mut out = HashMap::new();
+    while !bytes.is_empty() {
+        let torn = || format!("object {} is not well-formed", object.name);
+        let (head, rest) = bytes.split_at_checked(8).ok_or_else(torn)?;
+        let group = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let (state, rest) = rest.split_at_checked(len).ok_or_else(torn)?;
+        out.insert(group, state.to_vec());
+        bytes = rest;
+    }
+    Ok(out)
+}

@@ -1,0 +1,37 @@
+//! Stateless operators on the worker that read the data.
+use crate::board::Board;
+use crate::fatal::fatal;
+use crate::render::{Outputs, Packets};
+use model::{Ctx, Map};
+use std::sync::Arc;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+/// Render a stateless operator. Returns its output ports.
+pub(crate) fn map<'s>(input: Packets<'s>, id: Arc<str>, mut op: Box<dyn Map>, ports: usize, board: Board) -> Vec<Packets<'s>> {
+    let mut b = OperatorBuilder::new(format!("map {id}"), input.scope());
+    let mut input = b.new_input(input, Pipeline);
+    let (mut outputs, streams) = Outputs::new(&mut b, ports);
+    b.build(move |caps| {
+        drop(caps);
+        let mut cx = Ctx::default();
+        move |_| {
+            input.for_each_stamp(|cap, batches| {
+                let Some(&epoch) = cap.least() else { return };
+                let caps: Vec<_> = (0..ports).map(|p| cap.retain_least(p).expect("the stamp has a time")).collect();
+                for packet in batches.flat_map(|b| b.drain(..)) {
+                    if let Err(e) = op.map(packet, &mut cx) {
+                        fatal(&id, e);
+                    }
+                    for (counter, rule, n) in cx.counts.drain(..) {
+                        board.count(epoch, &id, rule, counter, n);
+                    }
+                    for (port, packet) in cx.out.drain(..) {
+                        outputs.give(port, &caps[port], packet);
+                    }
+                }
+            })
+        }
+    });
+    streams
+}

@@ -1,0 +1,90 @@
+//! Readers: each worker reads the splits of its lanes, one split per activation, so that what it read is still in the
+//! cache when the parser takes it.
+use crate::board::Board;
+use crate::fatal::fatal;
+use crate::render::{Outputs, Packets};
+use model::raw::Origin;
+use model::source::{Reader, Split};
+use model::{Epoch, EpochRecord, Packet};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+struct Job {
+    caps: Vec<Capability<Epoch>>,
+    record: Rc<EpochRecord>,
+    split: Split,
+}
+
+/// Render the readers of one source. Returns its output ports.
+pub(crate) fn read<'s>(
+    epochs: StreamVec<'s, Epoch, Rc<EpochRecord>>,
+    id: Arc<str>,
+    index: u32,
+    mut reader: Box<dyn Reader>,
+    ports: usize,
+    board: Board,
+) -> Vec<Packets<'s>> {
+    let scope = epochs.scope();
+    let (me, peers) = (scope.index(), scope.peers());
+    let mut b = OperatorBuilder::new(format!("read {id}"), scope);
+    let activator = scope.activator_for(b.operator_info().address);
+    let mut input = b.new_input(epochs, Pipeline);
+    let (mut outputs, streams) = Outputs::new(&mut b, ports);
+    b.build(move |caps| {
+        drop(caps);
+        let mut jobs: VecDeque<Job> = VecDeque::new();
+        move |_| {
+            input.for_each_stamp(|cap, batches| {
+                for record in batches.flat_map(|b| b.drain(..)) {
+                    for split in record.splits.iter().filter(|s| s.source == id && s.lane as usize % peers == me) {
+                        let caps = (0..=ports).map(|p| cap.retain_least(p).expect("records carry their epoch")).collect();
+                        jobs.push_back(Job { caps, record: record.clone(), split: split.clone() });
+                    }
+                }
+            });
+            let Some(job) = jobs.pop_front() else { return };
+            let origin = Arc::new(Origin {
+                source: id.clone(),
+                label: id.clone(),
+                index,
+                partition: job.split.partition,
+                name: job.split.name.clone(),
+            });
+            let (epoch, now_ms, lane) = (job.record.epoch, job.record.now_ms, job.split.lane);
+            let mut out = |packet: Packet| {
+                let (port, packet) = match packet {
+                    Packet::Raw(mut raw) => {
+                        let r = Arc::make_mut(&mut raw);
+                        (r.now_ms, r.lane) = (now_ms, lane);
+                        board.count(epoch, &id, "".into(), "read", r.records.len() as u64);
+                        (0, Packet::Raw(raw))
+                    }
+                    Packet::Records(mut records) => {
+                        for r in &mut records {
+                            if let model::Record::Rejected(x) = r {
+                                (x.now_ms, x.node) = (now_ms, id.clone());
+                            }
+                        }
+                        board.count(epoch, &id, "".into(), "rejected", records.len() as u64);
+                        (1.min(ports - 1), Packet::Records(records))
+                    }
+                    other => (0, other),
+                };
+                outputs.give(port, &job.caps[port], packet);
+                model::fault::crash_point("read.mid_split");
+            };
+            if let Err(e) = reader.read(&job.split, &origin, &mut out) {
+                fatal(&id, format!("read {} [{}, {}): {e}", job.split.name, job.split.from, job.split.to));
+            }
+            if !jobs.is_empty() {
+                activator.activate();
+            }
+        }
+    });
+    streams
+}

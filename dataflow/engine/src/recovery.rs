@@ -1,0 +1,110 @@
+//! Where a session starts: the newest manifest that is whole, and the logged epochs after it.
+use model::sink::Receipt;
+use model::store::{Commit, Manifest, Store};
+use model::{Epoch, EpochRecord, Result};
+use std::collections::BTreeMap;
+
+/// Starting point of a session.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The cut to start from; epoch 0 with empty state for a first start.
+    pub manifest: Manifest,
+    /// Logged epochs after it: replayed with their ranges and clocks before new ones open.
+    pub replay: Vec<EpochRecord>,
+    /// Commit records per `(sink, shard)`, in order.
+    pub commits: BTreeMap<(String, u32), Vec<Commit>>,
+    /// Manifests that were damaged and passed over, for the log.
+    pub damaged: Vec<String>,
+}
+
+/// Progress of one sink shard at the start.
+pub(crate) struct Progress {
+    /// Receipt of the newest commit record.
+    pub last: Option<Receipt>,
+    /// Epoch it stands for (at least the manifest's).
+    pub committed: Epoch,
+    /// Receipts by epoch.
+    pub receipts: BTreeMap<Epoch, Receipt>,
+}
+
+impl Start {
+    /// Read the starting point. An older manifest is used only if the log still holds every epoch after it.
+    pub fn read(store: &dyn Store) -> Result<Start> {
+        let mut damaged = Vec::new();
+        let mut found = None;
+        for m in store.manifests()? {
+            match m {
+                Ok(m) if intact(store, &m, &mut damaged) => {
+                    found = Some(m);
+                    break;
+                }
+                Ok(_) => {}
+                Err(e) => damaged.push(e),
+            }
+        }
+        let manifest = match found {
+            Some(m) => m,
+            None if damaged.is_empty() => Manifest::default(),
+            None => Manifest::default(),
+        };
+        let replay = store.epochs_after(manifest.epoch)?;
+        contiguous(&manifest, &replay, &damaged)?;
+        let mut commits = BTreeMap::new();
+        for (sink, shard) in store.shards()? {
+            let c = store.commits(&sink, shard)?;
+            commits.insert((sink, shard), c);
+        }
+        Ok(Start { manifest, replay, commits, damaged })
+    }
+    /// Progress of a shard: its newest commit record, or the manifest's if the log was trimmed.
+    pub(crate) fn progress(&self, sink: &str, shard: u32) -> Progress {
+        let logged = self.commits.get(&(sink.to_string(), shard)).map(Vec::as_slice).unwrap_or_default();
+        let cut = self.manifest.commits.get(&format!("{sink}/{shard}"));
+        let last = logged.last().into_iter().chain(cut).max_by_key(|c| c.epoch);
+        Progress {
+            last: last.map(|c| c.receipt.clone()),
+            committed: last.map_or(0, |c| c.epoch).max(self.manifest.epoch),
+            receipts: logged.iter().map(|c| (c.epoch, c.receipt.clone())).collect(),
+        }
+    }
+    /// The last logged epoch.
+    pub fn last_epoch(&self) -> Epoch {
+        self.replay.last().map_or(self.manifest.epoch, |r| r.epoch)
+    }
+}
+
+/// Every object a manifest names must be there and whole before the manifest counts.
+fn intact(store: &dyn Store, m: &Manifest, damaged: &mut Vec<String>) -> bool {
+    let objects = m.sources.values().chain(m.state.values().flat_map(|s| s.groups.values()));
+    let mut seen = std::collections::HashSet::new();
+    for o in objects {
+        if seen.insert(&o.name)
+            && let Err(e) = store.get(o)
+        {
+            damaged.push(format!("manifest of epoch {}: {e}", m.epoch));
+            return false;
+        }
+    }
+    true
+}
+
+fn contiguous(manifest: &Manifest, replay: &[EpochRecord], damaged: &[String]) -> Result<()> {
+    let mut want = manifest.epoch + 1;
+    for r in replay {
+        if r.epoch != want {
+            return Err(format!(
+                "the epoch log continues at {} but {want} is needed after the snapshot of epoch {}{}. An older snapshot \
+                 cannot be used when the log after it is trimmed: restore the data_dir from a copy, or start with a new one",
+                r.epoch,
+                manifest.epoch,
+                if damaged.is_empty() { String::new() } else { format!(" (damaged: {})", damaged.join("; ")) },
+            )
+            .into());
+        }
+        want += 1;
+    }
+    if manifest.epoch == 0 && replay.is_empty() && !damaged.is_empty() {
+        return Err(format!("no usable snapshot: {}", damaged.join("; ")).into());
+    }
+    Ok(())
+}
