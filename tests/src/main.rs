@@ -1,1 +1,121 @@
-fn main() {}
+//! `cargo xtask`: what developers run. `cargo xtask test` passes every test and does its own set-up.
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, Subcommand};
+use std::process::Command;
+use std::time::Instant;
+use tests::kills::{Random, run_with_kills};
+use tests::project::{common_input, common_reference, root};
+use tests::run::Pipeline;
+
+/// Tasks of the workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Set up what is missing, then check formatting and run every test.
+    Test,
+    /// Kill the common workload at random, many times, and compare every end with the reference.
+    Kill {
+        /// Kills that must land while the engine works.
+        #[arg(long, default_value_t = 200)]
+        kills: u64,
+        /// Events of the workload.
+        #[arg(long, default_value_t = 200_000)]
+        events: u64,
+        /// Seed of the schedule.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Run the bench (arguments are the bench's own).
+    Bench {
+        /// See `cargo xtask bench -- --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Test => test(),
+        Task::Kill { kills, events, seed } => kill(kills, events, seed),
+        Task::Bench { args } => {
+            set_up()?;
+            cargo(&["build", "--release", "--package", "app", "--package", "bench"])?;
+            let mut all = vec!["run", "--release", "--quiet", "--package", "bench", "--"];
+            all.extend(args.iter().map(String::as_str));
+            cargo(&all)
+        }
+    }
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    let at = Instant::now();
+    println!("$ cargo {}", args.join(" "));
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(args)
+        .current_dir(root())
+        .status()
+        .context("start cargo")?;
+    ensure!(status.success(), "cargo {} failed", args.join(" "));
+    println!("  took {:.0} s", at.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn test() -> Result<()> {
+    set_up()?;
+    if has("cargo-fmt") {
+        cargo(&["fmt", "--all", "--check"])?;
+    }
+    cargo(&["build", "--release", "--package", "app", "--package", "bench"])?;
+    cargo(&["test", "--release", "--workspace"])
+}
+
+/// What the build and the tests need besides Rust and a C compiler: program, Debian package.
+const NEEDS: &[(&str, &str)] = &[("c++", "g++"), ("python3", "python3"), ("git", "git")];
+
+fn set_up() -> Result<()> {
+    let missing: Vec<&str> = NEEDS.iter().filter(|n| !has(n.0)).map(|n| n.1).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: geteuid has no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root || !has("apt-get") {
+        bail!("missing on this machine: {}. On Debian or Ubuntu: apt-get install {}", missing.join(", "), missing.join(" "));
+    }
+    println!("installing {}", missing.join(", "));
+    let apt = |args: &[&str]| Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").status();
+    ensure!(apt(&["update"])?.success(), "apt-get update failed");
+    let mut args = vec!["install", "-y", "--no-install-recommends"];
+    args.extend(&missing);
+    ensure!(apt(&args)?.success(), "apt-get install {} failed", missing.join(" "));
+    Ok(())
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|d| d.join(program).is_file())
+}
+
+fn kill(kills: u64, events: u64, seed: u64) -> Result<()> {
+    let (input, lookup) = common_input(events, 20_260_301)?;
+    let want = common_reference(&input, &lookup)?;
+    let (mut landed, mut runs, mut random, at) = (0, 0, Random(seed), Instant::now());
+    while landed < kills {
+        let p = Pipeline::common(&input, &lookup, "epoch_bytes = \"4MiB\"\ncheckpoint = \"300ms\"")?;
+        let workers = 1 + random.below(3) as usize;
+        let k = run_with_kills(&p, "out/state", workers, kills - landed, 700, &mut random)?;
+        ensure!(p.read("alerts.jsonl") == want, "run {runs}: other bytes after {} kills; kept in {}", k.mid_work, p.dir.path().display());
+        let audit = p.millstream(&["audit"])?;
+        ensure!(audit.status.success(), "run {runs}: {}", String::from_utf8_lossy(&audit.stdout));
+        (landed, runs) = (landed + k.mid_work, runs + 1);
+        println!("{landed} of {kills} kills landed mid-work, {runs} runs, every end has the reference's bytes ({:.0} s)", at.elapsed().as_secs_f64());
+        ensure!(runs < kills * 10 + 10, "kills do not land");
+    }
+    Ok(())
+}

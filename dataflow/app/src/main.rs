@@ -1,1 +1,58 @@
-fn main() {}
+//! The binary `millstream`: where everything is assembled.
+mod audit;
+mod bundle;
+mod check;
+mod cli;
+mod control;
+mod demo;
+mod exit;
+mod load;
+mod parse_files;
+mod progress;
+mod registry;
+mod run;
+mod secrets;
+mod supervise;
+mod test;
+
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command};
+
+// Parsing allocates batches and rules allocate strings; mimalloc keeps both cheap on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let code = match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            exit::IO
+        }
+    };
+    std::process::exit(code)
+}
+
+fn dispatch(command: Command) -> anyhow::Result<i32> {
+    match command {
+        Command::Run(a) if a.no_supervisor || std::env::var_os(supervise::CHILD).is_some() => run::run(&a),
+        Command::Run(_) => supervise::supervise(),
+        Command::Check(a) => check::check(&a),
+        Command::Graph(a) => check::graph(&a),
+        Command::Plan(a) => check::plan(&a),
+        Command::Apply(a) => check::apply(&a),
+        Command::Unsuppress(a) => check::unsuppress(&a),
+        Command::Test(a) => test::test(&a),
+        Command::Audit(a) => audit::audit(&a),
+        Command::Parse(a) => parse_files::parse(&a),
+        Command::Demo(a) => demo::demo(&a),
+        Command::Schema => {
+            println!("{}", serde_json::to_string_pretty(&topology::json_schema(&registry::parts()))?);
+            Ok(0)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "millstream", &mut std::io::stdout());
+            Ok(0)
+        }
+    }
+}

@@ -323,7 +323,7 @@ impl Open {
 /// What the new session takes over from the last manifest: state of nodes that keep their meaning, and commits.
 fn carried(s: &Session) -> Manifest {
     let mut m = s.start.manifest.clone();
-    m.state.retain(|id, kept| s.graph.nodes.iter().any(|n| *n.id == **id && n.node.state_key() == kept.state_key));
+    m.state.retain(|id, kept| s.graph.nodes.iter().any(|n| *n.id == **id && s.graph.state_key(n) == kept.state_key));
     for ((sink, shard), commits) in &s.start.commits {
         if let Some(c) = commits.iter().rfind(|c| c.epoch <= m.epoch) {
             m.commits.entry(format!("{sink}/{shard}")).or_insert_with(|| Commit::clone(c));

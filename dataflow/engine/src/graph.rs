@@ -63,6 +63,10 @@ pub struct Settings {
 }
 
 impl Graph {
+    /// Identity of a node's state: what the node says, and the clock its windows follow.
+    pub(crate) fn state_key(&self, node: &GraphNode) -> String {
+        format!("{};{}", node.node.state_key(), if self.event_time { "event" } else { "processing" })
+    }
     /// What a node's build may know.
     pub(crate) fn cx(&self, node: &GraphNode, shard: u32, s: &Settings) -> BuildCx {
         BuildCx {

@@ -100,7 +100,7 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
             _ => match build(plan, node, 0) {
                 Built::Map(op) => map(input, node.id.clone(), op, outs, board.clone()),
                 Built::Keyed(op) => {
-                    let state_key = node.node.state_key();
+                    let state_key = plan.graph.state_key(node);
                     let kept = plan.start.manifest.state.get(&*node.id).filter(|s| s.state_key == state_key);
                     let keep = Keep {
                         store: plan.store.clone(),

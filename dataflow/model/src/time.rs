@@ -155,7 +155,9 @@ pub fn rfc3339_ns(text: &str) -> Option<i64> {
 }
 
 fn strptime(format: &str, text: &str) -> Option<i64> {
-    let mut tm = jiff::fmt::strtime::parse(format, text.trim()).ok()?;
+    let parse = |format: &str| jiff::fmt::strtime::parse(format, text.trim()).ok();
+    // No zone means UTC, also where the format ends in one: Suricata writes it only if it knows it.
+    let mut tm = parse(format).or_else(|| parse(format.strip_suffix("%z")?.trim_end()))?;
     if tm.offset().is_none() && tm.iana_time_zone().is_none() {
         tm.set_offset(Some(jiff::tz::Offset::UTC));
     }
@@ -206,6 +208,8 @@ mod tests {
         assert_eq!(TimeFormat::Unix.parse("x"), None);
         let f = TimeFormat::parse_name("%d/%b/%Y:%H:%M:%S %z").unwrap();
         assert_eq!(f.parse("17/May/2015:10:05:03 +0000"), Some(1_431_857_103_000_000_000));
+        assert_eq!(f.parse("17/May/2015:10:05:03"), Some(1_431_857_103_000_000_000));
+        assert_eq!(f.parse("17/May/2015:10:05:03 x"), None);
         assert!(TimeFormat::parse_name("%Q").is_err());
     }
 

@@ -1,0 +1,88 @@
+//! Collects the records of a split into raw batches, and turns what cannot be read into rejects.
+use model::raw::PAD;
+use model::{Origin, Packet, Pos, RawBatch, RawRecord, Record, Rejected, Split};
+use std::sync::Arc;
+
+/// Bytes of records in one batch (384 pages); a larger record makes a batch of its own.
+pub(crate) const BATCH: usize = 384 * 4096;
+/// Most bytes of a bad record that its reject keeps.
+pub(crate) const REJECT_RAW: usize = 4096;
+/// Longest first line that is kept as a header.
+pub(crate) const MAX_HEADER: usize = 64 << 10;
+
+/// Room behind `used` bytes of raw data for the values a parser appends.
+pub(crate) fn spare(used: usize) -> usize {
+    (64 << 10) + used / 16
+}
+
+/// What a split's reader hands out.
+pub(crate) struct Batcher<'a> {
+    split: &'a Split,
+    origin: &'a Arc<Origin>,
+    out: &'a mut dyn FnMut(Packet),
+    /// First line of the stream, if it has lines.
+    pub(crate) header: Option<Arc<[u8]>>,
+    first: bool,
+    data: Vec<u8>,
+    records: Vec<RawRecord>,
+}
+
+impl<'a> Batcher<'a> {
+    pub(crate) fn new(split: &'a Split, origin: &'a Arc<Origin>, out: &'a mut dyn FnMut(Packet)) -> Batcher<'a> {
+        Batcher { split, origin, out, header: None, first: true, data: Vec::new(), records: Vec::new() }
+    }
+
+    /// Add a record by copying it.
+    pub(crate) fn push(&mut self, bytes: &[u8], offset: u64, ordinal: u32) {
+        if self.data.len() + bytes.len() > BATCH {
+            self.flush();
+        }
+        if self.data.capacity() == 0 {
+            let size = BATCH.max(bytes.len());
+            self.data.reserve_exact(size + PAD + spare(size));
+        }
+        let start = self.data.len() as u32;
+        self.data.extend_from_slice(bytes);
+        self.records.push(RawRecord { start, len: bytes.len() as u32, ordinal, offset });
+    }
+
+    /// Send what was pushed.
+    pub(crate) fn flush(&mut self) {
+        let (data, records) = (std::mem::take(&mut self.data), std::mem::take(&mut self.records));
+        self.send(data, records);
+    }
+
+    /// Send a buffer as it is; the records lie in its used part.
+    pub(crate) fn send(&mut self, mut data: Vec<u8>, records: Vec<RawRecord>) {
+        if records.is_empty() {
+            return;
+        }
+        data.resize(data.len() + PAD, 0);
+        (self.out)(Packet::Raw(Arc::new(RawBatch {
+            origin: self.origin.clone(),
+            now_ms: 0, // the engine knows the epoch
+            lane: self.split.lane,
+            data,
+            records,
+            header: self.header.clone(),
+            first: std::mem::take(&mut self.first),
+        })));
+    }
+
+    /// Reject input at a place; keeps the first [`REJECT_RAW`] bytes, of `size` in all.
+    pub(crate) fn reject(&mut self, at: (u64, u32), code: &str, reason: String, raw: &[u8], size: u64) {
+        let kept = &raw[..raw.len().min(REJECT_RAW)];
+        let o = self.origin;
+        (self.out)(Packet::Records(vec![Record::Rejected(Box::new(Rejected {
+            pos: Pos { source: o.index, partition: o.partition, offset: at.0, ordinal: at.1 },
+            node: self.split.source.clone(),
+            stage: "read".into(),
+            code: code.into(),
+            reason,
+            origin: o.name.clone(),
+            raw: kept.to_vec(),
+            truncated: (kept.len() as u64) < size,
+            now_ms: 0,
+        }))]));
+    }
+}

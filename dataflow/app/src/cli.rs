@@ -1,0 +1,228 @@
+//! The command line.
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A stream-processing dataflow engine for security logs: raw logs in; parsed, enriched, matched against detections,
+/// deduplicated, storm-limited; alerts and a Parquet lake out, each event counted exactly once.
+#[derive(Parser)]
+#[command(name = "millstream", version, max_term_width = 110, after_help = AFTER)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER: &str = "\
+Exit codes: 0 ok, 1 findings (failed tests, audit differences), 2 usage, 65 bad data, 69 no engine answers, \
+70 the engine failed and could not be restarted, 78 errors in the configuration.
+
+First steps:
+  millstream demo                       a generated attack story through the shipped topology
+  millstream check topology.toml        every error at once, with line and hint
+  millstream run topology.toml          run it; edits are applied while it runs
+  millstream test operators/detect/detections   run the tests of detections";
+
+/// Subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a topology until it is stopped (or, with --once, until its sources are exhausted).
+    Run(RunArgs),
+    /// Check a topology with everything it names: every error at once, with file:line:col and a hint.
+    #[command(alias = "validate")]
+    Check(CheckArgs),
+    /// Draw the graph of a topology as DOT, Mermaid or SVG.
+    Graph(GraphArgs),
+    /// Show what applying the topology on disk would change in the running (or last run) one.
+    Plan(PlanArgs),
+    /// Let the topology on disk take over in the running engine.
+    Apply(ApplyArgs),
+    /// Run the `Tests:` of detections, offline.
+    Test(TestArgs),
+    /// Re-count a finished or running pipeline's ledger from its outputs alone.
+    Audit(AuditArgs),
+    /// Parse files with one log type and print normalised events as JSON lines.
+    Parse(ParseArgs),
+    /// Let a rule that the storm limiter holds create alerts again.
+    Unsuppress(UnsuppressArgs),
+    /// Show what the pipeline of a generated attack story finds; --crash kills it at random meanwhile.
+    Demo(DemoArgs),
+    /// Print the JSON Schema of topology files (for editors).
+    Schema,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `run`.
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    /// The topology file (or a folder with a topology.toml).
+    #[arg(default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Worker threads; default: one per core.
+    #[arg(short, long, env = "MILLSTREAM_WORKERS")]
+    pub workers: Option<usize>,
+    /// End when every source is read to its end.
+    #[arg(long)]
+    pub once: bool,
+    /// Forget the state of earlier runs in the data folder first.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Do not apply edits of the topology's files by themselves (`millstream apply` still does).
+    #[arg(long)]
+    pub no_watch: bool,
+    /// No progress on standard error.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print the run's figures as one JSON line on standard output at the end.
+    #[arg(long)]
+    pub stats: bool,
+    /// Run the engine in this process, without a supervisor that restarts it.
+    #[arg(long)]
+    pub no_supervisor: bool,
+}
+
+impl RunArgs {
+    /// Number of worker threads.
+    pub fn workers(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 256)
+    }
+    /// Progress lines are wanted.
+    pub fn progress(&self) -> bool {
+        !self.quiet
+    }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// JUnit XML (tests only).
+    Junit,
+}
+
+/// `check`.
+#[derive(Args)]
+pub struct CheckArgs {
+    /// The topology file.
+    #[arg(default_value = "topology.toml")]
+    pub topology: PathBuf,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// Form of a drawn graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// A picture; open it in a browser.
+    Svg,
+    /// For Markdown.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+}
+
+/// `graph`.
+#[derive(Args)]
+pub struct GraphArgs {
+    /// The topology file.
+    #[arg(default_value = "topology.toml")]
+    pub topology: PathBuf,
+    /// Form of the drawing.
+    #[arg(long, value_enum, default_value = "mermaid")]
+    pub format: Drawing,
+}
+
+/// `plan`.
+#[derive(Args)]
+pub struct PlanArgs {
+    /// The topology file.
+    #[arg(default_value = "topology.toml")]
+    pub topology: PathBuf,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// `apply`.
+#[derive(Args)]
+pub struct ApplyArgs {
+    /// The topology file that the engine runs.
+    #[arg(default_value = "topology.toml")]
+    pub topology: PathBuf,
+}
+
+/// `test`.
+#[derive(Args)]
+pub struct TestArgs {
+    /// Files or folders of detections.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Only detections whose id contains this.
+    #[arg(long)]
+    pub filter: Option<String>,
+    /// Fail detections with fewer tests; 2 or more also asks for one true and one false case.
+    #[arg(long, default_value_t = 0)]
+    pub minimum_tests: usize,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// `audit`.
+#[derive(Args)]
+pub struct AuditArgs {
+    /// The topology file.
+    #[arg(default_value = "topology.toml")]
+    pub topology: PathBuf,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// `parse`.
+#[derive(Args)]
+pub struct ParseArgs {
+    /// Log types to try, comma separated.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub log_type: Vec<String>,
+    /// Stream type: auto, lines, json, json_array, cloudtrail, cloudwatch, csv.
+    #[arg(long, default_value = "auto")]
+    pub stream: String,
+    /// Files or folders.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// `unsuppress`.
+#[derive(Args)]
+pub struct UnsuppressArgs {
+    /// Rule id.
+    pub rule: String,
+    /// The topology file that the engine runs.
+    #[arg(long, default_value = "topology.toml")]
+    pub topology: PathBuf,
+}
+
+/// `demo`.
+#[derive(Args, Clone)]
+pub struct DemoArgs {
+    /// How long to run, seconds.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
+    /// Kill the engine at random while it runs, then show that nothing was lost or doubled.
+    #[arg(long)]
+    pub crash: bool,
+    /// Worker threads.
+    #[arg(short, long)]
+    pub workers: Option<usize>,
+    /// Seed of the generated story.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}

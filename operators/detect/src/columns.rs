@@ -1,0 +1,268 @@
+//! The columnar rule engine: all rules of a log type over a batch at once.
+//!
+//! [`plan`] compiles the rules for one layout. [`access`] chooses which literals wake a rule, from measured
+//! frequencies. A scanned column ([`index`]) maps each value to a *class* ([`classes`]) — the set of conditions that
+//! are true of it, found once per distinct value ([`matcher`], remembered in [`cache`]) — and a class to the rules it
+//! wakes; a join does the same per lookup row ([`join`]). Woken rules are then decided row by row from columns
+//! ([`truth`], [`view`]). So thousands of rules cost what the few woken ones cost.
+//!
+//! Caches, samples and the choice of access literals change the cost of a batch, never its matches.
+mod access;
+mod cache;
+mod classes;
+mod home;
+mod index;
+mod join;
+mod matcher;
+pub mod plan;
+mod truth;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+
+use access::{Frequency, Waits};
+use home::Home;
+use index::{Candidate, ColumnIndex};
+use join::JoinIndex;
+use matcher::Atom;
+use model::{EventBatch, Layout, Severity};
+use plan::{LitId, Literal, Plan, Source};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+use truth::Truth;
+use view::View;
+
+use crate::rule::Rule;
+
+/// Batches after which frequencies are measured again.
+const SAMPLE_EVERY: u64 = 4_096;
+
+/// The rules of one log type and one layout, running on one worker.
+pub struct Program {
+    plan: Rc<Plan>,
+    frequency: Frequency,
+    waits: Vec<Waits>,
+    state: State,
+    batches: u64,
+    candidates: Vec<Candidate>,
+}
+
+/// What changes when rules wait for other literals.
+#[derive(Default)]
+struct State {
+    /// Rules that are looked at on every row.
+    always: Vec<u32>,
+    /// Columns that wake rules, then columns whose costly conditions are remembered.
+    columns: Vec<ColumnIndex>,
+    /// How many of `columns` are scanned.
+    scanned: usize,
+    joins: Vec<JoinIndex>,
+    /// Where the truth of a literal is remembered.
+    memo: Vec<Memo>,
+}
+
+#[derive(Clone, Copy)]
+enum Memo {
+    No,
+    Column(u32, u32, Atom),
+    Join(u32, Atom),
+}
+
+impl Program {
+    /// Compile the rules that are for the log type of the layout.
+    pub fn new(rules: &[Rule], layout: &Arc<Layout>) -> Program {
+        let plan = Rc::new(Plan::new(rules, layout));
+        let frequency = Frequency::new(&plan);
+        let (waits, _) = frequency.choose(&plan);
+        let state = State::new(&plan, &waits);
+        Program { plan, frequency, waits, state, batches: 0, candidates: Vec::new() }
+    }
+
+    /// The plan, shared so that a [`View`] can outlive a borrow of the program.
+    pub fn plan(&self) -> Rc<Plan> {
+        self.plan.clone()
+    }
+
+    /// Indexes of rules ([`Plan::rules`]) that are looked at on every row.
+    pub fn always(&self) -> &[u32] {
+        &self.state.always
+    }
+
+    /// Decide all rules on all rows: `(row, index in plan.rules)` of every rule whose tree is true, ascending.
+    pub fn run(&mut self, view: &View, hits: &mut Vec<(usize, usize)>) {
+        self.measure(view);
+        let candidates = &mut self.candidates;
+        candidates.clear();
+        let state = &mut self.state;
+        state.columns[..state.scanned].iter_mut().for_each(|c| c.scan(view.batch, candidates));
+        state.joins.iter_mut().for_each(|j| j.scan(view, candidates));
+        if !state.always.is_empty() {
+            let rows = 0..view.batch.len() as u32;
+            candidates.extend(rows.flat_map(|row| state.always.iter().map(move |rule| (row, *rule))));
+        }
+        // Row by row, so that what is made of a row once serves all its rules.
+        candidates.sort_unstable();
+        candidates.dedup();
+        let plan = view.plan;
+        let mut decide = Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo };
+        for &(row, rule) in candidates.iter() {
+            if decide.node(&plan.rules[rule as usize].root, row as usize) {
+                hits.push((row as usize, rule as usize));
+            }
+        }
+    }
+
+    /// Severity of a match: the first of `DynamicSeverities` whose conditions hold.
+    pub fn severity(&mut self, view: &View, rule: usize, row: usize, fixed: Severity) -> Severity {
+        let state = &mut self.state;
+        let mut decide = Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo };
+        let changed = view.plan.rules[rule].severities.iter().find(|(_, node)| decide.node(node, row));
+        changed.map_or(fixed, |(s, _)| *s)
+    }
+
+    /// Now and then, measure how often literals are true, and wait for others if that is clearly cheaper.
+    fn measure(&mut self, view: &View) {
+        let n = self.batches;
+        self.batches += 1;
+        if view.batch.is_empty() || !(n == 0 || n == 16 || n == 256 || n.is_multiple_of(SAMPLE_EVERY)) {
+            return;
+        }
+        self.frequency.sample(view);
+        let (waits, cost) = self.frequency.choose(&self.plan);
+        let first = n == 0;
+        if waits != self.waits && (first || cost < 0.8 * self.frequency.cost(&self.plan, &self.waits)) {
+            self.state = State::new(&self.plan, &waits);
+            self.waits = waits;
+        }
+    }
+}
+
+impl State {
+    fn new(plan: &Plan, waits: &[Waits]) -> State {
+        let mut out = State { memo: vec![Memo::No; plan.literals.len()], ..State::default() };
+        let mut homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
+        for (rule, lits) in waits.iter().enumerate() {
+            match lits {
+                None => out.always.push(rule as u32),
+                Some(lits) => {
+                    for lit in lits {
+                        if let Some(home) = home::home(plan, *lit) {
+                            homes.entry(home).or_default().entry(*lit).or_default().push(rule as u32);
+                        }
+                    }
+                }
+            }
+        }
+        for (home, waiting) in &homes {
+            if let Home::Column(slot) = home {
+                out.column(plan, *slot, waiting.clone());
+            }
+        }
+        out.scanned = out.columns.len();
+        out.remember(plan, homes);
+        out
+    }
+
+    /// Columns and joins where costly conditions are remembered; joins are also scanned.
+    fn remember(&mut self, plan: &Plan, homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>>) {
+        let mut columns: BTreeMap<u32, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
+        let mut joins: BTreeMap<u32, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
+        for (home, waiting) in homes {
+            if let Home::Join(join) = home {
+                joins.insert(join, waiting);
+            }
+        }
+        for (lit, literal) in plan.literals.iter().enumerate() {
+            let Literal::Test(key, test) = literal else { continue };
+            match plan.source(*key) {
+                Source::Column(slot) if plan::is_costly(test) && matches!(self.memo[lit], Memo::No) => {
+                    columns.entry(*slot).or_default().insert(lit as LitId, Vec::new());
+                }
+                Source::Join { join, .. } => {
+                    joins.entry(*join).or_default().entry(lit as LitId).or_default();
+                }
+                _ => {}
+            }
+        }
+        columns.into_iter().for_each(|(slot, waiting)| self.column(plan, slot, waiting));
+        for (join, waiting) in joins {
+            let (atoms, waiting): (Vec<LitId>, Vec<Vec<u32>>) = waiting.into_iter().unzip();
+            for (atom, lit) in atoms.iter().enumerate() {
+                self.memo[*lit as usize] = Memo::Join(self.joins.len() as u32, atom as Atom);
+            }
+            self.joins.push(JoinIndex::new(plan, join, &atoms, waiting));
+        }
+    }
+
+    fn column(&mut self, plan: &Plan, slot: u32, waiting: BTreeMap<LitId, Vec<u32>>) {
+        let (atoms, waiting): (Vec<LitId>, Vec<Vec<u32>>) = waiting.into_iter().unzip();
+        for (atom, lit) in atoms.iter().enumerate() {
+            if matches!(&plan.literals[*lit as usize], Literal::Test(key, test)
+                if plan::is_costly(test) && matches!(plan.source(*key), Source::Column(_)))
+            {
+                self.memo[*lit as usize] = Memo::Column(self.columns.len() as u32, slot, atom as Atom);
+            }
+        }
+        self.columns.push(ColumnIndex::new(plan, slot, &atoms, waiting));
+    }
+}
+
+/// Decides literals of a row with what the program remembers.
+struct Decide<'s, 'v, 'a> {
+    view: &'v View<'a>,
+    columns: &'s mut [ColumnIndex],
+    joins: &'s mut [JoinIndex],
+    memo: &'s [Memo],
+}
+
+impl Truth for Decide<'_, '_, '_> {
+    fn literal(&mut self, lit: LitId, row: usize) -> bool {
+        let known = match self.memo[lit as usize] {
+            Memo::No => None,
+            Memo::Column(index, slot, atom) => match self.view.batch.value(slot, row) {
+                model::Value::Str(s) => self.columns[index as usize].remembered(atom, s),
+                _ => None,
+            },
+            Memo::Join(index, atom) => self.joins[index as usize].holds(atom, self.view, row),
+        };
+        known.unwrap_or_else(|| truth::literal(self.view, &self.view.plan.literals[lit as usize], row))
+    }
+}
+
+/// Hashing for what input or rules fill. Seeded from the system, so that input cannot be made to collide.
+fn hasher() -> ahash::RandomState {
+    let seed = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    ahash::RandomState::with_seeds(seed(), seed(), seed(), seed())
+}
+
+/// Programs of a worker, one per layout.
+pub struct Programs {
+    rules: Arc<[Rule]>,
+    by_layout: Vec<Program>,
+}
+
+/// Layouts with a program; one topology has one per log type and version of its needs.
+pub const MAX_LAYOUTS: usize = 512;
+
+impl Programs {
+    /// Programs are compiled when their layout is first seen.
+    pub fn new(rules: Arc<[Rule]>) -> Programs {
+        Programs { rules, by_layout: Vec::new() }
+    }
+    /// Program of a batch's layout.
+    pub fn of(&mut self, batch: &EventBatch) -> &mut Program {
+        let at = self.by_layout.iter().position(|p| Arc::ptr_eq(&p.plan.layout, &batch.layout));
+        let at = at.unwrap_or_else(|| {
+            if self.by_layout.len() == MAX_LAYOUTS {
+                self.by_layout.remove(0);
+            }
+            self.by_layout.push(Program::new(&self.rules, &batch.layout));
+            self.by_layout.len() - 1
+        });
+        &mut self.by_layout[at]
+    }
+}

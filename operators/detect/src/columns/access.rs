@@ -1,0 +1,177 @@
+//! Which literals a rule waits for.
+//!
+//! A rule is looked at only on rows where one of its *access literals* may be true: for a conjunction the rarest of its
+//! literals, for a disjunction one of each branch. Rarity is measured on rows of the stream itself. A rule without
+//! such literals (all of it is negative, or needs the whole event) is looked at on every row.
+use super::home::{Home, OnTag, home, on_tag};
+use super::plan::{LitId, Literal, Node, Plan};
+use super::truth;
+use super::view::View;
+use crate::predicate::Predicate;
+use model::Value;
+use model::event::tag;
+use std::collections::BTreeMap;
+
+/// Rows of a batch that are measured.
+const SAMPLE: usize = 256;
+/// What looking at a woken rule costs, in nanoseconds.
+const CANDIDATE: f64 = 30.0;
+/// What it costs per row to scan one more column.
+const SCAN: f64 = 5.0;
+/// The same, for a column whose texts have to be looked up.
+const SCAN_TEXT: f64 = 15.0;
+
+/// Literals a rule waits for; `None` = it is looked at on every row.
+pub type Waits = Option<Vec<LitId>>;
+
+/// How often literals are true.
+pub struct Frequency {
+    homes: Vec<Option<Home>>,
+    hits: Vec<f64>,
+    rows: f64,
+}
+
+impl Frequency {
+    /// Nothing measured yet.
+    pub fn new(plan: &Plan) -> Frequency {
+        let homes: Vec<_> = (0..plan.literals.len() as LitId).map(|l| home(plan, l)).collect();
+        Frequency { hits: vec![0.0; homes.len()], homes, rows: 0.0 }
+    }
+
+    /// Measure rows of a batch. Old measurements count half.
+    pub fn sample(&mut self, view: &View) {
+        let n = view.batch.len();
+        let step = n.div_ceil(SAMPLE).max(1);
+        self.rows *= 0.5;
+        self.rows += n.div_ceil(step) as f64;
+        for lit in 0..self.homes.len() {
+            if self.homes[lit].is_some() {
+                let seen = (0..n).step_by(step).filter(|row| wakes(view, lit as LitId, *row)).count();
+                self.hits[lit] = self.hits[lit] * 0.5 + seen as f64;
+            }
+        }
+    }
+
+    /// Share of rows on which a literal wakes its rules.
+    fn rate(&self, plan: &Plan, lit: LitId) -> f64 {
+        (self.hits[lit as usize] + prior(&plan.literals[lit as usize])) / (self.rows + 2.0)
+    }
+
+    /// Choose for every rule; also gives the expected cost per row.
+    pub fn choose(&self, plan: &Plan) -> (Vec<Waits>, f64) {
+        let all = |_: Home| true;
+        let mut waits: Vec<Waits> = plan.rules.iter().map(|r| self.access(plan, &r.root, &all).map(|a| a.1)).collect();
+        self.save_columns(plan, &mut waits);
+        let cost = self.cost(plan, &waits);
+        (waits, cost)
+    }
+
+    /// Expected cost per row of a choice.
+    pub fn cost(&self, plan: &Plan, waits: &[Waits]) -> f64 {
+        let scans: f64 = by_home(self, waits).iter().map(|(home, _)| self.scan_cost(plan, *home, waits)).sum();
+        let rules = waits.iter().map(|w| w.as_ref().map_or(1.0, |lits| lits.iter().map(|l| self.rate(plan, *l)).sum()));
+        scans + rules.sum::<f64>() * CANDIDATE
+    }
+
+    /// Columns that few rules need are given up where other literals of these rules cost less than the scan.
+    fn save_columns(&self, plan: &Plan, waits: &mut [Waits]) {
+        let mut homes: Vec<(Home, Vec<usize>)> = by_home(self, waits).into_iter().collect();
+        homes.sort_by_key(|(_, rules)| rules.len());
+        for (leave, rules) in homes {
+            let used: Vec<Home> = by_home(self, waits).into_keys().collect();
+            let other = |h: Home| h != leave && used.contains(&h);
+            let moved: Option<Vec<(f64, Vec<LitId>)>> =
+                rules.iter().map(|r| self.access(plan, &plan.rules[*r].root, &other)).collect();
+            let Some(moved) = moved else { continue };
+            let now: f64 = rules.iter().flat_map(|r| waits[*r].iter().flatten()).map(|l| self.rate(plan, *l)).sum();
+            let then: f64 = moved.iter().map(|(rate, _)| rate).sum();
+            if (then - now) * CANDIDATE < self.scan_cost(plan, leave, waits) {
+                rules.iter().zip(moved).for_each(|(r, (_, lits))| waits[*r] = Some(lits));
+            }
+        }
+    }
+
+    fn scan_cost(&self, plan: &Plan, home: Home, waits: &[Waits]) -> f64 {
+        let costly = |l: &LitId| {
+            self.homes[*l as usize] == Some(home)
+                && matches!(&plan.literals[*l as usize], Literal::Test(_, t) if super::plan::is_costly(t))
+        };
+        match home {
+            Home::Column(_) if waits.iter().flatten().flatten().any(costly) => SCAN_TEXT,
+            _ => SCAN,
+        }
+    }
+
+    /// The cheapest literals of which at least one is true whenever the tree is, and their joint rate.
+    fn access(&self, plan: &Plan, node: &Node, allowed: &dyn Fn(Home) -> bool) -> Option<(f64, Vec<LitId>)> {
+        match node {
+            Node::Const(false) => Some((0.0, Vec::new())),
+            Node::Const(true) | Node::Not(_) => None,
+            Node::Lit(l) => self.homes[*l as usize].filter(|h| allowed(*h)).map(|_| (self.rate(plan, *l), vec![*l])),
+            Node::All(v) => {
+                let branches = v.iter().filter_map(|n| self.access(plan, n, allowed));
+                branches.min_by(|a, b| a.0.total_cmp(&b.0))
+            }
+            Node::Any(v) | Node::OnlyOne(v) => v.iter().try_fold((0.0, Vec::new()), |(rate, mut lits), n| {
+                let (r, l) = self.access(plan, n, allowed)?;
+                lits.extend(l);
+                Some((rate + r, lits))
+            }),
+        }
+    }
+}
+
+/// Rules by the columns and joins they wait on.
+fn by_home(f: &Frequency, waits: &[Waits]) -> BTreeMap<Home, Vec<usize>> {
+    let mut out: BTreeMap<Home, Vec<usize>> = BTreeMap::new();
+    for (rule, lits) in waits.iter().enumerate() {
+        for home in lits.iter().flatten().filter_map(|l| f.homes[*l as usize]) {
+            let rules = out.entry(home).or_default();
+            if rules.last() != Some(&rule) {
+                rules.push(rule);
+            }
+        }
+    }
+    out
+}
+
+/// True if the literal would wake its rules on this row.
+fn wakes(view: &View, lit: LitId, row: usize) -> bool {
+    let literal = &view.plan.literals[lit as usize];
+    match home(view.plan, lit) {
+        Some(Home::Column(slot)) => {
+            let value = view.batch.value(slot, row);
+            match (on_tag(view.plan, lit, tag_of(&value)), literal) {
+                (OnTag::No, _) => false,
+                (OnTag::Look, Literal::Test(_, test)) => truth::on_value(test, value),
+                _ => true,
+            }
+        }
+        Some(Home::Join(_)) => truth::literal(view, literal, row),
+        None => false,
+    }
+}
+
+fn tag_of(v: &Value) -> u8 {
+    match v {
+        Value::Absent => tag::ABSENT,
+        Value::Null => tag::NULL,
+        Value::Bool(false) => tag::FALSE,
+        Value::Bool(true) => tag::TRUE,
+        Value::Num(_) => tag::NUM,
+        Value::Str(_) => tag::STR,
+        Value::Arr(_) => tag::ARR,
+        Value::Obj(_) => tag::OBJ,
+    }
+}
+
+/// Hits to expect of a literal that was not seen true, by its kind.
+fn prior(literal: &Literal) -> f64 {
+    match literal {
+        Literal::Test(_, Predicate::Equals(_)) => 0.1,
+        Literal::Test(_, Predicate::In(_)) => 0.2,
+        Literal::Test(_, Predicate::Text { .. } | Predicate::Matches(_)) => 0.4,
+        Literal::Test(_, Predicate::Exists | Predicate::Null | Predicate::Empty) => 1.5,
+        _ => 0.8,
+    }
+}

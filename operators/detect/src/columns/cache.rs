@@ -1,0 +1,179 @@
+//! Distinct values of a column and the class each was found to have.
+//!
+//! Two levels: a direct-mapped table that costs one hash of at most 24 bytes and one full comparison, and behind it a
+//! bounded map. A column whose values hardly repeat would fill both for nothing: its hit rate is measured, and while
+//! it is low the cache steps aside. Forgetting never changes a result, only its cost.
+use super::hasher;
+use hashbrown::HashMap;
+
+/// Values remembered in the map of one column.
+pub const MAX_VALUES: usize = 1 << 16;
+/// Bytes of values remembered in the map of one column.
+pub const MAX_BYTES: usize = 8 << 20;
+/// Longest value that is remembered.
+pub const MAX_VALUE: usize = 1 << 10;
+/// Bytes of values behind the direct-mapped table.
+const MAX_ARENA: usize = 1 << 20;
+const SLOT_BITS: u32 = 11;
+/// Evaluations after which the hit rate is judged.
+const WINDOW: u32 = 2_048;
+/// Lookups for which a cache with a low hit rate steps aside.
+const ASIDE: u32 = 1 << 16;
+
+/// Remembers the class of values.
+pub struct ValueCache {
+    seed: u64,
+    slots: Box<[Slot]>,
+    arena: Vec<u8>,
+    map: HashMap<Box<[u8]>, u32, ahash::RandomState>,
+    map_bytes: usize,
+    lookups: u32,
+    misses: u32,
+    aside: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    hash: u64,
+    start: u32,
+    len: u32,
+    class: u32,
+}
+
+impl ValueCache {
+    /// An empty cache. Its hashes are seeded from the system, so that input cannot be made to collide.
+    pub fn new() -> ValueCache {
+        let hasher = hasher();
+        ValueCache {
+            seed: hasher.hash_one(0),
+            slots: vec![Slot::default(); 1 << SLOT_BITS].into(),
+            arena: Vec::new(),
+            map: HashMap::with_hasher(hasher),
+            map_bytes: 0,
+            lookups: 0,
+            misses: 0,
+            aside: 0,
+        }
+    }
+
+    /// Class of a value; `evaluate` finds it if it is not remembered.
+    #[inline]
+    pub fn class(&mut self, value: &[u8], evaluate: impl FnOnce() -> u32) -> u32 {
+        if self.aside > 0 || value.len() > MAX_VALUE {
+            self.aside = self.aside.saturating_sub(1);
+            return evaluate();
+        }
+        self.lookups = self.lookups.wrapping_add(1);
+        // Hash 0 marks an empty slot.
+        let hash = self.hash(value) | 1;
+        let slot = self.slots[(hash >> (64 - SLOT_BITS)) as usize];
+        if slot.hash == hash
+            && slot.len as usize == value.len()
+            && self.arena[slot.start as usize..][..value.len()] == *value
+        {
+            return slot.class;
+        }
+        self.second(value, hash, evaluate)
+    }
+
+    /// True if a value of this length would not be remembered; asking counts as a lookup.
+    #[inline]
+    pub fn is_aside(&mut self, len: usize) -> bool {
+        let aside = self.aside > 0;
+        self.aside = self.aside.saturating_sub(1);
+        aside || len > MAX_VALUE
+    }
+
+    #[inline(never)]
+    fn second(&mut self, value: &[u8], hash: u64, evaluate: impl FnOnce() -> u32) -> u32 {
+        let class = match self.map.get(value) {
+            Some(class) => *class,
+            None => {
+                let class = evaluate();
+                self.remember(value, class);
+                class
+            }
+        };
+        if self.arena.len() + value.len() > MAX_ARENA {
+            self.arena.clear();
+            self.slots.fill(Slot::default());
+        }
+        let (start, len) = (self.arena.len() as u32, value.len() as u32);
+        self.arena.extend_from_slice(value);
+        self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot { hash, start, len, class };
+        class
+    }
+
+    fn remember(&mut self, value: &[u8], class: u32) {
+        self.misses += 1;
+        if self.misses == WINDOW {
+            if self.lookups < 2 * WINDOW {
+                self.aside = ASIDE;
+            }
+            (self.lookups, self.misses) = (0, 0);
+        }
+        if self.map.len() >= MAX_VALUES || self.map_bytes + value.len() > MAX_BYTES {
+            self.map.clear();
+            self.map_bytes = 0;
+        }
+        self.map_bytes += value.len();
+        self.map.insert(value.into(), class);
+    }
+
+    /// Hash of length, first, middle and last bytes: the comparison is full, so a weak hash costs time only.
+    #[inline]
+    fn hash(&self, v: &[u8]) -> u64 {
+        let n = v.len();
+        let eight = |at: usize| v.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()));
+        let (a, b) = match n {
+            0 => (0, 0),
+            1..=3 => (v[0] as u64 | (v[n / 2] as u64) << 8 | (v[n - 1] as u64) << 16, 0),
+            4..=7 => {
+                let four =
+                    |at: usize| v.get(at..at + 4).map_or(0, |b| u32::from_le_bytes(b.try_into().unwrap_or_default()));
+                (four(0) as u64 | (four(n - 4) as u64) << 32, 0)
+            }
+            8..=16 => (eight(0), eight(n - 8)),
+            _ => (eight(0) ^ eight(n / 2).rotate_left(23), eight(n - 8)),
+        };
+        let x = (a ^ self.seed) as u128 * (b ^ 0x9e37_79b9_7f4a_7c15 ^ (n as u64) << 56) as u128;
+        let y = (x as u64 ^ (x >> 64) as u64) as u128 * 0xa076_1d64_78bd_642f;
+        y as u64 ^ (y >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_and_forgets_without_changing_a_class() {
+        let mut c = ValueCache::new();
+        let class_of = |i: u32| i.wrapping_mul(2_654_435_761) >> 8;
+        let mut evaluated = 0;
+        // More distinct values than fit, each asked for twice in a row.
+        for i in 0..(MAX_VALUES as u32 + 10_000) * 2 {
+            let (i, v) = (i / 2, format!("value-{:0width$}", i / 2, width = (i % 40) as usize));
+            let got = c.class(v.as_bytes(), || {
+                evaluated += 1;
+                class_of(i)
+            });
+            assert_eq!(got, class_of(i));
+            assert!(c.map.len() <= MAX_VALUES && c.map_bytes <= MAX_BYTES && c.arena.len() <= MAX_ARENA);
+        }
+        assert_eq!(evaluated, MAX_VALUES as u32 + 10_000);
+    }
+
+    #[test]
+    fn steps_aside_where_values_do_not_repeat() {
+        let mut c = ValueCache::new();
+        for i in 0..WINDOW * 4 {
+            c.class(&i.to_le_bytes(), || i);
+        }
+        assert!(c.aside > 0 && c.map.len() <= WINDOW as usize);
+        let big = vec![b'x'; MAX_VALUE + 1];
+        let mut c = ValueCache::new();
+        assert_eq!((c.class(&big, || 1), c.class(&big, || 2)), (1, 2));
+        assert_eq!((c.class(&big[1..], || 1), c.class(&big[1..], || 2)), (1, 1));
+    }
+}

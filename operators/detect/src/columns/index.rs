@@ -1,0 +1,149 @@
+//! The index of one column: value → class → rules to wake.
+use super::cache::ValueCache;
+use super::classes::{Classes, MAX_CLASSES, put};
+use super::home::{OnTag, on_tag};
+use super::matcher::{Atom, Matcher};
+use super::plan::{LitId, Literal, Plan};
+use crate::number::Num;
+use crate::predicate::Predicate;
+use model::EventBatch;
+use model::event::tag;
+
+/// Conditions on one column and the rules that wait for them.
+pub struct ColumnIndex {
+    slot: u32,
+    matcher: Matcher,
+    texts: ValueCache,
+    numbers: ValueCache,
+    classes: Classes,
+    waiting: Vec<Vec<u32>>,
+    on_tag: [Vec<u64>; 8],
+    /// Class of a text that the gate rejects.
+    none: u32,
+    /// Bit of every tag that may wake a rule.
+    awake: u8,
+    looks_at_numbers: bool,
+}
+
+/// `(row, rule)` to be decided.
+pub type Candidate = (u32, u32);
+
+impl ColumnIndex {
+    /// Index a column for literals whose home it is; `waiting[i]` are the rules that `atoms[i]` wakes.
+    pub fn new(plan: &Plan, slot: u32, atoms: &[LitId], waiting: Vec<Vec<u32>>) -> ColumnIndex {
+        let sets = Classes::new(waiting.clone());
+        let maybes = std::array::from_fn(|t| {
+            let mut set = sets.set();
+            let maybe = |l: &LitId| on_tag(plan, *l, t as u8) == OnTag::Maybe;
+            atoms.iter().enumerate().filter(|(_, l)| maybe(l)).for_each(|(i, _)| put(&mut set, i as Atom));
+            set
+        });
+        let looks = |t: u8| -> Vec<(Atom, &Predicate)> {
+            let test = |(i, l): (usize, &LitId)| match &plan.literals[*l as usize] {
+                Literal::Test(_, test) if on_tag(plan, *l, t) == OnTag::Look => Some((i as Atom, test)),
+                _ => None,
+            };
+            atoms.iter().enumerate().filter_map(test).collect()
+        };
+        let numbers = looks(tag::NUM);
+        let mut index = ColumnIndex {
+            slot,
+            matcher: Matcher::new(&looks(tag::STR), &numbers),
+            texts: ValueCache::new(),
+            numbers: ValueCache::new(),
+            classes: sets,
+            waiting,
+            on_tag: maybes,
+            none: 0,
+            awake: 0,
+            looks_at_numbers: !numbers.is_empty(),
+        };
+        index.start();
+        index
+    }
+
+    /// Begin with no class but one per tag, numbered as the tag.
+    fn start(&mut self) {
+        self.classes = Classes::new(self.waiting.clone());
+        self.texts = ValueCache::new();
+        self.numbers = ValueCache::new();
+        for t in 0..8u8 {
+            let none = self.classes.set();
+            let class = self.classes.add(&none, &self.on_tag[t as usize]);
+            let looks = t == tag::STR || (t == tag::NUM && self.looks_at_numbers);
+            if looks || !self.classes.rules(class).is_empty() {
+                self.awake |= 1 << t;
+            }
+        }
+        self.none = self.classes.class(&self.on_tag[tag::STR as usize].clone());
+    }
+
+    /// Wake the rules of every row.
+    pub fn scan(&mut self, batch: &EventBatch, out: &mut Vec<Candidate>) {
+        let (tags, spans) = (batch.tags(self.slot), batch.spans(self.slot));
+        let absent_sleeps = self.awake & 1 << tag::ABSENT == 0;
+        for (block, eight) in tags.chunks(8).enumerate() {
+            if absent_sleeps && eight.iter().fold(0, |a, t| a | t) == tag::ABSENT {
+                continue;
+            }
+            for (i, &t) in eight.iter().enumerate() {
+                if self.awake >> (t & 7) & 1 == 0 {
+                    continue;
+                }
+                let row = block * 8 + i;
+                let class = match t {
+                    tag::STR => self.text_class(bytes(batch, spans[row])),
+                    tag::NUM if self.looks_at_numbers => self.number_class(bytes(batch, spans[row])),
+                    t => t as u32 & 7,
+                };
+                out.extend(self.classes.rules(class).iter().map(|rule| (row as u32, *rule)));
+            }
+        }
+        if self.classes.len() > MAX_CLASSES {
+            self.start();
+        }
+    }
+
+    /// Truth of a condition on a text, if texts are being remembered.
+    #[inline]
+    pub fn remembered(&mut self, atom: Atom, text: &str) -> Option<bool> {
+        if self.texts.is_aside(text.len()) || self.classes.len() > MAX_CLASSES {
+            return None;
+        }
+        let class = self.text_class(text.as_bytes());
+        Some(self.classes.holds(class, atom))
+    }
+
+    #[inline]
+    fn text_class(&mut self, text: &[u8]) -> u32 {
+        if self.matcher.rejects(text) {
+            return self.none;
+        }
+        let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::STR as usize]);
+        self.texts.class(text, || {
+            let mut set = base.clone();
+            if let Ok(s) = std::str::from_utf8(text) {
+                matcher.on_text(s, &mut |atom| put(&mut set, atom));
+            }
+            classes.class(&set)
+        })
+    }
+
+    #[inline]
+    fn number_class(&mut self, text: &[u8]) -> u32 {
+        let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::NUM as usize]);
+        self.numbers.class(text, || {
+            let mut set = base.clone();
+            if let Ok(s) = std::str::from_utf8(text) {
+                matcher.on_number(Num::parse(s), &mut |atom| put(&mut set, atom));
+            }
+            classes.class(&set)
+        })
+    }
+}
+
+#[inline]
+fn bytes(batch: &EventBatch, span: u64) -> &[u8] {
+    let (start, len) = (span as u32 as usize, (span >> 32) as usize);
+    &batch.data[start..start + len]
+}

@@ -1,0 +1,269 @@
+//! The `[detect.*]` node: events in, matches out.
+//!
+//! Rules are read once, when the topology is opened; every worker then compiles them for each layout it meets. Matches
+//! leave in the order of rows, and of rule ids within a row, whatever the caches of a worker hold.
+use crate::columns::Programs;
+use crate::columns::view::{Row, View};
+use crate::describe::describe;
+use crate::expr::Expr;
+use crate::key::KeySpec;
+use crate::lua::{Engine, EventHandle, Found, Limits, Outcome};
+use crate::rule::{Body, Rule};
+use crate::template::clip;
+use crate::{meta, scope};
+use model::part::{Opened, Sharding};
+use model::units::{Dur, Size};
+use model::{
+    BuildCx, Built, Ctx, EventBatch, Files, Flow, Kind, Map, Match, Needs, Node, Packet, Part, Port, Problem, Record,
+    Result, Spec,
+};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `[detect.*]`, type `rules`.
+pub struct DetectPart;
+
+/// Settings of a `[detect.*]` node.
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Files, folders or globs of detections, relative to the topology.
+    rules: Vec<String>,
+    /// Only rules for these log types; default: all that the rules name.
+    #[serde(default)]
+    log_types: Option<Vec<String>>,
+    /// CPU time a Lua rule may use for one event.
+    #[serde(default = "lua_time")]
+    lua_time: Dur,
+    /// Memory a Lua rule may use for one event.
+    #[serde(default = "lua_memory")]
+    lua_memory: Size,
+}
+
+fn lua_time() -> Dur {
+    Dur(10)
+}
+fn lua_memory() -> Size {
+    Size(16 << 20)
+}
+
+impl Part for DetectPart {
+    fn spec(&self) -> Spec {
+        Spec {
+            kind: Kind::Detect,
+            name: "rules",
+            doc: "Matches events against detections written in YAML or Lua.",
+            inputs: &[Flow::Events],
+            outputs: &[Port { name: "", flow: Flow::Matches, error: false }],
+            sharding: Sharding::Lanes,
+        }
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        schemars::schema_for!(Settings).into()
+    }
+
+    fn open(&self, _id: &str, settings: &serde_json::Value, files: &dyn Files) -> Opened {
+        let settings = match Settings::deserialize(settings) {
+            Ok(s) => s,
+            Err(e) => return Opened::failed(vec![Problem::at("", e.to_string())]),
+        };
+        let (rules, mut problems) = meta::load(files, &settings.rules);
+        if problems.iter().any(|p| !p.warning) {
+            return Opened::failed(problems);
+        }
+        let disabled = rules.iter().filter(|r| !r.enabled).count();
+        let rules = select(rules, settings.log_types.as_deref(), &mut problems);
+        let limits = Limits {
+            cpu: Duration::from_millis(settings.lua_time.0),
+            memory: usize::try_from(settings.lua_memory.0).unwrap_or(usize::MAX),
+            ..Limits::default()
+        };
+        let node = Rules { rules: rules.into(), disabled, limits };
+        Opened { node: Some(Arc::new(node)), problems }
+    }
+}
+
+/// Enabled rules, each for the log types that are wanted of it, in the order of their ids.
+fn select(rules: Vec<Rule>, only: Option<&[String]>, problems: &mut Vec<Problem>) -> Vec<Rule> {
+    for (i, t) in only.unwrap_or_default().iter().enumerate() {
+        if !rules.iter().any(|r| r.log_types.iter().any(|l| **l == **t)) {
+            let p = Problem::at(&format!("log_types[{i}]"), format!("no rule is for log type `{t}`"));
+            problems.push(p.warn());
+        }
+    }
+    let mut out: Vec<Rule> = rules.into_iter().filter(|r| r.enabled).collect();
+    if let Some(only) = only {
+        out.iter_mut().for_each(|r| r.log_types.retain(|l| only.iter().any(|t| **t == **l)));
+        out.retain(|r| !r.log_types.is_empty());
+    }
+    if out.is_empty() {
+        let p = Problem::at("rules", "no rule is enabled, so nothing will ever match");
+        problems.push(p.hint("set `Enabled: true` in a rule, or check `log_types`").warn());
+    }
+    out.sort_by(|a, b| a.meta.id.cmp(&b.meta.id));
+    out
+}
+
+struct Rules {
+    rules: Arc<[Rule]>,
+    disabled: usize,
+    limits: Limits,
+}
+
+impl Node for Rules {
+    fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        for rule in self.rules.iter() {
+            let mut keys = Vec::new();
+            keys_of(rule, &mut |k| keys.push(k));
+            for log_type in &rule.log_types {
+                scope::columns(&keys, |path| needs.path(log_type, path));
+            }
+        }
+        needs
+    }
+
+    fn summary(&self) -> String {
+        let lua = self.rules.iter().filter(|r| matches!(r.body, Body::Lua { .. })).count();
+        let mut text = format!("{} rules", self.rules.len());
+        for (n, what) in [(lua, "Lua"), (self.disabled, "disabled, not loaded")] {
+            if n > 0 {
+                text += &format!(", {n} {what}");
+            }
+        }
+        text
+    }
+
+    fn build(&self, cx: &BuildCx) -> Result<Built> {
+        Ok(Built::Map(Box::new(Detect::new(self.rules.clone(), self.limits, cx.store_events))))
+    }
+}
+
+/// Every key a rule reads from the root of an event.
+pub fn keys_of<'a>(rule: &'a Rule, f: &mut dyn FnMut(&'a KeySpec)) {
+    let body: &[Expr] = match &rule.body {
+        Body::Yaml(exprs) => exprs,
+        Body::Lua { .. } => &[],
+    };
+    let severities = rule.dynamic_severities.iter().flat_map(|(_, conditions)| conditions);
+    rule.filters.iter().chain(body).chain(severities).for_each(|e| e.keys(f));
+    rule.group_by.iter().for_each(&mut *f);
+    rule.alert_title.iter().flat_map(|t| t.keys()).for_each(&mut *f);
+    rule.alert_context.iter().for_each(|(_, k)| f(k));
+}
+
+/// The running node.
+struct Detect {
+    rules: Arc<[Rule]>,
+    programs: Programs,
+    /// Machine of the Lua rules, and the index of each rule in it.
+    lua: Engine,
+    lua_index: Vec<Option<usize>>,
+    store_events: bool,
+    /// `[matches, errors]` of each rule in the current packet.
+    counts: Vec<[u64; 2]>,
+}
+
+impl Detect {
+    fn new(rules: Arc<[Rule]>, limits: Limits, store_events: bool) -> Detect {
+        let scripted: Vec<&Rule> = rules.iter().filter(|r| matches!(r.body, Body::Lua { .. })).collect();
+        let lua = Engine::new(&scripted, limits);
+        let mut next = 0..;
+        let lua_index =
+            rules.iter().map(|r| matches!(r.body, Body::Lua { .. }).then(|| next.next()).flatten()).collect();
+        let counts = vec![[0; 2]; rules.len()];
+        Detect { programs: Programs::new(rules.clone()), rules, lua, lua_index, store_events, counts }
+    }
+
+    fn batch(&mut self, batch: &EventBatch, out: &mut Vec<Record>) {
+        let program = self.programs.of(batch);
+        let plan = program.plan();
+        let view = View::new(batch, &plan);
+        let mut hits = Vec::new();
+        program.run(&view, &mut hits);
+        // The event of the current row as Lua sees it, made once for all rules of the row.
+        let mut scripted: Option<(usize, EventHandle)> = None;
+        for (row, hit) in hits {
+            let index = plan.rules[hit].rule;
+            let rule = &self.rules[index];
+            let outcome = match self.lua_index[index] {
+                None => {
+                    let severity = program.severity(&view, hit, row, rule.meta.severity);
+                    Outcome::Match(Box::new(describe(rule, &Row { view: &view, row, severity })))
+                }
+                Some(script) => {
+                    let event = match scripted.take() {
+                        Some((at, event)) if at == row => event,
+                        _ => self.lua.event(view.whole(row).as_ref().clone()),
+                    };
+                    let outcome = self.lua.run(script, &event);
+                    scripted = Some((row, event));
+                    outcome
+                }
+            };
+            if let Some(mut m) = record(rule, batch, row, outcome) {
+                self.counts[index][m.error.is_some() as usize] += 1;
+                m.event = self.store_events.then(|| view.whole(row).to_string());
+                out.push(Record::Match(Box::new(m)));
+            }
+        }
+    }
+}
+
+/// Match or rule error of an outcome, without the event.
+fn record(rule: &Rule, batch: &EventBatch, row: usize, outcome: Outcome) -> Option<Match> {
+    let meta = &rule.meta;
+    let (found, error) = match outcome {
+        Outcome::No => return None,
+        Outcome::Match(found) => (*found, None),
+        Outcome::Error { kind, message } => {
+            let found = Found {
+                title: format!("{kind}: {message}"),
+                dedup: kind,
+                severity: meta.severity,
+                description: meta.description.clone(),
+                reference: meta.reference.clone(),
+                runbook: meta.runbook.clone(),
+                ..Found::default()
+            };
+            (found, Some(message))
+        }
+    };
+    Some(Match {
+        pos: batch.pos_of(row),
+        rule: meta.clone(),
+        error,
+        log_type: batch.layout.log_type.clone(),
+        event_ms: batch.event_ms(row),
+        now_ms: batch.now_ms,
+        dedup: found.dedup,
+        title: clip(found.title),
+        severity: found.severity,
+        description: found.description,
+        reference: found.reference,
+        runbook: found.runbook,
+        destinations: found.destinations,
+        context: found.context,
+        unique: found.unique,
+        event: None,
+        alert_id: None,
+    })
+}
+
+impl Map for Detect {
+    fn map(&mut self, input: Packet, cx: &mut Ctx) -> Result<()> {
+        let Packet::Events(batch) = input else { return Err("detect takes events".into()) };
+        let mut out = Vec::new();
+        self.batch(&batch, &mut out);
+        cx.count("events", batch.len() as u64);
+        for (rule, counts) in self.rules.iter().zip(&mut self.counts) {
+            for (name, n) in ["matches", "errors"].into_iter().zip(std::mem::take(counts)) {
+                cx.count_rule(name, rule.meta.id.clone(), n);
+            }
+        }
+        cx.emit(0, Packet::Records(out));
+        Ok(())
+    }
+}

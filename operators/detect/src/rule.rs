@@ -1,0 +1,50 @@
+//! A loaded detection: what its file says, checked and in the shape the engine runs.
+//!
+//! Filled by [`crate::meta`] from rule files, run by [`crate::detect`] over event batches and by [`crate::testing`]
+//! over single events. Nothing here depends on an event.
+use crate::expr::Expr;
+use crate::key::KeySpec;
+use crate::template::Template;
+use model::{RuleMeta, Severity};
+use std::sync::Arc;
+
+/// One detection.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Facts that every match carries.
+    pub meta: Arc<RuleMeta>,
+    /// Content file it was read from.
+    pub file: String,
+    /// `Enabled`; a disabled rule is checked but never run.
+    pub enabled: bool,
+    /// `LogTypes`.
+    pub log_types: Vec<Arc<str>>,
+    /// `InlineFilters`: all must hold before the body is looked at.
+    pub filters: Vec<Expr>,
+    /// What decides.
+    pub body: Body,
+    /// `AlertTitle`; `None` = display name.
+    pub alert_title: Option<Template>,
+    /// `AlertContext`: name and value, in file order.
+    pub alert_context: Vec<(String, KeySpec)>,
+    /// `GroupBy`: the dedup string; empty = the title.
+    pub group_by: Vec<KeySpec>,
+    /// `DynamicSeverities`, in file order; the first whose conditions all hold wins.
+    pub dynamic_severities: Vec<(Severity, Vec<Expr>)>,
+    /// `Tests`, as written.
+    pub tests: serde_json::Value,
+}
+
+/// The deciding part of a detection.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// `Detection`: all expressions must hold.
+    Yaml(Vec<Expr>),
+    /// A Lua chunk with a function `rule(event)`.
+    Lua {
+        /// Source text.
+        source: Arc<str>,
+        /// Name of the chunk in error messages: the path of its file.
+        chunk: String,
+    },
+}

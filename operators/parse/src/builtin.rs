@@ -1,0 +1,27 @@
+//! The schemas in the binary, one line each: a folder of `schemas/` with its `schema.yml`.
+
+macro_rules! schema {
+    ($folder:literal) => {
+        (concat!("schemas/", $folder, "/schema.yml"), include_str!(concat!("../schemas/", $folder, "/schema.yml")))
+    };
+}
+
+/// `(file, text)` of every built-in schema.
+pub const SCHEMAS: &[(&str, &str)] = &[
+    schema!("apache/accesscombined"),
+    schema!("aws/alb"),
+    schema!("aws/cloudtrail"),
+    schema!("aws/guardduty"),
+    schema!("aws/s3serveraccess"),
+    schema!("aws/vpcdns"),
+    schema!("aws/vpcflow"),
+    schema!("gcp/auditlog"),
+    schema!("github/audit"),
+    schema!("nginx/access"),
+    schema!("okta/systemlog"),
+    schema!("osquery/differential"),
+    schema!("suricata/alert"),
+    schema!("syslog/rfc3164"),
+    schema!("syslog/rfc5424"),
+    schema!("zeek/dns"),
+];

@@ -1,0 +1,79 @@
+//! Death at any moment: named crash points, random SIGKILLs, and proof that a broken protocol would be noticed.
+use model::fault::CRASH_POINTS;
+use tests::kills::{Random, run_with_kills};
+use tests::project::{common_input, common_reference};
+use tests::run::Pipeline;
+
+/// Short epochs and frequent snapshots, so that there is much to interrupt.
+const BUSY: &str = "epoch_bytes = \"1MiB\"\ncheckpoint = \"150ms\"\nin_flight = 3";
+/// Points that only a reload passes; see reload.rs.
+const RELOAD: &[&str] = &["reload.after_seal", "reload.after_build"];
+/// Kills in CI; `cargo xtask kill` does more.
+const KILLS: u64 = 24;
+
+fn pipeline() -> (Pipeline, Vec<u8>) {
+    let (input, lookup) = common_input(30_000, 1).unwrap();
+    (Pipeline::common(&input, &lookup, BUSY).unwrap(), common_reference(&input, &lookup).unwrap())
+}
+
+#[test]
+fn every_crash_point_ends_with_the_same_bytes() {
+    let mut missed = Vec::new();
+    for point in CRASH_POINTS.iter().filter(|p| !RELOAD.contains(p)) {
+        for hit in [1, 4] {
+            let (p, want) = pipeline();
+            let first = [("MILLSTREAM_CRASH", format!("{point}:{hit}"))];
+            let env: Vec<(&str, &str)> = first.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            if point.starts_with("recover.") {
+                // Needs something to recover from.
+                let dead = p.millstream_env(&["run", "--once", "--no-supervisor"], &[("MILLSTREAM_CRASH", "sink.after_write:9")]).unwrap();
+                assert!(!dead.status.success());
+            }
+            let out = p.millstream_env(&["run", "--once", "--workers", "2"], &env).unwrap();
+            let log = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert!(out.status.success(), "{point}:{hit}\n{log}");
+            if !log.contains(&format!("crash point {point}")) {
+                missed.push(format!("{point}:{hit}"));
+            }
+            assert!(p.read("alerts.jsonl") == want, "{point}:{hit}: other bytes\n{log}");
+            let audit = p.millstream(&["audit"]).unwrap();
+            assert!(audit.status.success(), "{point}:{hit}\n{}", String::from_utf8_lossy(&audit.stdout));
+        }
+    }
+    // Passed once in a run: a fourth hit does not exist.
+    missed.retain(|m| !(m.starts_with("recover.after_begin") && m.ends_with(":4")));
+    assert!(missed.is_empty(), "never reached: {missed:?}");
+}
+
+#[test]
+fn random_kills_end_with_the_same_bytes() {
+    let (mut total, mut random, mut runs) = (0, Random(20_260_301), 0);
+    while total < KILLS {
+        let (p, want) = pipeline();
+        let workers = 1 + random.below(3) as usize;
+        let k = run_with_kills(&p, "out/state", workers, KILLS - total, 400, &mut random).unwrap();
+        assert!(p.read("alerts.jsonl") == want, "after {} kills: other bytes", k.mid_work);
+        let audit = p.millstream(&["audit"]).unwrap();
+        assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+        (total, runs) = (total + k.mid_work, runs + 1);
+        assert!(runs < 200, "kills do not land: {total} in {runs} runs");
+    }
+    println!("{total} kills landed mid-work in {runs} runs");
+}
+
+#[test]
+fn a_broken_protocol_step_is_noticed() {
+    let faults = [
+        ("skip_truncate", "sink.after_write:5"),
+        ("commit_before_write", "sink.before_write:5"),
+        ("no_commit_record", "sink.after_commit:5"),
+        ("no_epoch_log", "sink.after_commit:9"),
+    ];
+    for (fault, point) in faults {
+        let (p, want) = pipeline();
+        let env = [("MILLSTREAM_FAULT", fault), ("MILLSTREAM_CRASH", point)];
+        let out = p.millstream_env(&["run", "--once", "--workers", "1"], &env).unwrap();
+        let same = out.status.success() && p.read("alerts.jsonl") == want;
+        assert!(!same, "{fault}: nothing was noticed\n{}", String::from_utf8_lossy(&out.stderr));
+    }
+}

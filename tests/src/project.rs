@@ -1,0 +1,77 @@
+//! Where things are: the checkout, the binary under test, the inputs that tests generate once.
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// Root of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// The `millstream` binary, built once per test process with the profile of the tests.
+pub fn millstream() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build().unwrap_or_else(|e| panic!("build millstream: {e:#}")))
+}
+
+fn build() -> Result<PathBuf> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--quiet", "--package", "app"])
+        .current_dir(root())
+        .status()
+        .context("start cargo")?;
+    ensure!(status.success(), "cargo build failed");
+    let exe = std::env::current_exe()?;
+    let dir = exe.ancestors().find(|d| d.ends_with("release")).context("tests run from target/release")?;
+    Ok(dir.join("millstream"))
+}
+
+/// Folder for inputs that are generated once and kept between runs.
+pub fn cache() -> PathBuf {
+    let exe = std::env::current_exe().unwrap_or_default();
+    let target = exe.ancestors().find(|d| d.ends_with("release")).and_then(Path::parent);
+    target.map_or_else(std::env::temp_dir, Path::to_path_buf).join("test-inputs")
+}
+
+/// The common workload's events and lookup for a number of events and a seed.
+pub fn common_input(events: u64, seed: u64) -> Result<(PathBuf, PathBuf)> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+    let dir = cache().join(format!("common-{events}-{seed}"));
+    let (input, lookup) = (dir.join(format!("ct_{events}.jsonl")), dir.join("lookup.csv"));
+    if !dir.join("done").exists() {
+        std::fs::create_dir_all(&dir)?;
+        python(&["bench/cases/common/gen.py", &dir.to_string_lossy(), &events.to_string(), &seed.to_string()])?;
+        std::fs::write(dir.join("done"), "")?;
+    }
+    Ok((input, lookup))
+}
+
+/// Alerts of the common workload by the plain reference, kept beside the input.
+pub fn common_reference(input: &Path, lookup: &Path) -> Result<Vec<u8>> {
+    let path = input.with_extension("reference");
+    if !path.exists() {
+        let out = python(&["tests/reference/common.py", &input.to_string_lossy(), &lookup.to_string_lossy()])?;
+        std::fs::write(&path, &out)?;
+    }
+    Ok(std::fs::read(path)?)
+}
+
+/// Run a Python 3 program of the checkout; its standard output.
+pub fn python(args: &[&str]) -> Result<Vec<u8>> {
+    let out = Command::new("python3").args(args).current_dir(root()).output().context("start python3")?;
+    if !out.status.success() {
+        bail!("python3 {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(out.stdout)
+}
+
+/// Real sample logs, where they are present: `$MILLSTREAM_SAMPLES`, else `../shared/samples` beside the checkout.
+pub fn samples() -> Option<PathBuf> {
+    let dir = match std::env::var_os("MILLSTREAM_SAMPLES") {
+        Some(d) => PathBuf::from(d),
+        None => root().parent()?.join("shared/samples"),
+    };
+    dir.is_dir().then_some(dir)
+}
