@@ -9,6 +9,8 @@ import json
 import re
 import sys
 
+import common
+
 STORED = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?$")
 
 
@@ -19,8 +21,6 @@ def load(path):
 
 def nanoseconds(value):
     """Any way the product may write a time."""
-    import common
-
     text = str(value)
     match = STORED.match(text)
     if match:

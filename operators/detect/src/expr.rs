@@ -1,14 +1,13 @@
 //! Match expressions: the tree that `Detection`, `InlineFilters`, `Expressions` and `Conditions` hold.
 //!
-//! [`parse`](self::parse) builds it from YAML and reports everything that is wrong at once; [`crate::eval`] evaluates it over a
+//! [`parse_exprs`] builds it from YAML and reports everything that is wrong at once; [`crate::eval`] evaluates it over a
 //! whole event, [`crate::columns`] compiles it for batches. What a condition means for a value is in
 //! [`crate::predicate`].
+mod lists;
 mod parse;
 
-pub use parse::{
-    MAX_DEPTH, MAX_EXPRS, MAX_VALUES, parse_alert_context, parse_dynamic_severities, parse_exprs, parse_filters,
-    parse_group_by, parse_keyspec,
-};
+pub use lists::{parse_alert_context, parse_dynamic_severities, parse_group_by, parse_keyspec};
+pub use parse::{MAX_DEPTH, MAX_EXPRS, MAX_VALUES, parse_exprs, parse_filters};
 
 use crate::key::KeySpec;
 use crate::predicate::{OrderOp, Predicate, TextOp};

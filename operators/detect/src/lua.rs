@@ -50,11 +50,23 @@ pub struct Limits {
     pub memory: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { ticks: 50_000, cpu: Duration::from_millis(10), memory: 16 << 20 }
+impl Limits {
+    /// Limits with this much CPU time and memory. Ticks follow the time: a tick takes 50 to 100 ns, so that the budget
+    /// ends a loop well before the time does.
+    pub fn of(cpu: Duration, memory: usize) -> Limits {
+        let ticks = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX).saturating_mul(TICKS_PER_US);
+        Limits { ticks, cpu, memory }
     }
 }
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::of(Duration::from_millis(10), 16 << 20)
+    }
+}
+
+/// Tick budget per microsecond of CPU limit.
+const TICKS_PER_US: u64 = 5;
 
 /// The machine cannot see how large the event behind a view is, so it is told to collect after this many bytes of
 /// events.

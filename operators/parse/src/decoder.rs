@@ -25,6 +25,13 @@ impl Decoder {
         Decoder { schema, stream, flat: FlatMap::default() }
     }
 
+    /// The clock (milliseconds since 1970) for the records that follow: times without a year take theirs from it.
+    pub fn clock(&mut self, now_ms: i64) {
+        if let Some(stream) = &mut self.stream {
+            stream.clock(now_ms);
+        }
+    }
+
     /// The event's own fields (without standard fields). `Ok(None)`: an empty, header or comment line. `header` is the
     /// first line of the file, if there is one.
     pub fn decode(&mut self, record: &str, header: Option<&str>) -> Result<Option<Map<String, J>>, Miss> {

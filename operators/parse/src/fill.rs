@@ -389,7 +389,14 @@ impl Row<'_, '_> {
                 self.set(c.slot, tag::STR, pos);
             }
             Err(fault) if c.strict => return Err(miss(&c.spec, fault, t, &c.name)),
-            Err(_) => {}
+            // Kept as it is, unless that is nothing.
+            Err(_) => {
+                if let Value::Arr(raw) | Value::Obj(raw) = self.value(c.slot)
+                    && is_empty_container(raw)
+                {
+                    self.cols.tag[i] = tag::ABSENT;
+                }
+            }
         }
         Ok(())
     }

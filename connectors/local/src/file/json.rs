@@ -62,6 +62,7 @@ pub(crate) fn values(d: &mut Decoded, max: usize, out: &mut Batcher) -> Result<(
 fn well_said(d: &Decoded, cut: Cut) -> Result<Cut, Stop> {
     match d.marked().first() {
         Some(b'{' | b'[' | b'"') | None => Ok(cut),
+        _ if !matches!(cut, Cut::Whole) => Ok(cut),
         _ => match serde_json::from_slice::<serde::de::IgnoredAny>(d.marked()) {
             Ok(_) => Ok(cut),
             Err(e) => Err(Stop::Wrong(e.to_string())),
@@ -273,26 +274,17 @@ fn value(d: &mut Decoded, max: usize) -> Result<Cut, Stop> {
     let mut scan = Scan::default();
     let mut over: Option<(Vec<u8>, u64)> = None;
     loop {
-        let Some(c) = d.peek()? else {
+        if d.peek()?.is_none() {
             return if scan.scalar { Ok(finish(d, scan, over, max)) } else { Err(cut_short()) };
-        };
-        // Most bytes of a log are inside strings.
-        let plain = if scan.in_string && !scan.escaped { plain_text(d.rest()) } else { 0 };
-        if plain > 0 {
-            d.pos += plain;
-        } else {
-            match scan.step(c) {
-                Step::Go => d.pos += 1,
-                Step::EndAfter => {
-                    d.pos += 1;
-                    return Ok(finish(d, scan, over, max));
-                }
-                Step::EndBefore => return Ok(finish(d, scan, over, max)),
-                Step::Wrong(why) => {
-                    d.pos += 1;
-                    return Err(Stop::Wrong(why));
-                }
-            }
+        }
+        let room = (max + 1).saturating_sub(d.marked().len()).max(1);
+        let here = d.rest();
+        let (passed, step) = scan.run(&here[..here.len().min(room)]);
+        d.pos += passed;
+        match step {
+            Step::Go => {}
+            Step::End => return Ok(finish(d, scan, over, max)),
+            Step::Wrong(why) => return Err(Stop::Wrong(why)),
         }
         if d.marked().len() > max {
             let passed = d.marked().len() as u64;
@@ -303,11 +295,6 @@ fn value(d: &mut Decoded, max: usize) -> Result<Cut, Stop> {
             d.set_mark();
         }
     }
-}
-
-/// Bytes of a string before its next quote or backslash.
-fn plain_text(rest: &[u8]) -> usize {
-    memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
 }
 
 fn finish(d: &Decoded, scan: Scan, over: Option<(Vec<u8>, u64)>, max: usize) -> Cut {
@@ -321,11 +308,13 @@ fn finish(d: &Decoded, scan: Scan, over: Option<(Vec<u8>, u64)>, max: usize) -> 
     }
 }
 
-/// What one byte means for where the value ends.
+/// How a run over some bytes of a value ended.
 enum Step {
+    /// The value goes on.
     Go,
-    EndAfter,
-    EndBefore,
+    /// It ends here.
+    End,
+    /// It is no JSON.
     Wrong(String),
 }
 
@@ -342,16 +331,40 @@ struct Scan {
 }
 
 impl Scan {
-    fn step(&mut self, c: u8) -> Step {
-        if self.in_string {
-            return self.string(c);
+    /// Pass bytes up to the end of the value, if it is among them; how many, and why no more.
+    fn run(&mut self, bytes: &[u8]) -> (usize, Step) {
+        let mut i = 0;
+        while i < bytes.len() {
+            if self.in_string && !self.escaped {
+                // Most bytes of a log are inside strings.
+                let rest = &bytes[i..];
+                i += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                if i == bytes.len() {
+                    break;
+                }
+            }
+            let c = bytes[i];
+            if self.scalar {
+                if ends_scalar(c) {
+                    return (i, Step::End);
+                }
+            } else if self.in_string {
+                if self.string(c) {
+                    return (i + 1, Step::End);
+                }
+            } else {
+                match self.token(c) {
+                    Step::Go => {}
+                    step => return (i + 1, step),
+                }
+            }
+            i += 1;
         }
-        if self.scalar {
-            return match c {
-                b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\r' | b'\n' | b'{' | b'[' | b'"' => Step::EndBefore,
-                _ => Step::Go,
-            };
-        }
+        (i, Step::Go)
+    }
+
+    /// A byte outside of strings and top-level scalars.
+    fn token(&mut self, c: u8) -> Step {
         match c {
             b'"' => self.in_string = true,
             b'{' | b'[' => {
@@ -369,19 +382,15 @@ impl Scan {
         Step::Go
     }
 
-    fn string(&mut self, c: u8) -> Step {
+    /// A byte inside a string; true if the value ends with it.
+    fn string(&mut self, c: u8) -> bool {
         match c {
             _ if self.escaped => self.escaped = false,
             b'\\' => self.escaped = true,
-            b'"' => {
-                self.in_string = false;
-                if self.depth == 0 {
-                    return Step::EndAfter;
-                }
-            }
+            b'"' => self.in_string = false,
             _ => {}
         }
-        Step::Go
+        !self.in_string && self.depth == 0
     }
 
     fn close(&mut self, c: u8) -> Step {
@@ -393,6 +402,10 @@ impl Scan {
             self.kinds >>= 1;
         }
         self.depth -= 1;
-        if self.depth == 0 { Step::EndAfter } else { Step::Go }
+        if self.depth == 0 { Step::End } else { Step::Go }
     }
+}
+
+fn ends_scalar(c: u8) -> bool {
+    matches!(c, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\r' | b'\n' | b'{' | b'[' | b'"')
 }

@@ -311,3 +311,37 @@ fn each_crash_point_leaves_a_store_that_opens() {
         }
     }
 }
+
+/// Not a test of its own: the process that runs out of space in `a_full_disk_is_named_and_leaves_nothing_torn`.
+#[test]
+fn full_disk_child() {
+    let Ok(dir) = std::env::var("FULL_STORE_UNDER_TEST") else { return };
+    let s = LocalStore::open(dir).unwrap();
+    // SAFETY: plain system calls; a write over the limit becomes an error, as on a full disk.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &libc::rlimit { rlim_cur: 1000, rlim_max: 1000 });
+    }
+    let e = (1..100).find_map(|n| s.append_epoch(&epoch(n)).err()).expect("the limit is reached").to_string();
+    assert!(e.contains("cannot append to") && e.contains("epochs.log"), "{e}");
+    let e = s.append_epoch(&epoch(100)).unwrap_err().to_string();
+    assert!(e.contains("cannot follow") || e.contains("restart to recover"), "{e}");
+    let e = s.put("big", &[7; 2000]).unwrap_err().to_string();
+    assert!(e.contains("cannot write"), "{e}");
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_nothing_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::tests::full_disk_child", "--test-threads=1"])
+        .env("FULL_STORE_UNDER_TEST", dir.path())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    let s = LocalStore::open(dir.path()).unwrap();
+    let last = s.epochs_after(0).unwrap().len() as u64;
+    assert!((3..50).contains(&last), "{last}");
+    assert_eq!(files_below(dir.path()).iter().filter(|p| p.starts_with(dir.path().join("objects"))).count(), 0);
+    s.append_epoch(&epoch(last + 1)).unwrap();
+}

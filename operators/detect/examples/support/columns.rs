@@ -31,7 +31,15 @@ pub fn layout(log_type: &str, paths: &BTreeSet<Path>) -> Arc<Layout> {
     let slots: Vec<Path> = paths.iter().cloned().collect();
     let index = slots.iter().enumerate().map(|(i, p)| (p.clone(), i as u32)).collect();
     let log_type = log_type.into();
-    Arc::new(Layout { log_type, table: "test".into(), version: 1, slots, index, fields: Vec::new(), full: Arc::new(Raw) })
+    Arc::new(Layout {
+        log_type,
+        table: "test".into(),
+        version: 1,
+        slots,
+        index,
+        fields: Vec::new(),
+        full: Arc::new(Raw),
+    })
 }
 
 /// A batch of these events.

@@ -151,9 +151,10 @@ mod tests {
         let mut c = ValueCache::new();
         let class_of = |i: u32| i.wrapping_mul(2_654_435_761) >> 8;
         let mut evaluated = 0;
-        // More distinct values than fit, each asked for twice in a row.
-        for i in 0..(MAX_VALUES as u32 + 10_000) * 2 {
-            let (i, v) = (i / 2, format!("value-{:0width$}", i / 2, width = (i % 40) as usize));
+        // More distinct values than fit, each asked for three times in a row.
+        for i in 0..(MAX_VALUES as u32 + 10_000) * 3 {
+            let i = i / 3;
+            let v = format!("value-{i:0width$}", width = (i % 40) as usize);
             let got = c.class(v.as_bytes(), || {
                 evaluated += 1;
                 class_of(i)

@@ -145,8 +145,20 @@ fn rules_without_a_positive_condition_are_looked_at_on_every_row() {
     let body = |v: J| parse_exprs(&v, "", &mut Vec::new());
     let rules = [
         rule(0, vec![], body(json!([{"Key": "a", "Condition": "DoesNotEqual", "Value": 1}]))),
-        rule(1, vec![], body(json!([{"Any": [{"Key": "a", "Condition": "Equals", "Value": 1}, {"Key": "b", "Condition": "IsIn", "Values": [2]}]}]))),
-        rule(2, vec![], body(json!([{"Any": [{"Key": "a", "Condition": "Equals", "Value": 1}, {"Key": "b", "Condition": "IsNotIn", "Values": [2]}]}]))),
+        rule(
+            1,
+            vec![],
+            body(
+                json!([{"Any": [{"Key": "a", "Condition": "Equals", "Value": 1}, {"Key": "b", "Condition": "IsIn", "Values": [2]}]}]),
+            ),
+        ),
+        rule(
+            2,
+            vec![],
+            body(
+                json!([{"Any": [{"Key": "a", "Condition": "Equals", "Value": 1}, {"Key": "b", "Condition": "IsNotIn", "Values": [2]}]}]),
+            ),
+        ),
     ];
     let program = Program::new(&rules, &layout_of(&rules));
     assert_eq!(program.always(), [0, 2]);
@@ -155,7 +167,8 @@ fn rules_without_a_positive_condition_are_looked_at_on_every_row() {
 #[test]
 fn severities_come_from_columns() {
     let mut r = rule(0, vec![], parse_exprs(&json!([{"Condition": "AlwaysTrue"}]), "", &mut Vec::new()));
-    let conditions = |v: &str| parse_exprs(&json!([{"Key": "a", "Condition": "IEquals", "Value": v}]), "", &mut Vec::new());
+    let conditions =
+        |v: &str| parse_exprs(&json!([{"Key": "a", "Condition": "IEquals", "Value": v}]), "", &mut Vec::new());
     r.dynamic_severities = vec![(Severity::High, conditions("x")), (Severity::Low, conditions("y"))];
     let rules = [r];
     let mut program = Program::new(&rules, &layout_of(&rules));
@@ -186,7 +199,8 @@ fn programs_are_kept_per_layout_and_bounded() {
 
 fn scalar() -> impl Strategy<Value = J> {
     prop_oneof![
-        prop::sample::select(vec!["x", "y", "xy", "XY", "", "10.0.0.1", "8.8.8.8", "10.0.0.0/8", "admin-x", "ÄÖ"]).prop_map(J::from),
+        prop::sample::select(vec!["x", "y", "xy", "XY", "", "10.0.0.1", "8.8.8.8", "10.0.0.0/8", "admin-x", "ÄÖ"])
+            .prop_map(J::from),
         prop::sample::select(vec![json!(0), json!(1), json!(1.0), json!(2.5), json!(-3), json!(u64::MAX)]),
         any::<bool>().prop_map(J::from),
     ]
@@ -226,7 +240,9 @@ fn event() -> impl Strategy<Value = J> {
 }
 
 fn key() -> BoxedStrategy<J> {
-    let path = prop::sample::select(vec!["a", "b", "c.a", "c.b[0]", "l", "l[0]", "l[*]", "l[-1]", "l[*].a", "c[*].d", "p_any_x", "ip"]);
+    let path = prop::sample::select(vec![
+        "a", "b", "c.a", "c.b[0]", "l", "l[0]", "l[*]", "l[-1]", "l[*].a", "c[*].d", "p_any_x", "ip",
+    ]);
     prop_oneof![
         6 => path.clone().prop_map(|p| json!({"KeyPath": p})),
         2 => prop::sample::select(vec!["country", "n", "p_match"])

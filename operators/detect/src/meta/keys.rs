@@ -227,7 +227,10 @@ impl<'a> Keys<'a> {
                     let list = sorted(self.items(&at, items));
                     if name.contains("ATT&CK") {
                         list.iter().filter(|t| !is_technique(t)).for_each(|t| {
-                            let p = Problem::at(&at, format!("`{at}` holds `{t}`, which is not of the form TA0006:T1110.001"));
+                            let p = Problem::at(
+                                &at,
+                                format!("`{at}` holds `{t}`, which is not of the form TA0006:T1110.001"),
+                            );
                             self.found.push(p.warn());
                         });
                     }

@@ -5,14 +5,15 @@
 //! and writes for every wanted path where its value lies and of which type it is ([`Columns`]).
 //!
 //! Two steps per record:
-//! 1. `scan` looks at 64 bytes at a time and notes every unescaped quote (and, where containers are skipped unread,
-//!    the brackets outside strings). After that no byte inside a string is looked at again.
+//! 1. `scan` looks at 64 bytes at a time and notes every unescaped quote. After that no byte inside a string is looked
+//!    at again.
 //! 2. `walk` follows the grammar from quote to quote, guided by the trie.
 //!
 //! *Strict* (the default of the product) accepts exactly the records that `serde_json` accepts as an object, with one
 //! exception: a number out of the range of a double (`1e400`) is a number, because a legal event must not be lost for
 //! a field that may not even be read. *Structural* checks only what it traverses: a container that holds no wanted path
-//! is skipped by counting brackets, and a lone surrogate reads as U+FFFD.
+//! is skipped by counting brackets, and a lone surrogate reads as U+FFFD. Choose it for its tolerance: on log events,
+//! whose containers are small, strict walks are as fast (`examples/walk_cost.rs`).
 //!
 //! UTF-8 is the caller's job, once per buffer, with [`valid_utf8`]: spans are cut at ASCII bytes only, so every span
 //! of a valid buffer is valid.
@@ -25,13 +26,15 @@ mod scan;
 mod skip;
 mod trie;
 mod walk;
+mod walker;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
 
 pub use columns::Columns;
 pub use trie::{Trie, Want};
-pub use walk::{Walked, Walker};
+pub use walker::{Walked, Walker};
 
 use std::fmt;
 

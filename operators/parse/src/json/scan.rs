@@ -6,8 +6,8 @@
 
 /// Bytes per block: one bit of a `u64` each.
 pub(super) const BLOCK: usize = 64;
-/// Memory kept between records, in bytes of record; a longer one gets its memory for itself.
-const KEPT: usize = 1 << 20;
+/// Scratch memory kept between records, in bytes of record; a longer one gets its memory for itself.
+pub(super) const KEPT: usize = 1 << 20;
 
 /// What a scan finds in a record. Memory is reused from record to record.
 #[derive(Clone, Debug, Default)]
@@ -213,7 +213,7 @@ impl Lanes for Words {
     #[inline(always)]
     fn brackets(self) -> (u64, u64) {
         // `[` and `]` become `{` and `}` with bit 0x20.
-        let folded = Words(self.0.map(|w| w | EACH * 0x20));
+        let folded = Words(self.0.map(|w| w | (EACH * 0x20)));
         (folded.equal(b'{'), folded.equal(b'}'))
     }
     #[inline(always)]
@@ -222,7 +222,7 @@ impl Lanes for Words {
     }
     #[inline(always)]
     fn control(self) -> u64 {
-        self.zero(|w| w & EACH * 0xE0)
+        self.zero(|w| w & (EACH * 0xE0))
     }
     #[inline(always)]
     fn parity(bits: u64) -> u64 {

@@ -67,7 +67,7 @@ const FREE: Entry = Entry { head: 0, tail: 0, len: NONE, key: 0, hit: MISS };
 /// Table entries per key, at first and at most, while a hash without collisions is looked for.
 const ROOM: [usize; 3] = [4, 8, 16];
 /// Hashes tried per table size.
-const TRIES: u64 = 64;
+const TRIES: u64 = 32;
 
 /// What the paths that lead here go on with.
 #[derive(Clone, Debug)]
@@ -208,16 +208,16 @@ impl Trie {
         let len = to - from;
         // SAFETY: the caller's promise.
         let (head, tail) = unsafe { ends(text, from, to) };
-        let at = hash(head, tail, len, node.factor);
+        let at = hash(head, tail, node.factor);
         // SAFETY: the length of a table is a power of two, so the masked index is less.
         let e = unsafe { node.table.get_unchecked(at & (node.table.len() - 1)) };
         if e.head == head && e.tail == tail && e.len as usize == len && (len <= 16 || self.same(e, text, from)) {
             return e.hit;
         }
-        if node.longest == 0 {
+        if node.longest == 0 || e.len == NONE {
             return MISS;
         }
-        self.search(node, text, from, to)
+        self.search(node, at, &text[from..to])
     }
 
     /// Does `text` have the whole key of the entry at `from`?
@@ -226,11 +226,12 @@ impl Trie {
         text[from..].starts_with(&self.keys[e.key as usize..][..e.len as usize])
     }
 
-    /// [`Trie::find`] where the first probe does not tell.
-    #[cold]
-    fn search(&self, node: &Node, text: &[u8], from: usize, to: usize) -> Hit {
-        let key = |e: &&Entry| e.len as usize == to - from && self.same(e, text, from);
-        node.table.iter().find(key).map_or(MISS, |e| e.hit)
+    /// [`Trie::find`] where the first probe does not tell: the places behind it.
+    #[inline(never)]
+    fn search(&self, node: &Node, at: usize, key: &[u8]) -> Hit {
+        let places = (1..=node.longest).map(|way| &node.table[(at + way) & (node.table.len() - 1)]);
+        let mut keys = places.take_while(|e| e.len != NONE);
+        keys.find(|e| e.len as usize == key.len() && self.same(e, key, 0)).map_or(MISS, |e| e.hit)
     }
 
     #[inline(always)]
@@ -263,7 +264,7 @@ impl Node {
         let factor = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let (mut table, mut longest) = (vec![FREE; size], 0);
         for entry in entries {
-            let start = hash(entry.head, entry.tail, entry.len as usize, factor);
+            let start = hash(entry.head, entry.tail, factor);
             let (way, place) =
                 (0..size).map(|way| (way, (start + way) % size)).find(|w| table[w.1].len == NONE).unwrap_or_default(); // never: there are more places than entries
             table[place] = *entry;
@@ -306,8 +307,8 @@ pub(super) fn word(text: &[u8], at: usize) -> u64 {
 }
 
 #[inline(always)]
-fn hash(head: u64, tail: u64, len: usize, factor: u64) -> usize {
-    ((head ^ tail.rotate_left(29) ^ (len as u64) << 56).wrapping_mul(factor) >> 40) as usize
+fn hash(head: u64, tail: u64, factor: u64) -> usize {
+    ((head ^ tail.rotate_left(29)).wrapping_mul(factor) >> 40) as usize
 }
 
 #[cfg(test)]
@@ -370,6 +371,19 @@ mod tests {
         t.below(ROOT, &mut |hit, t| seen.extend(slots_at(t, hit)));
         seen.sort_unstable();
         assert_eq!(seen, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn many_keys_collide_and_are_found() {
+        let wants: Vec<Want> = (0..3000).map(|n| want(&format!("key{n}"), n)).collect();
+        let t = Trie::compile(&wants);
+        assert!(t.node(ROOT).longest > 0, "as many keys as this should collide");
+        for n in 0..3000 {
+            assert_eq!(slots_at(&t, find(&t, ROOT, &format!("key{n}"))), [n]);
+            assert_eq!(find(&t, ROOT, &format!("kez{n}")), MISS);
+        }
+        let few = Trie::compile(&wants[..40]);
+        assert_eq!(few.node(ROOT).longest, 0);
     }
 
     #[test]

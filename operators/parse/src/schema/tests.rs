@@ -155,3 +155,17 @@ fn parsers_are_checked() {
         assert!(problems(&with(bad)).iter().any(|p| p.1.contains(message)), "{bad}: {:?}", problems(&with(bad)));
     }
 }
+
+#[test]
+fn free_json_names_its_indicators_by_path() {
+    let text = "version: 0\nschema: Custom.Rows\nfields:\n  - name: row\n    type: json\n    indicators:\n      host: [ip]\n      a.b[*]: [domain, ip]\n";
+    let s = load("f.yml", text, None).unwrap();
+    let found: Vec<String> = s.indicators().iter().map(|(p, _)| p.to_string()).collect();
+    assert_eq!(found, ["row.host", "row.a.b[*]"]);
+    for (bad, want) in [("host: [ipp]", "unknown indicator `ipp`"), ("a..b: [ip]", "a name is missing")] {
+        let got = problems(&text.replace("host: [ip]", bad));
+        assert!(got.iter().any(|(line, m, _)| *line == 7 && m.contains(want)), "{got:?}");
+    }
+    let got = problems(&text.replace("indicators:\n      host: [ip]\n      a.b[*]: [domain, ip]", "indicators: [ip]"));
+    assert!(got.iter().any(|(_, m, _)| m.contains("must be a mapping")), "{got:?}");
+}
