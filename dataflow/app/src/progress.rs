@@ -38,7 +38,8 @@ pub fn start(status: Arc<Status>, wanted: bool) -> Progress {
 /// `epoch 42 | in 1,204,113 = parsed … + rejected … | matches … = alerts … + deduped … | p99 38 ms`.
 pub fn line(s: &Status) -> String {
     let t = |c: &str| group(s.total(c));
-    let mut out = format!("epoch {} | in {} = parsed {} + rejected {}", s.epoch.load(Relaxed), t("offered"), t("parsed"), t("rejected"));
+    let mut out =
+        format!("epoch {} | in {} = parsed {} + rejected {}", s.epoch.load(Relaxed), group(events(s)), t("parsed"), t("rejected"));
     for (name, counter) in [("filtered", "filtered"), ("skipped", "skipped"), ("empty", "empty")] {
         if s.total(counter) > 0 {
             out += &format!(" + {name} {}", t(counter));
@@ -65,10 +66,15 @@ pub fn line(s: &Status) -> String {
     out
 }
 
+/// Raw records that parsers took.
+fn events(s: &Status) -> u64 {
+    ["parsed", "rejected", "filtered", "empty", "skipped"].iter().map(|c| s.total(c)).sum()
+}
+
 /// What a run did, at its end.
 pub fn summary(s: &Status, took: Duration, args: &RunArgs) {
     let secs = took.as_secs_f64().max(1e-9);
-    let (events, bytes) = (s.total("offered"), s.bytes.load(Relaxed));
+    let (events, bytes) = (events(s), s.bytes.load(Relaxed));
     let (cpu, rss) = usage();
     let (_, p50, p90, p99, max) = s.latencies();
     if args.stats {

@@ -11,7 +11,7 @@ pub fn parts() -> Vec<&'static dyn Part> {
         detect::parts(),
         alert::parts(),
         lake::parts(),
-        // destinations::parts(),
+        destinations::parts(),
     ]
     .concat()
 }

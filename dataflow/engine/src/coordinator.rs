@@ -113,6 +113,12 @@ impl<'a> Coordinator<'a> {
         }
     }
 
+    /// No more epochs: let the dataflow run out. The source of epochs must be woken to see the end of its channel.
+    pub fn end(self) {
+        drop(self.epochs);
+        let _ = self.wake.activate();
+    }
+
     fn restore(&mut self) -> Result<()> {
         for (id, source) in &mut self.sources {
             if let Some(o) = self.s.start.manifest.sources.get(&**id) {

@@ -85,7 +85,7 @@ pub fn run(session: Session) -> Result<Outcome> {
     let wake = wake_rx.recv().map_err(|_| "worker 0 ended before the dataflow was built")?;
     let mut coordinator = Coordinator::new(&session, sources, epoch_tx, done_rx, wake);
     let outcome = coordinator.run().unwrap_or_else(|e| fatal("coordinator", e));
-    drop(coordinator);
+    coordinator.end();
     for w in workers.join() {
         w.map_err(|e| format!("worker: {e}"))?;
     }

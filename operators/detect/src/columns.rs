@@ -19,8 +19,7 @@ mod truth;
 pub mod view;
 
 #[cfg(test)]
-mod tests;
-
+pub(crate) mod tests;
 
 use access::{Frequency, Waits};
 use home::Home;
@@ -29,7 +28,7 @@ use join::JoinIndex;
 use matcher::Atom;
 use model::{EventBatch, Layout, Severity};
 use plan::{LitId, Literal, Plan, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,7 +47,9 @@ pub struct Program {
     waits: Vec<Waits>,
     state: State,
     batches: u64,
-    candidates: Vec<Candidate>,
+    /// Candidates of one column, and those that wait for the whole event; kept for their memory.
+    woken: Vec<Candidate>,
+    later: Vec<Candidate>,
 }
 
 /// What changes when rules wait for other literals.
@@ -79,7 +80,7 @@ impl Program {
         let frequency = Frequency::new(&plan);
         let (waits, _) = frequency.choose(&plan);
         let state = State::new(&plan, &waits);
-        Program { plan, frequency, waits, state, batches: 0, candidates: Vec::new() }
+        Program { plan, frequency, waits, state, batches: 0, woken: Vec::new(), later: Vec::new() }
     }
 
     /// The plan, shared so that a [`View`] can outlive a borrow of the program.
@@ -92,28 +93,51 @@ impl Program {
         &self.state.always
     }
 
-    /// Decide all rules on all rows: `(row, index in plan.rules)` of every rule whose tree is true, ascending.
-    pub fn run(&mut self, view: &View, hits: &mut Vec<(usize, usize)>) {
-        self.measure(view);
-        let candidates = &mut self.candidates;
-        candidates.clear();
-        let state = &mut self.state;
-        state.columns[..state.scanned].iter_mut().for_each(|c| c.scan(view.batch, candidates));
-        state.joins.iter_mut().for_each(|j| j.scan(view, candidates));
-        if !state.always.is_empty() {
-            let rows = 0..view.batch.len() as u32;
-            candidates.extend(rows.flat_map(|row| state.always.iter().map(move |rule| (row, *rule))));
+    /// Columns and joins that are looked at on every row, by name, with the rules that wait on each.
+    pub fn scanned(&self) -> Vec<(String, usize)> {
+        let mut out: BTreeMap<Home, usize> = BTreeMap::new();
+        for lits in self.waits.iter().flatten() {
+            let homes: BTreeSet<Home> = lits.iter().filter_map(|l| home::home(&self.plan, *l)).collect();
+            homes.into_iter().for_each(|h| *out.entry(h).or_default() += 1);
         }
-        // Row by row, so that what is made of a row once serves all its rules.
-        candidates.sort_unstable();
-        candidates.dedup();
-        let plan = view.plan;
-        let mut decide = Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo };
-        for &(row, rule) in candidates.iter() {
-            if decide.node(&plan.rules[rule as usize].root, row as usize) {
-                hits.push((row as usize, rule as usize));
+        let name = |h: Home| match h {
+            Home::Column(slot) => self.plan.layout.slots[slot as usize].to_string(),
+            Home::Join(join) => {
+                let (table, selector) = &self.plan.joins[join as usize];
+                format!("{table} by {selector}")
             }
+        };
+        out.into_iter().map(|(h, n)| (name(h), n)).collect()
+    }
+
+    /// Decide all rules on all rows: `(row, index in plan.rules)` of every rule whose tree is true, ascending,
+    /// into an empty `hits`.
+    pub fn run(&mut self, view: &View, hits: &mut Vec<(usize, usize)>) {
+        if self.plan.rules.is_empty() {
+            return;
         }
+        self.measure(view);
+        let (woken, later) = (&mut self.woken, &mut self.later);
+        later.clear();
+        let state = &mut self.state;
+        let mut decide = Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo };
+        for i in 0..state.scanned + decide.joins.len() {
+            woken.clear();
+            match i.checked_sub(state.scanned) {
+                None => decide.columns[i].scan(view.batch, woken),
+                Some(join) => decide.joins[join].scan(view, woken),
+            }
+            woken.iter().for_each(|&c| decide.candidate(c, later, hits));
+        }
+        for rule in &state.always {
+            (0..view.batch.len() as u32).for_each(|row| decide.candidate((row, *rule), later, hits));
+        }
+        // Row by row, so that the whole event of a row, once made, serves all its rules.
+        later.sort_unstable();
+        later.iter().for_each(|&c| decide.now(c, hits));
+        hits.sort_unstable();
+        // A rule that waits for several literals may have been woken by more than one.
+        hits.dedup();
     }
 
     /// Severity of a match: the first of `DynamicSeverities` whose conditions hold.
@@ -217,6 +241,25 @@ struct Decide<'s, 'v, 'a> {
     columns: &'s mut [ColumnIndex],
     joins: &'s mut [JoinIndex],
     memo: &'s [Memo],
+}
+
+impl Decide<'_, '_, '_> {
+    /// Decide a rule on a row, or put it off if that may take the whole event.
+    #[inline]
+    fn candidate(&mut self, c: Candidate, later: &mut Vec<Candidate>, hits: &mut Vec<(usize, usize)>) {
+        if self.view.plan.rules[c.1 as usize].whole {
+            later.push(c);
+        } else {
+            self.now(c, hits);
+        }
+    }
+
+    #[inline]
+    fn now(&mut self, (row, rule): Candidate, hits: &mut Vec<(usize, usize)>) {
+        if self.node(&self.view.plan.rules[rule as usize].root, row as usize) {
+            hits.push((row as usize, rule as usize));
+        }
+    }
 }
 
 impl Truth for Decide<'_, '_, '_> {

@@ -267,3 +267,6 @@ impl Map for Detect {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,6 @@ pub mod number;
 pub mod predicate;
 pub mod rule;
 pub mod scope;
-pub mod shipped;
 pub mod template;
 pub mod testing;
 pub mod whole;

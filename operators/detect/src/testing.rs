@@ -36,4 +36,6 @@ pub fn run(files: &dyn Files, paths: &[String], options: &Options) -> Report {
 }
 
 #[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod tests;

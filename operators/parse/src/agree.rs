@@ -99,7 +99,7 @@ fn check_one(name: &str, r: &J) -> Result<(), TestCaseError> {
     let s = test_schema(name);
     let text = r.to_string();
     let truth = Decoder::new(s.clone()).decode(&text, None);
-    let out = Rig::new(&[s.clone()], &everything(&s)).run(batch(&[text.as_bytes()], true));
+    let out = Rig::new(std::slice::from_ref(&s), &everything(&s)).run(batch(&[text.as_bytes()], true));
     match truth {
         Err(miss) => {
             // Where a record has two faults, either may be named.
@@ -149,7 +149,7 @@ proptest! {
         let truth = Decoder::new(s.clone()).decode(&line, Some("h"));
         let mut raw = batch(&[line.as_bytes()], true);
         raw.header = Some(Arc::from(&b"h"[..]));
-        let out = Rig::new(&[s.clone()], &everything(&s)).run(raw);
+        let out = Rig::new(std::slice::from_ref(&s), &everything(&s)).run(raw);
         match truth {
             Err(miss) => prop_assert_eq!(out.rejected.len(), 1, "{} should be refused: {}", line, miss),
             Ok(None) => prop_assert_eq!(out.count("parsed"), 0),
@@ -168,7 +168,7 @@ proptest! {
 fn a_masked_value_is_in_no_column() {
     let s = test_schema("Custom.Test");
     let text = json!({"s": "x", "secret": "TOPSECRET", "om": {"m": "TOPSECRET", "n": 1}}).to_string();
-    let out = Rig::new(&[s.clone()], &everything(&s)).run(batch(&[text.as_bytes()], true));
+    let out = Rig::new(std::slice::from_ref(&s), &everything(&s)).run(batch(&[text.as_bytes()], true));
     let b = &out.events[0];
     for slot in 0..b.layout.slots.len() as u32 {
         assert!(!b.value(slot, 0).text().contains("TOPSECRET"), "{}", b.layout.slots[slot as usize]);

@@ -1,6 +1,8 @@
 //! The search for indicators in the free JSON of AWS events (`requestParameters` and its like), functional spec §2.3.
-use crate::indicator::{Found, Scanner};
+use crate::found::Found;
+use crate::indicator::Scanner;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Gather what the keys and strings of `value` give away.
 pub fn search(value: &Value, found: &mut Found) {
@@ -42,6 +44,111 @@ fn tag(item: &Value, found: &mut Found) {
     }
 }
 
+/// As [`search`], over JSON text without a tree: this runs for every event where somebody needs the indicators. The
+/// text is valid JSON (the walker has read it); on anything else the search ends early.
+pub fn search_text(json: &str, found: &mut Found) {
+    let mut scan = Scan { text: json, at: 0, found };
+    scan.value("", 0);
+}
+
+/// Deepest nesting that is followed.
+const MAX_DEPTH: usize = crate::json::MAX_DEPTH;
+
+struct Scan<'a, 'f> {
+    text: &'a str,
+    at: usize,
+    found: &'f mut Found,
+}
+
+impl<'a> Scan<'a, '_> {
+    fn peek(&mut self) -> Option<u8> {
+        let b = self.text.as_bytes();
+        while b.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+        b.get(self.at).copied()
+    }
+
+    /// Read a string that starts here.
+    fn string(&mut self) -> Option<Cow<'a, str>> {
+        let b = self.text.as_bytes();
+        let (from, mut escaped) = (self.at, false);
+        let mut i = from + 1;
+        loop {
+            i += memchr::memchr2(b'"', b'\\', b.get(i..)?)?;
+            if b[i] == b'"' {
+                break;
+            }
+            escaped = true;
+            i += 2;
+        }
+        self.at = i + 1;
+        let quoted = self.text.get(from..=i)?;
+        Some(if escaped { crate::input::view(quoted).1 } else { quoted[1..quoted.len() - 1].into() })
+    }
+
+    fn value(&mut self, key: &str, depth: usize) -> Option<()> {
+        match self.peek()? {
+            b'"' => {
+                let s = self.string()?;
+                string(key, &s, self.found);
+            }
+            b'{' if depth < MAX_DEPTH => self.object(false, depth)?,
+            b'[' if depth < MAX_DEPTH => self.array(key, depth)?,
+            b'{' | b'[' => return None,
+            _ => {
+                let rest = &self.text.as_bytes()[self.at..];
+                let end = rest.iter().position(|b| matches!(b, b',' | b'}' | b']') || b.is_ascii_whitespace());
+                self.at += end.unwrap_or(rest.len());
+            }
+        }
+        Some(())
+    }
+
+    fn array(&mut self, key: &str, depth: usize) -> Option<()> {
+        self.at += 1;
+        while self.peek()? != b']' {
+            match self.peek()? {
+                b'{' if key == "tags" && depth + 1 < MAX_DEPTH => self.object(true, depth + 1)?,
+                _ => self.value(key, depth + 1)?,
+            }
+            if self.peek()? == b',' {
+                self.at += 1;
+            }
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// `tag`: this is an element of `tags`, with a `key` and a `value`.
+    fn object(&mut self, tag: bool, depth: usize) -> Option<()> {
+        self.at += 1;
+        let (mut tag_key, mut tag_value) = (None, None);
+        while self.peek()? != b'}' {
+            let key = self.string()?;
+            if self.peek()? != b':' {
+                return None;
+            }
+            self.at += 1;
+            if tag && self.peek()? == b'"' && matches!(&*key, "key" | "value") {
+                let s = self.string()?;
+                string(&key, &s, self.found);
+                if key == "key" { tag_key = Some(s) } else { tag_value = Some(s) }
+            } else {
+                self.value(&key, depth + 1)?;
+            }
+            if self.peek()? == b',' {
+                self.at += 1;
+            }
+        }
+        self.at += 1;
+        if let (Some(k), Some(v)) = (tag_key, tag_value) {
+            self.found.tag(&k, &v);
+        }
+        Some(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +165,9 @@ mod tests {
         });
         let mut f = Found::default();
         search(&v, &mut f);
+        let mut g = Found::default();
+        search_text(&v.to_string(), &mut g);
+        assert_eq!(f.clone().finish(), g.finish());
         let got: Vec<(&str, Vec<String>)> = f.finish().into_iter().map(|(a, v)| (a.name(), v)).collect();
         assert_eq!(
             got,
@@ -70,5 +180,25 @@ mod tests {
                 ("p_any_ip_addresses", vec!["1.1.1.1".to_string(), "::1".to_string()]),
             ]
         );
+    }
+
+    #[test]
+    fn text_and_tree_find_the_same() {
+        for v in [
+            json!("arn:aws:s3:::b"),
+            json!({"a\"b": {"instanceId": "i-\u{e9}\\", "tags": [[{"key": "k", "value": "v"}], {"key": "a\"", "value": ""}]}}),
+            json!({"domain": ["d.example", {"domain": "e.example"}], "n": [1.5, true, null, {}, []]}),
+            json!([]),
+        ] {
+            for text in [v.to_string(), serde_json::to_string_pretty(&v).unwrap()] {
+                let (mut f, mut g) = (Found::default(), Found::default());
+                search(&v, &mut f);
+                search_text(&text, &mut g);
+                assert_eq!(f.finish(), g.finish(), "{text}");
+            }
+        }
+        for bad in ["", "{", "[1", "{\"a\"", "{\"a\":", "\"x", "{\"a\" 1}", "[\"\\"] {
+            search_text(bad, &mut Found::default());
+        }
     }
 }

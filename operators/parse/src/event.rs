@@ -1,6 +1,7 @@
 //! Standard fields and indicators: what every event carries besides its own fields (functional spec §2.1, §2.3).
 use crate::aws;
-use crate::indicator::{AWS_WRITES, Any, Found};
+use crate::found::Found;
+use crate::indicator::{AWS_WRITES, Any};
 use crate::schema::{Scan, Schema};
 use model::Path;
 use model::event::EventBatch;

@@ -3,18 +3,20 @@
 //! No tree, no allocation per row for plain JSON: the walker writes spans, then only what the plan lists is touched
 //! again: required fields, transformations, types, times, filters, indicator columns. Whatever fails leaves the row
 //! as it was before.
+use crate::aws;
 use crate::decode::{convert_flat, convert_tagged, miss};
 use crate::event::{BatchFacts, apply, batch_field};
 use crate::flat::{FlatMap, FlatValue};
-use crate::indicator::Found;
+use crate::found::Found;
 use crate::input::{raw_get, value, view};
 use crate::json::{Columns, Walker};
 use crate::miss::Miss;
 use crate::plan::{Plan, Step, TypeCheck};
+use crate::schema::Scan;
 use crate::text::{Parser, TextStream};
 use crate::typed::{Typed, check, is_empty_container};
 use model::event::{Value, tag};
-use model::path::Path;
+use model::path::Seg;
 use model::time::text_ns;
 use serde_json::Value as J;
 
@@ -50,6 +52,25 @@ impl Buf<'_> {
         let at = self.base + self.side.len();
         self.side.extend_from_slice(text.as_bytes());
         span(at, text.len())
+    }
+
+    /// Append a JSON array of strings.
+    fn push_list<'s>(&mut self, values: &mut dyn Iterator<Item = &'s str>) -> u64 {
+        let from = self.side.len();
+        for v in values {
+            self.side.push(if self.side.len() == from { b'[' } else { b',' });
+            let plain = v.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\');
+            match plain {
+                true => {
+                    self.side.push(b'"');
+                    self.side.extend_from_slice(v.as_bytes());
+                    self.side.push(b'"');
+                }
+                false => self.side.extend_from_slice(J::from(v).to_string().as_bytes()),
+            }
+        }
+        self.side.push(b']');
+        span(self.base + from, self.side.len() - from)
     }
 
     /// Append a JSON value: strings bare, containers as JSON text.
@@ -95,6 +116,7 @@ pub struct Scratch {
     /// Key number of each flat field of the last line: lines of a format mostly have the same fields.
     memo: Vec<u32>,
     text: Vec<u8>,
+    found: Found,
 }
 
 /// The state of one log type on one stream.
@@ -184,7 +206,7 @@ impl Filler {
                 let line = row.buf.text(span(at.start, at.len));
                 match stream.parse(line, at.header, &mut self.scratch.flat).map_err(Miss::Text)? {
                     None => return Ok(Filled::Skipped),
-                    Some(()) => row.flat(&mut self.scratch, at.start, at.len),
+                    Some(()) => row.flat(&mut self.scratch, at.start),
                 }
             }
         }
@@ -195,7 +217,7 @@ impl Filler {
         if !plan.filters.is_empty() && plan.filters.drops(&|slot| row.value(slot)) {
             return Ok(Filled::Filtered);
         }
-        row.anys();
+        row.anys(&mut self.scratch.found);
         if row.buf.side.len() > MAX_SIDE {
             return Err(Miss::TooLarge);
         }
@@ -322,13 +344,7 @@ impl Row<'_, '_> {
         }
     }
 
-    fn rebuild(
-        &mut self,
-        from: u32,
-        field: usize,
-        to: u32,
-        below: &[(Vec<model::path::Seg>, u32)],
-    ) -> Result<(), Miss> {
+    fn rebuild(&mut self, from: u32, field: usize, to: u32, below: &[(Vec<Seg>, u32)]) -> Result<(), Miss> {
         let f = &self.plan.schema.fields[field];
         if self.is_null(from) {
             return Ok(());
@@ -428,32 +444,36 @@ impl Row<'_, '_> {
         Ok(first)
     }
 
-    fn anys(&mut self) {
-        for column in &self.plan.anys {
-            let mut found = Found::only(column.any);
-            for (slot, below, scan) in &column.sources {
-                match self.value(*slot) {
-                    Value::Absent | Value::Null => {}
-                    Value::Str(s) if below.0.is_empty() && matches!(scan, crate::schema::Scan::With(_)) => {
-                        if let crate::schema::Scan::With(list) = scan {
-                            list.iter().for_each(|scanner| found.scan(*scanner, s));
-                        }
-                    }
-                    v => found_below(&v.to_json(), below, scan, &mut found),
+    fn anys(&mut self, found: &mut Found) {
+        if self.plan.any_fields == 0 {
+            return;
+        }
+        found.restart(self.plan.any_fields);
+        for (slot, below, scan) in &self.plan.any_sources {
+            match (self.value(*slot), scan) {
+                (Value::Absent | Value::Null, _) => {}
+                (Value::Str(s), Scan::With(list)) if below.0.is_empty() => {
+                    list.iter().for_each(|scanner| found.scan(*scanner, s));
+                }
+                (Value::Obj(raw) | Value::Arr(raw), Scan::Aws) if below.0.is_empty() => {
+                    aws::search_text(raw, found);
+                }
+                (v, _) => {
+                    let v = v.to_json();
+                    model::json::get_all(&v, below).into_iter().for_each(|v| apply(scan, v, found));
                 }
             }
-            if let Some((_, values)) = found.finish().into_iter().next() {
-                let text = J::from(values).to_string();
-                let pos = self.buf.push(&text);
-                self.set(column.slot, tag::ARR, pos);
-            }
         }
+        found.each(|any, values| {
+            let Some((_, slot)) = self.plan.anys.iter().find(|(a, _)| *a == any) else { return };
+            let pos = self.buf.push_list(values);
+            self.set(*slot, tag::ARR, pos);
+        });
     }
 
     /// Write what a text parser found into the slots that read it.
-    fn flat(&mut self, scratch: &mut Scratch, start: usize, len: usize) {
+    fn flat(&mut self, scratch: &mut Scratch, start: usize) {
         let (plan, flat) = (self.plan, &scratch.flat);
-        let line_pos = span(start, len);
         scratch.memo.resize(flat.len(), u32::MAX);
         for i in 0..flat.len() {
             let name = flat.name(i);
@@ -473,10 +493,9 @@ impl Row<'_, '_> {
                 self.flat_value(flat.is_json(i), pos, below, *slot);
             }
         }
-        debug_assert!(self.buf.text(line_pos).len() == len);
     }
 
-    fn flat_value(&mut self, json: bool, pos: u64, below: &[model::path::Seg], slot: u32) {
+    fn flat_value(&mut self, json: bool, pos: u64, below: &[Seg], slot: u32) {
         if !json && below.is_empty() {
             return self.set(slot, tag::STR, pos);
         }
@@ -491,12 +510,6 @@ impl Row<'_, '_> {
             _ => 0,
         };
         self.set(slot, t, pos);
-    }
-}
-
-fn found_below(v: &J, below: &Path, scan: &crate::schema::Scan, found: &mut Found) {
-    for v in model::json::get_all(v, below) {
-        apply(scan, v, found);
     }
 }
 

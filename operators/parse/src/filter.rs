@@ -106,7 +106,7 @@ pub struct RawFilters(Vec<(Mode, RawTest)>);
 
 #[derive(Debug)]
 enum RawTest {
-    Contains(memchr::memmem::Finder<'static>),
+    Contains(Box<memchr::memmem::Finder<'static>>),
     Regex(regex::bytes::Regex),
 }
 
@@ -118,7 +118,8 @@ impl RawFilters {
             let at = format!("raw_filters[{i}]");
             let test = match (&f.contains, &f.regex) {
                 (Some(text), None) if !text.is_empty() => {
-                    Ok(RawTest::Contains(memchr::memmem::Finder::new(text.as_bytes()).into_owned()))
+                    let finder = memchr::memmem::Finder::new(text.as_bytes()).into_owned();
+                    Ok(RawTest::Contains(Box::new(finder)))
                 }
                 (None, Some(r)) => {
                     regex::bytes::Regex::new(r).map(RawTest::Regex).map_err(|e| Problem::at(&at, e.to_string()))

@@ -33,7 +33,7 @@ fn samples_give_their_goldens() {
         let schema = Arc::new(load(&file.to_string_lossy(), &text, None).unwrap_or_else(|p| panic!("{p:#?}")));
         let sample = sample(&folder);
         let lines: Vec<&[u8]> = sample.lines().map(str::as_bytes).collect();
-        let out = Rig::new(&[schema.clone()], &everything(&schema)).run(batch(&lines, true));
+        let out = Rig::new(std::slice::from_ref(&schema), &everything(&schema)).run(batch(&lines, true));
         let mut got: Vec<J> = out.whole();
         assert!(!got.is_empty(), "{}: no event in the sample: {:?}", folder.display(), out.rejected);
         got.extend(

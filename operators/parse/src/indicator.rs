@@ -1,5 +1,6 @@
 //! Indicators: values that mean the same in every log type (addresses, hashes, users, AWS names), gathered from the
 //! marked fields into the `p_any_*` fields (functional spec §2.3).
+use crate::found::Found;
 use std::net::IpAddr;
 
 /// A `p_any_*` field, in order of name.
@@ -178,36 +179,11 @@ pub const AWS_WRITES: u16 = 1 << Any::AwsArns as u16
     | 1 << Any::IpAddresses as u16
     | 1 << Any::DomainNames as u16;
 
-/// Indicators of one event.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Fields that are of interest, as a bit set.
-    pub only: u16,
-    values: Vec<(Any, String)>,
-}
-
-impl Default for Found {
-    fn default() -> Self {
-        Found { only: u16::MAX, values: Vec::new() }
-    }
-}
-
 impl Found {
-    /// Gather one field only.
-    pub fn only(field: Any) -> Found {
-        Found { only: 1 << field as u16, values: Vec::new() }
-    }
-
-    fn put(&mut self, field: Any, value: &str) {
-        if !value.is_empty() && self.only & 1 << field as u16 != 0 {
-            self.values.push((field, value.into()));
-        }
-    }
-
     /// Run a scanner over a string.
     pub fn scan(&mut self, scanner: Scanner, text: &str) {
         let t = text.trim();
-        if t.is_empty() || scanner.writes() & self.only == 0 {
+        if t.is_empty() || !self.wants(scanner.writes()) {
             return;
         }
         match scanner {
@@ -239,7 +215,7 @@ impl Found {
     }
 
     fn domain(&mut self, t: &str) {
-        match t.contains("xn--") {
+        match memchr::memmem::find(t.as_bytes(), b"xn--").is_some() {
             true => self.put(Any::DomainNames, &crate::punycode::to_unicode(t)),
             false => self.put(Any::DomainNames, t),
         }
@@ -284,20 +260,6 @@ impl Found {
         if !key.is_empty() {
             self.put(Any::AwsTags, &format!("{key}:{value}"));
         }
-    }
-
-    /// Values by field: fields in order of name, values sorted, without duplicates.
-    pub fn finish(mut self) -> Vec<(Any, Vec<String>)> {
-        self.values.sort_unstable();
-        self.values.dedup();
-        let mut out: Vec<(Any, Vec<String>)> = Vec::new();
-        for (field, value) in self.values {
-            match out.last_mut() {
-                Some((f, list)) if *f == field => list.push(value),
-                _ => out.push((field, vec![value])),
-            }
-        }
-        out
     }
 }
 

@@ -25,6 +25,7 @@ pub mod event;
 pub mod fill;
 pub mod filter;
 pub mod flat;
+pub mod found;
 mod full;
 mod hint;
 pub mod indicator;

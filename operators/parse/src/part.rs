@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn all_problems_are_reported() {
-        let (node, problems) = open(json!({"log_types": ["AWS.CloudTrial", "Custom.App", "Custom.App"], "schemas": ["s"],
+        let (node, problems) =
+            open(json!({"log_types": ["AWS.CloudTrial", "Custom.App", "Custom.App"], "schemas": ["s"],
             "max_record": "0B", "raw_filters": [{"mode": "include"}],
             "filters": [{"mode": "exclude", "log_types": ["Nope"], "where": {"field": "zz", "op": "equals"}}]}));
         assert!(!node);

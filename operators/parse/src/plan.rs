@@ -51,8 +51,12 @@ pub struct Plan {
     pub times: Vec<Time>,
     /// Normalised filters.
     pub filters: Filters,
-    /// Indicator columns.
-    pub anys: Vec<AnyColumn>,
+    /// Indicator columns: field and slot.
+    pub anys: Vec<(Any, u32)>,
+    /// The fields of [`Plan::anys`] as a bit set.
+    pub any_fields: u16,
+    /// What the indicators are gathered from: slot, path below its value, what to run there.
+    pub any_sources: Vec<(u32, Path, Scan)>,
     /// Standard columns: slot, field, path below it.
     pub standard: Vec<(u32, Arc<str>, Vec<Seg>)>,
 }
@@ -130,17 +134,6 @@ pub struct Time {
     pub name: Arc<str>,
 }
 
-/// A `p_any_*` column.
-#[derive(Debug)]
-pub struct AnyColumn {
-    /// The slot.
-    pub slot: u32,
-    /// Which.
-    pub any: Any,
-    /// Slot, path below its value, what to run there.
-    pub sources: Vec<(u32, Path, Scan)>,
-}
-
 /// Input keys of a text parser.
 #[derive(Debug, Default)]
 pub struct Keys {
@@ -163,6 +156,12 @@ impl Plan {
         filter::needs(filters, &schema.name, &mut needs);
         let wanted = needs.of(&schema.name);
         let indicators = schema.indicators();
+        let mut wanted = wanted;
+        if needs.wants_all(&schema.name) {
+            // Who stores every field stores the indicators too: gathered once here, not once per field later.
+            let can = |any: Any| indicators.iter().any(|(_, s)| concerns(s, 1 << any as u16));
+            wanted.extend(Any::NAMES.iter().filter(|(_, a)| can(*a)).map(|(n, _)| Path::key(n)));
+        }
         let times = schema.event_times();
         let slots = visible(schema, &wanted, &indicators, &times);
         let mut b = Builder::new(schema, slots);
@@ -220,7 +219,8 @@ struct Builder<'a> {
     rebuilds: Vec<Step>,
     checks: Vec<TypeCheck>,
     times: Vec<Time>,
-    anys: Vec<AnyColumn>,
+    anys: Vec<(Any, u32)>,
+    any_sources: Vec<(u32, Path, Scan)>,
     standard: Vec<(u32, Arc<str>, Vec<Seg>)>,
     /// Unmasked output of a field's `concat`.
     made: HashMap<usize, u32>,
@@ -246,6 +246,7 @@ impl<'a> Builder<'a> {
             checks: Vec::new(),
             times: Vec::new(),
             anys: Vec::new(),
+            any_sources: Vec::new(),
             standard: Vec::new(),
             made: HashMap::new(),
         }
@@ -446,22 +447,28 @@ impl<'a> Builder<'a> {
 
     fn anys(&mut self, indicators: Vec<(Path, Scan)>) {
         for slot in 0..self.visible.len() {
-            let Some(any) = self.visible[slot].root().and_then(Any::parse) else { continue };
-            if self.visible[slot].0.len() != 1 {
-                continue;
+            if let [Seg::Key(name)] = &self.visible[slot].0[..]
+                && let Some(any) = Any::parse(name)
+            {
+                self.anys.push((any, slot as u32));
             }
-            let of = indicators.iter().filter(|(_, s)| concerns(s, 1 << any as u16));
-            let sources = of.filter_map(|(p, scan)| {
-                let prefix = plain_prefix(p);
-                let below = Path(p.0[prefix.0.len()..].to_vec());
-                Some((self.slot(&prefix)?, below, scan.clone()))
-            });
-            let sources = sources.collect();
-            self.anys.push(AnyColumn { slot: slot as u32, any, sources });
+        }
+        let only = self.any_fields();
+        for (path, scan) in indicators.into_iter().filter(|(_, s)| concerns(s, only)) {
+            let prefix = plain_prefix(&path);
+            let below = Path(path.0[prefix.0.len()..].to_vec());
+            if let Some(slot) = self.slot(&prefix) {
+                self.any_sources.push((slot, below, scan));
+            }
         }
     }
 
+    fn any_fields(&self) -> u16 {
+        self.anys.iter().fold(0, |m, (any, _)| m | 1 << *any as u16)
+    }
+
     fn finish(self, all: bool, filters: &[Filter]) -> Plan {
+        let any_fields = self.any_fields();
         let schema = self.schema.clone();
         let field = |(i, f): (usize, &Field)| event::Field {
             name: f.name.clone(),
@@ -504,7 +511,9 @@ impl<'a> Builder<'a> {
             checks: self.checks,
             times: self.times,
             filters: Filters::new(filters, &schema.name, &|p| layout.slot(p)),
+            any_fields,
             anys: self.anys,
+            any_sources: self.any_sources,
             standard: self.standard,
             layout: Arc::new(layout),
             schema,

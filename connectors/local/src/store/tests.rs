@@ -12,7 +12,7 @@ fn epoch(n: Epoch) -> EpochRecord {
         bundle: "b".into(),
         splits: vec![],
         commands: vec![],
-        snapshot: n % 3 == 0,
+        snapshot: n.is_multiple_of(3),
         seal: false,
     }
 }

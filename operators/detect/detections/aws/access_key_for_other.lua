@@ -12,9 +12,6 @@ local function key(event)
 end
 
 function rule(event)
-    if event.eventName ~= "CreateAccessKey" or event.errorCode ~= nil then
-        return false
-    end
     local created = key(event)
     return created ~= nil and created.userName ~= actor(event)
 end

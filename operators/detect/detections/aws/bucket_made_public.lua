@@ -37,7 +37,7 @@ local function open_actions(event)
 end
 
 function rule(event)
-    return event.eventName == "PutBucketPolicy" and event.errorCode == nil and #open_actions(event) > 0
+    return #open_actions(event) > 0
 end
 
 function title(event)

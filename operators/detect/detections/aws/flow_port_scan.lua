@@ -2,7 +2,6 @@
 
 local FIRST_EPHEMERAL = 32768
 local INSIDE = { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16" }
-local TCP, UDP = 6, 17
 
 local function is_inside(address)
     for _, network in INSIDE do
@@ -14,9 +13,6 @@ local function is_inside(address)
 end
 
 function rule(event)
-    if event.action ~= "REJECT" or (event.protocol ~= TCP and event.protocol ~= UDP) then
-        return false
-    end
     -- Late packets of finished connections go from a service to an ephemeral port.
     local to, from = event:get("dstPort", 0), event:get("srcPort", 0)
     return to > 0 and to < FIRST_EPHEMERAL and from >= 1024

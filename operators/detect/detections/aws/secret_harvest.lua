@@ -1,11 +1,7 @@
 -- Distinct secrets per principal: `unique` makes the threshold count values instead of events.
 
 function rule(event)
-    return event.eventSource == "secretsmanager.amazonaws.com"
-        and event.eventName == "GetSecretValue"
-        and event.errorCode == nil
-        and event:deep_get("userIdentity", "invokedBy") == nil
-        and event:deep_get("requestParameters", "secretId") ~= nil
+    return event:deep_get("requestParameters", "secretId") ~= nil
 end
 
 function title(event)

@@ -5,10 +5,7 @@ local function repository(event)
 end
 
 function rule(event)
-    return event.action == "git.clone"
-        and event.actor_is_bot ~= true
-        and event.repository_public ~= true
-        and repository(event) ~= nil
+    return event.actor_is_bot ~= true and event.repository_public ~= true and repository(event) ~= nil
 end
 
 function title(event)

@@ -1,10 +1,5 @@
 -- Access tokens, ranked by what they may do.
 
-local CREATED = {
-    ["oauth_access.create"] = true,
-    ["personal_access_token.create"] = true,
-    ["personal_access_token.access_granted"] = true,
-}
 local WIDE = { repo = true, workflow = true, delete_repo = true, ["admin:org"] = true, ["write:packages"] = true }
 
 -- Scopes with which a stranger could do harm, in the order of the token.
@@ -20,7 +15,7 @@ local function wide_scopes(event)
 end
 
 function rule(event)
-    return CREATED[event.action] == true and event.actor_is_bot ~= true
+    return event.actor_is_bot ~= true
 end
 
 function title(event)

@@ -1,10 +1,5 @@
 -- Somebody removes MFA factors: of somebody else, or from behind a proxy.
 
-local REMOVALS = {
-    ["user.mfa.factor.deactivate"] = true,
-    ["user.mfa.factor.reset_all"] = true,
-}
-
 -- The user a change is about: the user among the targets, else whoever acts.
 local function subject(event)
     for _, target in ipairs(event:get("target", {})) do
@@ -20,9 +15,6 @@ local function hidden(event)
 end
 
 function rule(event)
-    if not REMOVALS[event.eventType] or event:deep_get("outcome", "result") ~= "SUCCESS" then
-        return false
-    end
     return hidden(event) or subject(event).id ~= event:deep_get("actor", "id")
 end
 

@@ -14,7 +14,7 @@ local function failure(event)
 end
 
 function rule(event)
-    return event.appname == "sshd" and failure(event) ~= nil
+    return failure(event) ~= nil
 end
 
 function title(event)

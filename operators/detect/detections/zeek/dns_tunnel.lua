@@ -30,7 +30,7 @@ end
 
 function rule(event)
     local query, least = event.query, MIN_LENGTH[event.qtype_name]
-    if not query or not least or #query < least then
+    if #query < least then
         return false
     end
     local sub = split_domain(query)

@@ -10,9 +10,6 @@ use serde_json::{Map, Value as J};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Log type of the batches.
-pub const LOG_TYPE: &str = "Test.Type";
-
 struct Raw;
 
 impl FullEvent for Raw {

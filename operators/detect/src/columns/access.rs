@@ -10,16 +10,21 @@ use super::view::View;
 use crate::predicate::Predicate;
 use model::Value;
 use model::event::tag;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Rows of a batch that are measured.
 const SAMPLE: usize = 256;
 /// What looking at a woken rule costs, in nanoseconds.
-const CANDIDATE: f64 = 30.0;
-/// What it costs per row to scan one more column.
+const CANDIDATE: f64 = 50.0;
+/// What it costs per row to scan one more column where the path does not exist.
+const SCAN_ABSENT: f64 = 0.7;
+/// The same where there is a value.
 const SCAN: f64 = 5.0;
-/// The same, for a column whose texts have to be looked up.
+/// The same where its text has to be looked up.
 const SCAN_TEXT: f64 = 15.0;
+/// What it costs more where the text was not seen before, and per costly condition then.
+const NEW_TEXT: f64 = 100.0;
+const COSTLY_TEST: f64 = 20.0;
 
 /// Literals a rule waits for; `None` = it is looked at on every row.
 pub type Waits = Option<Vec<LitId>>;
@@ -29,13 +34,26 @@ pub struct Frequency {
     homes: Vec<Option<Home>>,
     hits: Vec<f64>,
     rows: f64,
+    /// As last measured.
+    columns: HashMap<u32, Column>,
 }
+
+/// What the values of a column are like.
+#[derive(Clone, Copy)]
+struct Column {
+    /// Share of rows that have a value.
+    present: f64,
+    /// Share of values that are the first of their kind.
+    distinct: f64,
+}
+
+const UNKNOWN: Column = Column { present: 1.0, distinct: 0.0 };
 
 impl Frequency {
     /// Nothing measured yet.
     pub fn new(plan: &Plan) -> Frequency {
         let homes: Vec<_> = (0..plan.literals.len() as LitId).map(|l| home(plan, l)).collect();
-        Frequency { hits: vec![0.0; homes.len()], homes, rows: 0.0 }
+        Frequency { hits: vec![0.0; homes.len()], homes, rows: 0.0, columns: HashMap::new() }
     }
 
     /// Measure rows of a batch. Old measurements count half.
@@ -45,10 +63,29 @@ impl Frequency {
         self.rows *= 0.5;
         self.rows += n.div_ceil(step) as f64;
         for lit in 0..self.homes.len() {
+            if let Some(Home::Column(slot)) = self.homes[lit] {
+                self.columns.entry(slot).or_insert(UNKNOWN);
+            }
             if self.homes[lit].is_some() {
                 let seen = (0..n).step_by(step).filter(|row| wakes(view, lit as LitId, *row)).count();
                 self.hits[lit] = self.hits[lit] * 0.5 + seen as f64;
             }
+        }
+        self.measure_columns(view, step);
+    }
+
+    fn measure_columns(&mut self, view: &View, step: usize) {
+        for (slot, column) in &mut self.columns {
+            let (mut rows, mut values, mut kinds) = (0.0, 0.0, HashSet::new());
+            for value in (0..view.batch.len()).step_by(step).map(|row| view.batch.value(*slot, row)) {
+                rows += 1.0;
+                if value != Value::Absent {
+                    values += 1.0;
+                    kinds.insert(value.text());
+                }
+            }
+            *column =
+                Column { present: values / f64::max(rows, 1.0), distinct: kinds.len() as f64 / f64::max(values, 1.0) };
         }
     }
 
@@ -68,7 +105,7 @@ impl Frequency {
 
     /// Expected cost per row of a choice.
     pub fn cost(&self, plan: &Plan, waits: &[Waits]) -> f64 {
-        let scans: f64 = by_home(self, waits).iter().map(|(home, _)| self.scan_cost(plan, *home, waits)).sum();
+        let scans: f64 = by_home(self, waits).keys().map(|home| self.scan_cost(plan, *home, waits)).sum();
         let rules = waits.iter().map(|w| w.as_ref().map_or(1.0, |lits| lits.iter().map(|l| self.rate(plan, *l)).sum()));
         scans + rules.sum::<f64>() * CANDIDATE
     }
@@ -92,14 +129,17 @@ impl Frequency {
     }
 
     fn scan_cost(&self, plan: &Plan, home: Home, waits: &[Waits]) -> f64 {
-        let costly = |l: &LitId| {
-            self.homes[*l as usize] == Some(home)
-                && matches!(&plan.literals[*l as usize], Literal::Test(_, t) if super::plan::is_costly(t))
+        let Home::Column(slot) = home else { return SCAN };
+        let costly = |l: &&LitId| {
+            self.homes[**l as usize] == Some(home)
+                && matches!(&plan.literals[**l as usize], Literal::Test(_, t) if super::plan::is_costly(t))
         };
-        match home {
-            Home::Column(_) if waits.iter().flatten().flatten().any(costly) => SCAN_TEXT,
-            _ => SCAN,
-        }
+        let column = self.columns.get(&slot).unwrap_or(&UNKNOWN);
+        let value = match waits.iter().flatten().flatten().filter(costly).collect::<BTreeSet<_>>().len() {
+            0 => SCAN,
+            n => SCAN_TEXT + column.distinct * (NEW_TEXT + n as f64 * COSTLY_TEST),
+        };
+        SCAN_ABSENT + column.present * value
     }
 
     /// The cheapest literals of which at least one is true whenever the tree is, and their joint rate.

@@ -23,7 +23,8 @@ const ASIDE: u32 = 1 << 16;
 /// Remembers the class of values.
 pub struct ValueCache {
     seed: u64,
-    slots: Box<[Slot]>,
+    /// Made at the first value: most topologies have more columns than ever see one.
+    slots: Vec<Slot>,
     arena: Vec<u8>,
     map: HashMap<Box<[u8]>, u32, ahash::RandomState>,
     map_bytes: usize,
@@ -46,7 +47,7 @@ impl ValueCache {
         let hasher = hasher();
         ValueCache {
             seed: hasher.hash_one(0),
-            slots: vec![Slot::default(); 1 << SLOT_BITS].into(),
+            slots: Vec::new(),
             arena: Vec::new(),
             map: HashMap::with_hasher(hasher),
             map_bytes: 0,
@@ -56,18 +57,16 @@ impl ValueCache {
         }
     }
 
-    /// Class of a value; `evaluate` finds it if it is not remembered.
+    /// Class of a value with its [`ValueCache::hash`]; `evaluate` finds it if it is not remembered.
     #[inline]
-    pub fn class(&mut self, value: &[u8], evaluate: impl FnOnce() -> u32) -> u32 {
+    pub fn class(&mut self, value: &[u8], hash: u64, evaluate: impl FnOnce() -> u32) -> u32 {
         if self.aside > 0 || value.len() > MAX_VALUE {
             self.aside = self.aside.saturating_sub(1);
             return evaluate();
         }
         self.lookups = self.lookups.wrapping_add(1);
-        // Hash 0 marks an empty slot.
-        let hash = self.hash(value) | 1;
-        let slot = self.slots[(hash >> (64 - SLOT_BITS)) as usize];
-        if slot.hash == hash
+        if let Some(slot) = self.slots.get((hash >> (64 - SLOT_BITS)) as usize)
+            && slot.hash == hash
             && slot.len as usize == value.len()
             && self.arena[slot.start as usize..][..value.len()] == *value
         {
@@ -94,9 +93,10 @@ impl ValueCache {
                 class
             }
         };
-        if self.arena.len() + value.len() > MAX_ARENA {
+        if self.slots.is_empty() || self.arena.len() + value.len() > MAX_ARENA {
             self.arena.clear();
-            self.slots.fill(Slot::default());
+            self.slots.clear();
+            self.slots.resize(1 << SLOT_BITS, Slot::default());
         }
         let (start, len) = (self.arena.len() as u32, value.len() as u32);
         self.arena.extend_from_slice(value);
@@ -120,9 +120,10 @@ impl ValueCache {
         self.map.insert(value.into(), class);
     }
 
-    /// Hash of length, first, middle and last bytes: the comparison is full, so a weak hash costs time only.
+    /// Hash of length, first, middle and last bytes: the comparison is full, so a weak hash costs time only. Never 0,
+    /// which marks an empty slot.
     #[inline]
-    fn hash(&self, v: &[u8]) -> u64 {
+    pub fn hash(&self, v: &[u8]) -> u64 {
         let n = v.len();
         let eight = |at: usize| v.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()));
         let (a, b) = match n {
@@ -138,7 +139,7 @@ impl ValueCache {
         };
         let x = (a ^ self.seed) as u128 * (b ^ 0x9e37_79b9_7f4a_7c15 ^ (n as u64) << 56) as u128;
         let y = (x as u64 ^ (x >> 64) as u64) as u128 * 0xa076_1d64_78bd_642f;
-        y as u64 ^ (y >> 64) as u64
+        (y as u64 ^ (y >> 64) as u64) | 1
     }
 }
 
@@ -155,7 +156,8 @@ mod tests {
         for i in 0..(MAX_VALUES as u32 + 10_000) * 3 {
             let i = i / 3;
             let v = format!("value-{i:0width$}", width = (i % 40) as usize);
-            let got = c.class(v.as_bytes(), || {
+            let hash = c.hash(v.as_bytes());
+            let got = c.class(v.as_bytes(), hash, || {
                 evaluated += 1;
                 class_of(i)
             });
@@ -165,16 +167,21 @@ mod tests {
         assert_eq!(evaluated, MAX_VALUES as u32 + 10_000);
     }
 
+    fn ask(c: &mut ValueCache, value: &[u8], class: u32) -> u32 {
+        let hash = c.hash(value);
+        c.class(value, hash, || class)
+    }
+
     #[test]
     fn steps_aside_where_values_do_not_repeat() {
         let mut c = ValueCache::new();
         for i in 0..WINDOW * 4 {
-            c.class(&i.to_le_bytes(), || i);
+            ask(&mut c, &i.to_le_bytes(), i);
         }
         assert!(c.aside > 0 && c.map.len() <= WINDOW as usize);
         let big = vec![b'x'; MAX_VALUE + 1];
         let mut c = ValueCache::new();
-        assert_eq!((c.class(&big, || 1), c.class(&big, || 2)), (1, 2));
-        assert_eq!((c.class(&big[1..], || 1), c.class(&big[1..], || 2)), (1, 1));
+        assert_eq!((ask(&mut c, &big, 1), ask(&mut c, &big, 2)), (1, 2));
+        assert_eq!((ask(&mut c, &big[1..], 1), ask(&mut c, &big[1..], 2)), (1, 1));
     }
 }

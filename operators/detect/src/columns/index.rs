@@ -25,6 +25,11 @@ pub struct ColumnIndex {
     looks_at_numbers: bool,
 }
 
+/// Rows whose texts are touched together.
+const BLOCK: usize = 16;
+/// Stands for the hash of a text that the gate rejects; hashes are never 0.
+const REJECTED: u64 = 0;
+
 /// `(row, rule)` to be decided.
 pub type Candidate = (u32, u32);
 
@@ -82,26 +87,54 @@ impl ColumnIndex {
     pub fn scan(&mut self, batch: &EventBatch, out: &mut Vec<Candidate>) {
         let (tags, spans) = (batch.tags(self.slot), batch.spans(self.slot));
         let absent_sleeps = self.awake & 1 << tag::ABSENT == 0;
-        for (block, eight) in tags.chunks(8).enumerate() {
-            if absent_sleeps && eight.iter().fold(0, |a, t| a | t) == tag::ABSENT {
+        let none_sleeps = self.classes.rules(self.none).is_empty();
+        for (block, (tags, spans)) in tags.chunks(BLOCK).zip(spans.chunks(BLOCK)).enumerate() {
+            if absent_sleeps && tags.iter().fold(0, |a, t| a | t) == tag::ABSENT {
                 continue;
             }
-            for (i, &t) in eight.iter().enumerate() {
-                if self.awake >> (t & 7) & 1 == 0 {
+            // The texts lie apart in memory: first touch all of a block, so that the cache misses overlap.
+            let hashes = self.hashes(batch, tags, spans);
+            for (i, &t) in tags.iter().enumerate() {
+                if self.awake >> (t & 7) & 1 == 0 || (t == tag::STR && hashes[i] == REJECTED && none_sleeps) {
                     continue;
                 }
-                let row = block * 8 + i;
                 let class = match t {
-                    tag::STR => self.text_class(bytes(batch, spans[row])),
-                    tag::NUM if self.looks_at_numbers => self.number_class(bytes(batch, spans[row])),
+                    tag::STR => self.text_class(bytes(batch, spans[i]), hashes[i]),
+                    tag::NUM if self.looks_at_numbers => self.number_class(bytes(batch, spans[i])),
                     t => t as u32 & 7,
                 };
-                out.extend(self.classes.rules(class).iter().map(|rule| (row as u32, *rule)));
+                let row = (block * BLOCK + i) as u32;
+                out.extend(self.classes.rules(class).iter().map(|rule| (row, *rule)));
             }
         }
         if self.classes.len() > MAX_CLASSES {
             self.start();
         }
+    }
+
+    /// Hashes of the texts of a block; [`REJECTED`] where the gate is shut.
+    #[inline]
+    fn hashes(&self, batch: &EventBatch, tags: &[u8], spans: &[u64]) -> [u64; BLOCK] {
+        let mut out = [REJECTED; BLOCK];
+        if self.awake >> tag::STR & 1 == 1 {
+            for (i, (&t, &span)) in tags.iter().zip(spans).enumerate() {
+                if t == tag::STR {
+                    out[i] = self.hash(bytes(batch, span));
+                }
+            }
+        }
+        out
+    }
+
+    #[inline]
+    fn hash(&self, text: &[u8]) -> u64 {
+        if self.matcher.rejects(text) { REJECTED } else { self.texts.hash(text) }
+    }
+
+    /// Number of classes.
+    #[cfg(test)]
+    pub fn classes(&self) -> usize {
+        self.classes.len()
     }
 
     /// Truth of a condition on a text, if texts are being remembered.
@@ -110,17 +143,17 @@ impl ColumnIndex {
         if self.texts.is_aside(text.len()) || self.classes.len() > MAX_CLASSES {
             return None;
         }
-        let class = self.text_class(text.as_bytes());
+        let class = self.text_class(text.as_bytes(), self.hash(text.as_bytes()));
         Some(self.classes.holds(class, atom))
     }
 
     #[inline]
-    fn text_class(&mut self, text: &[u8]) -> u32 {
-        if self.matcher.rejects(text) {
+    fn text_class(&mut self, text: &[u8], hash: u64) -> u32 {
+        if hash == REJECTED {
             return self.none;
         }
         let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::STR as usize]);
-        self.texts.class(text, || {
+        self.texts.class(text, hash, || {
             let mut set = base.clone();
             if let Ok(s) = std::str::from_utf8(text) {
                 matcher.on_text(s, &mut |atom| put(&mut set, atom));
@@ -131,8 +164,9 @@ impl ColumnIndex {
 
     #[inline]
     fn number_class(&mut self, text: &[u8]) -> u32 {
+        let hash = self.numbers.hash(text);
         let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::NUM as usize]);
-        self.numbers.class(text, || {
+        self.numbers.class(text, hash, || {
             let mut set = base.clone();
             if let Ok(s) = std::str::from_utf8(text) {
                 matcher.on_number(Num::parse(s), &mut |atom| put(&mut set, atom));

@@ -110,6 +110,12 @@ impl JoinIndex {
         Some(self.classes.holds(class, atom))
     }
 
+    /// Table versions that are kept.
+    #[cfg(test)]
+    pub fn versions(&self) -> usize {
+        self.tables.len()
+    }
+
     /// Position of a table version, classified.
     fn table(&mut self, table: &Arc<LookupTable>) -> usize {
         if let Some(i) = self.tables.iter().position(|(t, _)| Arc::ptr_eq(t, table)) {

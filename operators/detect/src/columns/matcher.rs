@@ -208,3 +208,73 @@ impl Gate {
             && (!self.has_suffixes || self.last[text[text.len() - 1] as usize] & bit == 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predicate::{IpKind, Members, OrderOp, compile, fold};
+    use proptest::prelude::*;
+
+    fn predicate() -> impl Strategy<Value = Predicate> {
+        let text = "[abA.]{0,3}";
+        let op = prop::sample::select(vec![TextOp::Equals, TextOp::StartsWith, TextOp::EndsWith]);
+        prop_oneof![
+            text.prop_map(|s| Predicate::Equals(Scalar::Str(s.as_str().into()))),
+            Just(Predicate::Empty),
+            prop::collection::vec(text, 0..4)
+                .prop_map(|v| Predicate::In(Members::of(v.iter().map(|s| Scalar::Str(s.as_str().into()))))),
+            (op, any::<bool>(), text).prop_map(|(op, fold_case, s)| {
+                let text = if fold_case { fold(&s).into_owned() } else { s };
+                Predicate::Text { op, fold: fold_case, text: text.into() }
+            }),
+            text.prop_map(|s| Predicate::Contains { value: Scalar::Str(s.as_str().into()), fold: false, parts: false }),
+            text.prop_map(|s| Predicate::Matches(compile(&format!("^{s}b?$")).unwrap())),
+            Just(Predicate::Ip(IpKind::Any)),
+            text.prop_map(|s| Predicate::Order(OrderOp::Less, Scalar::Str(s.as_str().into()))),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+        #[test]
+        fn finds_what_each_condition_finds_alone(
+            tests in prop::collection::vec(predicate(), 1..12),
+            texts in prop::collection::vec("[abA.k\u{212a}]{0,4}|1.2.3.4|a{62,65}|[ab]{63}", 1..40),
+        ) {
+            let numbered: Vec<(Atom, &Predicate)> = tests.iter().enumerate().map(|(i, t)| (i as Atom, t)).collect();
+            let m = Matcher::new(&numbered, &[]);
+            for text in &texts {
+                let want: Vec<Atom> = numbered.iter().filter(|(_, t)| t.on_str(text)).map(|(i, _)| *i).collect();
+                let mut got = Vec::new();
+                m.on_text(text, &mut |a| got.push(a));
+                got.sort_unstable();
+                got.dedup();
+                prop_assert_eq!(&got, &want, "{:?}", text);
+                prop_assert!(want.is_empty() || !m.rejects(text.as_bytes()), "{:?} was rejected", text);
+            }
+        }
+
+        #[test]
+        fn finds_numbers(
+            values in prop::collection::vec(prop_oneof![(-3i64..3).prop_map(|i| i as f64), Just(0.5), Just(1e300)], 1..8),
+            numbers in prop::collection::vec(prop::sample::select(vec!["0", "-0", "1", "1.0", "-2", "0.5", "3e0", "1e300", "2"]), 1..8),
+        ) {
+            let json = |v: f64| if v.fract() == 0.0 && v.abs() < 1e9 { serde_json::json!(v as i64) } else { serde_json::json!(v) };
+            let scalar = |v: &f64| Scalar::from_json(&json(*v)).unwrap();
+            let mut tests: Vec<Predicate> = values.iter().map(|v| Predicate::Equals(scalar(v))).collect();
+            tests.push(Predicate::In(Members::of(values.iter().map(scalar))));
+            tests.push(Predicate::Order(OrderOp::GreaterOrEqual, scalar(&values[0])));
+            let numbered: Vec<(Atom, &Predicate)> = tests.iter().enumerate().map(|(i, t)| (i as Atom, t)).collect();
+            let m = Matcher::new(&[], &numbered);
+            for text in numbers {
+                let n = Num::parse(text);
+                let want: Vec<Atom> = numbered.iter().filter(|(_, t)| t.on_num(n)).map(|(i, _)| *i).collect();
+                let mut got = Vec::new();
+                m.on_number(n, &mut |a| got.push(a));
+                got.sort_unstable();
+                got.dedup();
+                prop_assert_eq!(got, want, "{}", text);
+            }
+        }
+    }
+}

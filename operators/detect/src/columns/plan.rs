@@ -13,6 +13,9 @@ use model::{Layout, Path, Severity};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Cost of making a whole event, in nanoseconds.
+const WHOLE: u32 = 10_000;
+
 /// Index of a [`Source`] in [`Plan::keys`].
 pub type KeyId = u32;
 /// Index of a [`Literal`] in [`Plan::literals`].
@@ -84,6 +87,8 @@ pub struct Compiled {
     pub rule: usize,
     /// Inline filters, and the body if it is YAML.
     pub root: Node,
+    /// True if deciding it may take the whole event.
+    pub whole: bool,
     /// `DynamicSeverities`.
     pub severities: Vec<(Severity, Node)>,
 }
@@ -115,13 +120,13 @@ impl Plan {
             };
             let root = c.all(rule.filters.iter().chain(body));
             let severities = rule.dynamic_severities.iter().map(|(s, v)| (*s, c.all(v))).collect();
-            c.plan.rules.push(Compiled { rule: i, root, severities });
+            c.plan.rules.push(Compiled { rule: i, root, whole: false, severities });
             detect::keys_of(rule, &mut |k| _ = c.key(k));
         }
         let mut plan = c.plan;
         let costs: Vec<u32> = (0..plan.literals.len() as LitId).map(|l| plan.literal_cost(l)).collect();
         for r in &mut plan.rules {
-            order(&mut r.root, &costs);
+            r.whole = order(&mut r.root, &costs) >= WHOLE;
             r.severities.iter_mut().for_each(|(_, n)| _ = order(n, &costs));
         }
         plan
@@ -157,8 +162,8 @@ impl Plan {
             Source::Column(_) | Source::LogType | Source::Join { .. } => 3,
             Source::Within { .. } => 500,
             Source::Any(_) => 1_000,
-            Source::Whole(_) => 10_000,
-            Source::First(keys) => keys.iter().map(|k| self.read_cost(*k)).sum(),
+            Source::Whole(_) => WHOLE,
+            Source::First(keys) => keys.iter().map(|k| self.read_cost(*k)).fold(0, u32::saturating_add),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The columnar engine against the plain evaluator: the case tables of `cases/`, and random rules on random events.
 #[path = "../../examples/support/columns.rs"]
-mod support;
+pub mod support;
 
+use super::classes::MAX_CLASSES;
+use super::join::MAX_TABLES;
 use super::view::View;
 use super::{MAX_LAYOUTS, Program, Programs};
 use crate::condition::{CONDITIONS, Op};
@@ -13,6 +15,8 @@ use proptest::prelude::*;
 use serde_json::{Value as J, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+const LOG_TYPE: &str = "Test.Type";
 
 const CASES: &[(&str, &str)] = &[
     ("addresses", include_str!("../../cases/addresses.yml")),
@@ -30,7 +34,7 @@ fn rule(id: usize, filters: Vec<Expr>, body: Vec<Expr>) -> Rule {
         meta: Arc::new(RuleMeta { id: format!("R{id:04}").into(), ..RuleMeta::default() }),
         file: String::new(),
         enabled: true,
-        log_types: vec![support::LOG_TYPE.into()],
+        log_types: vec![LOG_TYPE.into()],
         filters,
         body: Body::Yaml(body),
         alert_title: None,
@@ -48,7 +52,7 @@ fn layout_of(rules: &[Rule]) -> Arc<Layout> {
         detect::keys_of(rule, &mut |k| keys.push(k));
         scope::columns(&keys, |p| _ = paths.insert(p));
     }
-    support::layout(support::LOG_TYPE, &paths)
+    support::layout(LOG_TYPE, &paths)
 }
 
 /// Hits of the columnar engine, batch by batch.
@@ -104,7 +108,7 @@ fn cases_hold_in_both_evaluators() {
 
 fn with_log_type(e: &J) -> J {
     let mut e = e.clone();
-    e.as_object_mut().unwrap().insert("p_log_type".into(), json!(support::LOG_TYPE));
+    e.as_object_mut().unwrap().insert("p_log_type".into(), json!(LOG_TYPE));
     e
 }
 
@@ -193,6 +197,42 @@ fn programs_are_kept_per_layout_and_bounded() {
         assert_eq!(hits, [(0, 0)]);
     }
     assert_eq!(programs.by_layout.len(), MAX_LAYOUTS);
+}
+
+#[test]
+fn an_index_starts_over_when_a_column_has_too_many_classes() {
+    let contains = |c: char| json!({"Key": "a", "Condition": "Contains", "Value": c.to_string()});
+    let letters: Vec<char> = ('a'..='q').collect();
+    let body = |c: &char| parse_exprs(&json!([contains(*c)]), "", &mut Vec::new());
+    let rules: Vec<Rule> = letters.iter().enumerate().map(|(i, c)| rule(i, vec![], body(c))).collect();
+    let subset =
+        |n: usize| letters.iter().enumerate().filter(|(i, _)| n >> i & 1 == 1).map(|(_, c)| *c).collect::<String>();
+    let mut program = Program::new(&rules, &layout_of(&rules));
+    let plan = program.plan();
+    for start in (0..MAX_CLASSES + 8_192).step_by(8_192) {
+        let events: Vec<J> = (start..start + 8_192).map(|n| json!({"a": subset(n)})).collect();
+        let batch = support::batch(&plan.layout, &events);
+        let mut hits = Vec::new();
+        program.run(&View::new(&batch, &plan), &mut hits);
+        let want = (0..8_192)
+            .flat_map(|row| (0..letters.len()).filter(move |i| (start + row) >> i & 1 == 1).map(move |i| (row, i)));
+        assert!(hits.into_iter().eq(want), "from {start}");
+    }
+    assert!(program.state.columns.iter().all(|c| c.classes() <= MAX_CLASSES));
+}
+
+#[test]
+fn table_versions_are_classified_once_and_bounded() {
+    let spec = json!([{"Enrichment": {"Table": "geo", "Selector": "ip", "FieldPath": "n"}, "Condition": "Equals", "Value": 1}]);
+    let rules = [rule(0, vec![], parse_exprs(&spec, "", &mut Vec::new()))];
+    let mut program = Program::new(&rules, &layout_of(&rules));
+    for version in 0..MAX_TABLES + 3 {
+        let hit = |n: usize| json!({"p_enrichment": {"geo": {"ip": {"n": n}}}});
+        let events = [hit(version % 2), hit(1), json!({})];
+        let want: Vec<(usize, usize)> = (1 - version % 2..2).map(|row| (row, 0)).collect();
+        assert_eq!(fast(&mut program, &rules, &[&events]), [want]);
+    }
+    assert_eq!(program.state.joins[0].versions(), MAX_TABLES);
 }
 
 // Random rules on random events. Keys and values come from small pools, so that conditions are true often enough.

@@ -49,7 +49,11 @@ pub(super) fn machine(meter: &Rc<Meter>) -> mlua::Result<(Lua, Table)> {
     ["random", "randomseed"].iter().try_for_each(|name| math.raw_set(*name, Value::Nil))?;
 
     let m = meter.clone();
-    globals.raw_set("print", lua.create_function(move |_, _: mlua::Variadic<Value>| Ok(m.count_print()))?)?;
+    let print = lua.create_function(move |_, _: mlua::Variadic<Value>| {
+        m.count_print();
+        Ok(())
+    })?;
+    globals.raw_set("print", print)?;
     lua.load(PRELUDE).set_name("=prelude").call::<()>(helpers(&lua, meter)?)?;
     library::install(&lua, &globals)?;
 
