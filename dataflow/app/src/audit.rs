@@ -80,11 +80,11 @@ pub fn count(t: &Topology) -> Result<Audit> {
         *audit.totals.entry(node.clone()).or_default().entry(counter.clone()).or_default() += n;
     }
     let written = |audit: &Audit, id: &str| audit.totals.get(id).and_then(|c| c.get("written")).copied().unwrap_or(0);
-    let mut files: Vec<(String, PathBuf, bool)> = Vec::new();
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
     for n in t.nodes.iter().filter(|n| n.kind == Kind::Sink) {
         let path = n.settings.get("path").and_then(|p| p.as_str());
         match (n.spec.name, path) {
-            ("jsonl", Some(p)) => files.push((n.id.to_string(), p.into(), n.settings.get("only").is_some())),
+            ("jsonl", Some(p)) => files.push((n.id.to_string(), p.into())),
             ("parquet", Some(p)) => {
                 let found = lake::count_rows(Path::new(p)).map_err(|e| anyhow::anyhow!("{}: {e}", n.id))?;
                 let want = written(&audit, &n.id);
@@ -93,10 +93,10 @@ pub fn count(t: &Topology) -> Result<Audit> {
             _ => {}
         }
     }
-    files.push((DEAD_LETTER.into(), dir.join(format!("{DEAD_LETTER}.jsonl")), false));
-    for (id, path, partial) in files {
+    files.push((DEAD_LETTER.into(), dir.join(format!("{DEAD_LETTER}.jsonl"))));
+    for (id, path) in files {
         let (found, doubled) = lines(&path)?;
-        let want = if partial { found } else { written(&audit, &id) };
+        let want = written(&audit, &id);
         audit.duplicated += doubled;
         if doubled > 0 {
             audit.finding(format!("{id}: {doubled} lines of {} stand more than once", path.display()));

@@ -167,16 +167,14 @@ fn render<'s>(
                 let mut packets = stash.remove(&next).unwrap_or_default();
                 for at in 0..committer.shards.len() {
                     let number = committer.shards[at].number;
-                    let mut rows = 0;
                     for packet in pick(&mut packets, number) {
-                        rows += packet.len() as u64;
                         if let Err(e) = committer.shards[at].sink.stage(&packet) {
                             fatal(&committer.id, format!("stage epoch {next}: {e}"));
                         }
                     }
-                    board.count(next, &committer.id, "".into(), "written", rows);
                     match committer.close(at, &info) {
                         Ok(Some(commit)) => {
+                            board.count(next, &committer.id, "".into(), "written", commit.receipt.rows);
                             let report = Report::Commit { sink: committer.id.clone(), shard: number, commit };
                             board.report(next, report)
                         }

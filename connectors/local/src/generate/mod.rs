@@ -44,6 +44,9 @@ struct Settings {
     rate: Rate,
     /// Stop after so many events. Needed with `--once`.
     count: Option<u64>,
+    /// Time of the first event, RFC 3339. With it the events are a function of the seed alone; without it they carry
+    /// the time at which they are made.
+    start: Option<String>,
     /// Another seed, other events.
     #[serde(default)]
     seed: u64,
@@ -60,6 +63,10 @@ fn yes() -> bool {
 }
 
 impl Settings {
+    /// `start` in milliseconds since 1970.
+    fn start_ms(&self) -> Option<i64> {
+        model::time::rfc3339_ns(self.start.as_deref()?).map(|ns| ns.div_euclid(1_000_000))
+    }
     /// Milliseconds that `n` events of a kind take.
     fn time_of(&self, kind: usize, n: u64) -> i64 {
         let ms = n as u128 * self.rate.per_ms as u128 * mix::ROUND as u128;
@@ -86,6 +93,9 @@ impl Part for GeneratePart {
             Ok(s) if s.rate.count == 0 => {
                 Opened::failed(vec![Problem::at("rate", "a rate of zero makes no events").hint("write \"2000/s\"")])
             }
+            Ok(s) if s.start.is_some() && s.start_ms().is_none() => Opened::failed(vec![
+                Problem::at("start", "this is not a time").hint("write RFC 3339, as in \"2026-03-02T09:00:00Z\""),
+            ]),
             Ok(s) => Opened::ok(GenerateNode(Arc::new(s))),
             Err(e) => Opened::failed(vec![Problem::at("", e.to_string())]),
         }
@@ -172,13 +182,14 @@ impl Source for Generator {
         let left = self.settings.count.map_or(u64::MAX, |c| c.saturating_sub(self.state.total));
         let (due, now) = self.due(budget);
         self.state.total += due.min(left);
-        let start = *self.state.start_ms.get_or_insert(budget.now_ms);
+        let fixed = self.settings.start_ms();
+        let start = *self.state.start_ms.get_or_insert(fixed.unwrap_or(budget.now_ms));
         for (k, kind) in KINDS.iter().enumerate() {
             let (first, to) = (self.state.next[k], self.round.of_kind(k, self.state.total));
             let mut from = first;
             while from < to {
                 let end = to.min(from + CHUNK);
-                let at_ms = if self.paced {
+                let at_ms = if self.paced && fixed.is_none() {
                     now + self.settings.time_of(k, from - first)
                 } else {
                     start + self.settings.time_of(k, from)
@@ -250,10 +261,15 @@ impl Reader for GenerateReader {
         let detail = Detail::deserialize(&split.detail).map_err(|e| format!("split of {}: {e}", split.name))?;
         let mut batch = Batcher::new(split, origin, out);
         batch.header = kind.header.map(|h| h.as_bytes().into());
-        let mut line = String::new();
+        let (mut line, fixed) = (String::new(), self.settings.start_ms());
         for n in split.from..split.to {
             line.clear();
-            self.line(k, n, detail.at_ms + self.settings.time_of(k, n - split.from), &mut line);
+            // With a fixed start the time must not depend on where splits were cut, not even by rounding.
+            let ms = match fixed {
+                Some(start) => start + self.settings.time_of(k, n),
+                None => detail.at_ms + self.settings.time_of(k, n - split.from),
+            };
+            self.line(k, n, ms, &mut line);
             batch.push(line.as_bytes(), n, 0);
         }
         batch.flush();

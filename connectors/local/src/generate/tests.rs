@@ -210,3 +210,24 @@ fn a_run_without_end_is_refused() {
     assert!(node.build(&cx).err().unwrap().to_string().contains("needs `count`"));
     assert!(!GeneratePart.open("gen", &json!({"rate": "0/s"}), &model::files::MemFiles::default()).problems.is_empty());
 }
+
+#[test]
+fn with_a_start_the_events_do_not_depend_on_the_pace() {
+    let settings = |count: u64| json!({ "rate": "1000/s", "count": count, "start": "2026-03-02T09:00:00Z", "seed": 3 });
+    let whole = lines(settings(3_000));
+    let (mut source, mut reader) = build(settings(3_000), false);
+    let (mut now, mut paced) = (NOW, BTreeMap::<String, Vec<String>>::new());
+    loop {
+        let poll = source.poll(Budget { bytes: 1 << 30, now_ms: now }).unwrap();
+        for split in &poll.splits {
+            paced.entry(split.name.to_string()).or_default().extend(read(&mut *reader, split));
+        }
+        if poll.exhausted {
+            break;
+        }
+        now += 37;
+    }
+    assert_eq!(paced, whole);
+    let bad = GeneratePart.open("gen", &json!({ "start": "yesterday" }), &model::files::MemFiles::default());
+    assert_eq!(bad.problems[0].setting, "start");
+}
