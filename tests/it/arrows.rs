@@ -4,8 +4,19 @@ use std::process::Command;
 
 /// Crates that may depend on other crates of the workspace, and on which. Everything else: on `model` only.
 fn allowed(krate: &str) -> &'static [&'static str] {
-    const APP: &[&str] =
-        &["model", "topology", "engine", "parse", "transform", "enrich", "detect", "alert", "local", "lake", "destinations"];
+    const APP: &[&str] = &[
+        "model",
+        "topology",
+        "engine",
+        "parse",
+        "transform",
+        "enrich",
+        "detect",
+        "alert",
+        "local",
+        "lake",
+        "destinations",
+    ];
     match krate {
         "model" => &[],
         "app" => APP,
@@ -60,7 +71,8 @@ fn crates_depend_only_along_the_arrows() {
 #[test]
 fn nothing_is_left_half_done_in_the_sources() {
     let root = tests::project::root();
-    let out = Command::new("git").args(["ls-files", "*.rs", "*.py", "*.toml"]).current_dir(&root).output().expect("git");
+    let out =
+        Command::new("git").args(["ls-files", "*.rs", "*.py", "*.toml"]).current_dir(&root).output().expect("git");
     let files = String::from_utf8_lossy(&out.stdout);
     let mut found = Vec::new();
     let words = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("#[ign", "ore")];

@@ -17,7 +17,8 @@ fn the_200_000_event_file_gives_980_alerts_with_any_number_of_workers() {
 
 #[test]
 fn other_seeds_agree_with_the_reference_whatever_the_epochs() {
-    let epochs = ["", "epoch_bytes = \"1MiB\"\nlanes = 3\nkey_groups = 7", "epoch_bytes = \"5MiB\"\ncheckpoint = \"100ms\""];
+    let epochs =
+        ["", "epoch_bytes = \"1MiB\"\nlanes = 3\nkey_groups = 7", "epoch_bytes = \"5MiB\"\ncheckpoint = \"100ms\""];
     for (seed, engine) in [1, 2, 3].into_iter().zip(epochs) {
         let (input, lookup) = common_input(30_000, seed).unwrap();
         let want = common_reference(&input, &lookup).unwrap();

@@ -26,7 +26,12 @@ fn every_crash_point_ends_with_the_same_bytes() {
             let env: Vec<(&str, &str)> = first.iter().map(|(k, v)| (*k, v.as_str())).collect();
             if point.starts_with("recover.") {
                 // Needs something to recover from.
-                let dead = p.millstream_env(&["run", "--once", "--no-supervisor"], &[("MILLSTREAM_CRASH", "sink.after_write:9")]).unwrap();
+                let dead = p
+                    .millstream_env(
+                        &["run", "--once", "--no-supervisor"],
+                        &[("MILLSTREAM_CRASH", "sink.after_write:9")],
+                    )
+                    .unwrap();
                 assert!(!dead.status.success());
             }
             let out = p.millstream_env(&["run", "--once", "--workers", "2"], &env).unwrap();

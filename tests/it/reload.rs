@@ -130,11 +130,16 @@ fn each_once(p: &Pipeline, n: u64) {
 fn an_edit_is_applied_with_no_event_lost_or_doubled() {
     let live = Live::start(&[]);
     let first = live.p.millstream(&["plan"]).unwrap();
-    assert!(String::from_utf8_lossy(&first.stdout).contains("no changes"), "{}", String::from_utf8_lossy(&first.stdout));
+    assert!(
+        String::from_utf8_lossy(&first.stdout).contains("no changes"),
+        "{}",
+        String::from_utf8_lossy(&first.stdout)
+    );
     // A new rule in a content file, then a new node in the topology itself.
     live.p.file("rules/even.yml", rule("Even", "even")).unwrap();
     eventually("the rule takes over", Duration::from_secs(20), || live.log().contains("applied (generation 2)"));
-    let edited = TOPOLOGY.to_string() + "\n[sinks.copy]\ntype = \"jsonl\"\ninputs = [\"window\"]\npath = \"out/copy.jsonl\"\n";
+    let edited =
+        TOPOLOGY.to_string() + "\n[sinks.copy]\ntype = \"jsonl\"\ninputs = [\"window\"]\npath = \"out/copy.jsonl\"\n";
     live.p.file("topology.toml", &edited).unwrap();
     eventually("the node takes over", Duration::from_secs(20), || live.log().contains("applied (generation 3)"));
     let again = live.p.millstream(&["apply"]).unwrap();

@@ -78,7 +78,8 @@ fn alerts_wait_for_a_dead_webhook_and_arrive_once() {
     let receiver = Receiver::start();
     let (input, lookup) = common_input(30_000, 1).unwrap();
     let mut p = Pipeline::common(&input, &lookup, "").unwrap();
-    let text = std::fs::read_to_string(p.dir.path().join("topology.toml")).unwrap().replace("follow = false", "follow = true");
+    let text =
+        std::fs::read_to_string(p.dir.path().join("topology.toml")).unwrap().replace("follow = false", "follow = true");
     let hook = format!(
         "\n[sinks.hook]\ntype = \"webhook\"\ninputs = [\"storm\"]\nurl = \"http://127.0.0.1:{}/\"\nbackoff = \"200ms\"\nbackoff_max = \"400ms\"\nretries = 1000\n",
         receiver.port

@@ -28,7 +28,14 @@ impl Random {
 
 /// Run a pipeline to its end while killing its engine at random, at most `kills` times. The pause before a kill is
 /// drawn up to `pause_ms` after the engine came up.
-pub fn run_with_kills(p: &Pipeline, data_dir: &str, workers: usize, kills: u64, pause_ms: u64, random: &mut Random) -> Result<Killed> {
+pub fn run_with_kills(
+    p: &Pipeline,
+    data_dir: &str,
+    workers: usize,
+    kills: u64,
+    pause_ms: u64,
+    random: &mut Random,
+) -> Result<Killed> {
     let mut killed = Killed { mid_work: 0, runs: 1 };
     let log = std::fs::File::create(p.dir.path().join("kills.log"))?;
     let mut child = p

@@ -86,7 +86,11 @@ fn set_up() -> Result<()> {
     // SAFETY: geteuid has no preconditions.
     let is_root = unsafe { libc::geteuid() } == 0;
     if !is_root || !has("apt-get") {
-        bail!("missing on this machine: {}. On Debian or Ubuntu: apt-get install {}", missing.join(", "), missing.join(" "));
+        bail!(
+            "missing on this machine: {}. On Debian or Ubuntu: apt-get install {}",
+            missing.join(", "),
+            missing.join(" ")
+        );
     }
     println!("installing {}", missing.join(", "));
     let apt = |args: &[&str]| Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").status();
@@ -110,11 +114,19 @@ fn kill(kills: u64, events: u64, seed: u64) -> Result<()> {
         let p = Pipeline::common(&input, &lookup, "epoch_bytes = \"4MiB\"\ncheckpoint = \"300ms\"")?;
         let workers = 1 + random.below(3) as usize;
         let k = run_with_kills(&p, "out/state", workers, kills - landed, 700, &mut random)?;
-        ensure!(p.read("alerts.jsonl") == want, "run {runs}: other bytes after {} kills; kept in {}", k.mid_work, p.dir.path().display());
+        ensure!(
+            p.read("alerts.jsonl") == want,
+            "run {runs}: other bytes after {} kills; kept in {}",
+            k.mid_work,
+            p.dir.path().display()
+        );
         let audit = p.millstream(&["audit"])?;
         ensure!(audit.status.success(), "run {runs}: {}", String::from_utf8_lossy(&audit.stdout));
         (landed, runs) = (landed + k.mid_work, runs + 1);
-        println!("{landed} of {kills} kills landed mid-work, {runs} runs, every end has the reference's bytes ({:.0} s)", at.elapsed().as_secs_f64());
+        println!(
+            "{landed} of {kills} kills landed mid-work, {runs} runs, every end has the reference's bytes ({:.0} s)",
+            at.elapsed().as_secs_f64()
+        );
         ensure!(runs < kills * 10 + 10, "kills do not land");
     }
     Ok(())

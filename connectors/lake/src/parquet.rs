@@ -10,7 +10,8 @@ use arrow_schema::SchemaRef;
 use model::part::Sharding;
 use model::sink::{Receipt, Sink};
 use model::{
-    BuildCx, Built, EpochInfo, EventBatch, Files, Flow, Kind, Needs, Node, Packet, Part, Problem, Record, Result, Spec, time,
+    BuildCx, Built, EpochInfo, EventBatch, Files, Flow, Kind, Needs, Node, Packet, Part, Problem, Record, Result, Spec,
+    time,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -68,9 +69,9 @@ impl Part for ParquetPart {
     }
     fn open(&self, _: &str, settings: &serde_json::Value, _: &dyn Files) -> model::part::Opened {
         match serde_json::from_value::<Settings>(settings.clone()) {
-            Ok(s) if s.path.trim().is_empty() => {
-                model::part::Opened::failed(vec![Problem::at("path", "the path is empty").hint("name a folder, as in \"lake\"")])
-            }
+            Ok(s) if s.path.trim().is_empty() => model::part::Opened::failed(vec![
+                Problem::at("path", "the path is empty").hint("name a folder, as in \"lake\""),
+            ]),
             Ok(s) => model::part::Opened::ok(ParquetNode(s)),
             Err(e) => model::part::Opened::failed(vec![Problem::at("", e.to_string())]),
         }
@@ -132,7 +133,7 @@ impl Shard {
             self.made += 1;
             let bloom: Vec<String> =
                 self.settings.bloom.iter().filter(|c| schema.field_with_name(c).is_ok()).cloned().collect();
-            self.open.insert(place.clone(), OpenFile::create(&temp, schema.clone(), self.settings.level, &bloom)?);
+            self.open.insert(place.clone(), OpenFile::create(&temp, schema.clone(), self.settings.level, bloom));
         }
         self.open.get_mut(place).ok_or_else(|| "no open file".into())
     }
@@ -150,7 +151,7 @@ impl Shard {
         }
         for (hour, rows) in hours {
             let columns = table::columns(batch, &rows, &schema, indicators)?;
-            self.file(&(folder.clone(), hour), &schema)?.write(&columns)?;
+            self.file(&(folder.clone(), hour), &schema)?.write(columns)?;
         }
         Ok(())
     }
@@ -165,7 +166,7 @@ impl Shard {
         for ((folder, hour), records) in places {
             let schema = rows::schema(folder);
             let columns = rows::columns(&records, folder, &schema)?;
-            self.file(&(folder.to_string(), hour), &schema)?.write(&columns)?;
+            self.file(&(folder.to_string(), hour), &schema)?.write(columns)?;
         }
         Ok(())
     }
@@ -263,11 +264,7 @@ mod tests {
         fn event(&self, _: &EventBatch, _: usize) -> serde_json::Map<String, serde_json::Value> {
             serde_json::Map::new()
         }
-        fn any(&self, _: &EventBatch, _: usize, field: &str, out: &mut Vec<String>) {
-            if field == "p_any_ip_addresses" {
-                out.push("192.0.2.1".into());
-            }
-        }
+        fn any(&self, _: &EventBatch, _: usize, _: &str, _: &mut Vec<String>) {}
     }
 
     fn layout() -> Arc<Layout> {
@@ -276,8 +273,8 @@ mod tests {
             log_type: "Test.Log".into(),
             table: "test_log".into(),
             version: 1,
-            slots: vec![model::Path::key("name"), model::Path::key("n"), model::Path::key("at")],
-            index: Default::default(),
+            slots: ["name", "n", "at", "p_any_ip_addresses"].map(model::Path::key).to_vec(),
+            index: [(model::Path::key("p_any_ip_addresses"), 3)].into(),
             fields: vec![
                 field("name", FieldType::String, 0),
                 field("n", FieldType::Int, 1),
@@ -289,7 +286,7 @@ mod tests {
 
     /// Row i: name `x<i>`, n = i (absent for every third row), an hour apart.
     fn batch(layout: &Arc<Layout>, from: u64, n: usize) -> Packet {
-        let (mut data, mut pos, mut tags) = (Vec::new(), vec![0u64; 3 * n], vec![tag::ABSENT; 3 * n]);
+        let (mut data, mut pos, mut tags) = (Vec::new(), vec![0u64; 4 * n], vec![tag::ABSENT; 4 * n]);
         let mut put = |slot: usize, row: usize, text: String, t: u8| {
             pos[slot * n + row] = data.len() as u64 | (text.len() as u64) << 32;
             tags[slot * n + row] = t;
@@ -303,6 +300,7 @@ mod tests {
                 put(1, r, i.to_string(), tag::NUM);
             }
             put(2, r, time::rfc3339_ms(ms(i)), tag::STR);
+            put(3, r, "[\"192.0.2.1\"]".into(), tag::ARR);
         }
         data.resize(data.len() + model::raw::PAD, 0);
         Packet::Events(Arc::new(EventBatch {
@@ -358,7 +356,10 @@ mod tests {
         assert_eq!((r.rows, count_rows(&dir.path().join("lake")).unwrap()), (8, 8));
         let found = files(&dir.path().join("lake")).unwrap();
         assert_eq!(found.len(), 6);
-        assert!(found[2].ends_with("logs/test_log/year=2026/month=01/day=01/hour=02/000000000002-000-002.parquet"), "{found:?}");
+        assert!(
+            found[2].ends_with("logs/test_log/year=2026/month=01/day=01/hour=02/000000000002-000-002.parquet"),
+            "{found:?}"
+        );
         let file = std::fs::File::open(&found[2]).unwrap();
         let mut reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 100).unwrap();
         let b = reader.next().unwrap().unwrap();

@@ -6,7 +6,7 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as Column, Schema, SchemaRef, TimeUnit};
 use model::event::{Field, FieldType};
-use model::{EventBatch, Layout, Value};
+use model::{EventBatch, Layout, Path, Value};
 use std::sync::Arc;
 
 /// Indicator columns of every table (functional spec §2.3).
@@ -140,17 +140,20 @@ fn number<T: std::str::FromStr>(v: Value) -> Option<T> {
     }
 }
 
+/// The parser gives an indicator of the schema as a column; what it does not give, no event of this type has.
 fn indicator_columns(batch: &EventBatch, rows: &[u32]) -> Vec<ArrayRef> {
-    let mut builders: Vec<ListBuilder<StringBuilder>> =
-        INDICATORS.iter().map(|_| ListBuilder::new(StringBuilder::new())).collect();
-    let mut found = Vec::new();
-    for &row in rows {
-        for (name, b) in INDICATORS.iter().zip(&mut builders) {
-            found.clear();
-            batch.layout.full.any(batch, row as usize, name, &mut found);
-            found.iter().for_each(|v| b.values().append_value(v));
-            b.append(!found.is_empty());
+    let column = |name: &&str| -> ArrayRef {
+        let mut b = ListBuilder::new(StringBuilder::new());
+        let slot = batch.layout.slot(&Path::key(name));
+        for &row in rows {
+            let values = match slot.map(|s| batch.value(s, row as usize)) {
+                Some(Value::Arr(raw)) => serde_json::from_str::<Vec<std::borrow::Cow<str>>>(raw).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            values.iter().for_each(|v| b.values().append_value(v));
+            b.append(!values.is_empty());
         }
-    }
-    builders.into_iter().map(|mut b| Arc::new(b.finish()) as ArrayRef).collect()
+        Arc::new(b.finish())
+    };
+    INDICATORS.iter().map(column).collect()
 }

@@ -1,6 +1,7 @@
 //! One Parquet file that is being written, under a temporary name.
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use arrow_select::concat::concat_batches;
 use model::Result;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -14,6 +15,11 @@ use xxhash_rust::xxh3::Xxh3;
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// A row group is closed early when it takes this much memory, bytes.
 const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Rows that are gathered before they are encoded: an encoder for fifty columns takes megabytes and has a cost per
+/// call, so a file of few rows is encoded in one go when it is closed.
+const GATHER_ROWS: usize = 16 * 1024;
+/// Gathered rows are encoded early when they take this much memory, bytes.
+const GATHER_BYTES: usize = 16 << 20;
 
 /// Bytes on their way to the file, hashed as they pass.
 struct Hashed(BufWriter<File>, Xxh3);
@@ -31,7 +37,13 @@ impl Write for Hashed {
 
 /// An open file.
 pub struct OpenFile {
-    writer: ArrowWriter<Hashed>,
+    schema: SchemaRef,
+    level: i32,
+    bloom: Vec<String>,
+    gathered: Vec<RecordBatch>,
+    gathered_rows: usize,
+    gathered_bytes: usize,
+    writer: Option<ArrowWriter<Hashed>>,
     /// Temporary path.
     pub temp: PathBuf,
     /// Rows so far.
@@ -51,32 +63,67 @@ pub struct Closed {
 
 impl OpenFile {
     /// Start a file. `bloom` names columns that get a bloom filter.
-    pub fn create(temp: &Path, schema: SchemaRef, level: i32, bloom: &[String]) -> Result<OpenFile> {
+    pub fn create(temp: &Path, schema: SchemaRef, level: i32, bloom: Vec<String>) -> OpenFile {
+        OpenFile {
+            schema,
+            level,
+            bloom,
+            gathered: Vec::new(),
+            gathered_rows: 0,
+            gathered_bytes: 0,
+            writer: None,
+            temp: temp.into(),
+            rows: 0,
+        }
+    }
+    /// Add rows.
+    pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.gathered_rows += batch.num_rows();
+        self.gathered_bytes += batch.get_array_memory_size();
+        self.gathered.push(batch);
+        match self.gathered_rows >= GATHER_ROWS || self.gathered_bytes >= GATHER_BYTES {
+            true => self.encode(),
+            false => Ok(()),
+        }
+    }
+    fn encode(&mut self) -> Result<()> {
+        let rows = concat_batches(&self.schema, &self.gathered)?;
+        self.gathered.clear();
+        (self.gathered_rows, self.gathered_bytes) = (0, 0);
+        let mut writer = match self.writer.take() {
+            Some(w) => w,
+            None => self.encoder(rows.num_rows())?,
+        };
+        writer.write(&rows)?;
+        if writer.in_progress_size() > ROW_GROUP_BYTES {
+            writer.flush()?;
+        }
+        self.writer = Some(writer);
+        Ok(())
+    }
+    fn encoder(&self, rows: usize) -> Result<ArrowWriter<Hashed>> {
+        // A file that reaches a full gathering may become large; a smaller one is whole already.
+        let distinct = if rows < GATHER_ROWS { rows.max(1) } else { ROW_GROUP_ROWS };
         let mut props = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.level)?))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_statistics_enabled(EnabledStatistics::Page)
             .set_created_by("millstream".into());
-        for column in bloom {
-            props = props.set_column_bloom_filter_enabled(column.as_str().into(), true);
+        for column in &self.bloom {
+            props = props
+                .set_column_bloom_filter_enabled(column.as_str().into(), true)
+                .set_column_bloom_filter_ndv(column.as_str().into(), distinct as u64);
         }
-        let file = File::create(temp).map_err(|e| format!("create {}: {e}", temp.display()))?;
-        let out = Hashed(BufWriter::with_capacity(1 << 20, file), Xxh3::new());
-        let writer = ArrowWriter::try_new(out, schema, Some(props.build()))?;
-        Ok(OpenFile { writer, temp: temp.into(), rows: 0 })
+        let file = File::create(&self.temp).map_err(|e| format!("create {}: {e}", self.temp.display()))?;
+        let out = Hashed(BufWriter::with_capacity(64 << 10, file), Xxh3::new());
+        Ok(ArrowWriter::try_new(out, self.schema.clone(), Some(props.build()))?)
     }
-    /// Add rows.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch)?;
-        self.rows += batch.num_rows() as u64;
-        if self.writer.in_progress_size() > ROW_GROUP_BYTES {
-            self.writer.flush()?;
-        }
-        Ok(())
-    }
-    /// Write the footer and make the file durable.
+    /// Encode what is gathered, write the footer and make the file durable.
     pub fn close(mut self) -> Result<Closed> {
-        let out = self.writer.into_inner()?;
+        self.encode()?;
+        let writer = self.writer.take().ok_or("a file without rows")?;
+        let out = writer.into_inner()?;
         let hash = out.1.digest128();
         let file = out.0.into_inner().map_err(|e| format!("write {}: {}", self.temp.display(), e.error()))?;
         file.sync_all().map_err(|e| format!("sync {}: {e}", self.temp.display()))?;

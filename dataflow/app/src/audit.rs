@@ -81,17 +81,19 @@ pub fn count(t: &Topology) -> Result<Audit> {
     }
     let written = |audit: &Audit, id: &str| audit.totals.get(id).and_then(|c| c.get("written")).copied().unwrap_or(0);
     let mut files: Vec<(String, PathBuf)> = Vec::new();
+    let mut lakes: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for n in t.nodes.iter().filter(|n| n.kind == Kind::Sink) {
         let path = n.settings.get("path").and_then(|p| p.as_str());
         match (n.spec.name, path) {
             ("jsonl", Some(p)) => files.push((n.id.to_string(), p.into())),
-            ("parquet", Some(p)) => {
-                let found = lake::count_rows(Path::new(p)).map_err(|e| anyhow::anyhow!("{}: {e}", n.id))?;
-                let want = written(&audit, &n.id);
-                compare(&n.id, want, found, &mut audit);
-            }
+            ("parquet", Some(p)) => lakes.entry(p.into()).or_default().push(n.id.to_string()),
             _ => {}
         }
+    }
+    for (path, ids) in lakes {
+        let found = lake::count_rows(&path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        let want = ids.iter().map(|id| written(&audit, id)).sum();
+        compare(&ids.join("+"), want, found, &mut audit);
     }
     files.push((DEAD_LETTER.into(), dir.join(format!("{DEAD_LETTER}.jsonl"))));
     for (id, path) in files {
@@ -146,7 +148,11 @@ fn laws(t: &Topology, rows: &BTreeMap<(u64, String, String), u64>, audit: &mut A
                 let (left, right) = (get(whole), parts.iter().map(|p| get(p)).sum::<u64>());
                 if left != right {
                     audit.violations += 1;
-                    audit.finding(format!("epoch {e}, {}: {whole} {left} is not {} = {right}", n.id, parts.join(" + ")));
+                    audit.finding(format!(
+                        "epoch {e}, {}: {whole} {left} is not {} = {right}",
+                        n.id,
+                        parts.join(" + ")
+                    ));
                 }
             }
         }

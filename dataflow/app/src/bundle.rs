@@ -127,7 +127,8 @@ pub struct Shelved<'a> {
 
 impl Files for Shelved<'_> {
     fn read(&self, path: &str) -> io::Result<Arc<[u8]>> {
-        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{path} was not there when this topology was applied"));
+        let missing =
+            || io::Error::new(io::ErrorKind::NotFound, format!("{path} was not there when this topology was applied"));
         let h = self.bundle.files.get(path).cloned().flatten().ok_or_else(missing)?;
         let bytes = std::fs::read(self.shelf.0.join(&h))?;
         match hash(&bytes) == h {

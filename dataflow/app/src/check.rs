@@ -70,7 +70,11 @@ pub fn plan(args: &PlanArgs) -> Result<i32> {
     };
     print(&loaded.diagnostics);
     let Some(old) = load::last_run(&load::data_dir(new))? else {
-        println!("nothing has run in {} yet: everything is new ({} nodes)", load::data_dir(new).display(), new.nodes.len());
+        println!(
+            "nothing has run in {} yet: everything is new ({} nodes)",
+            load::data_dir(new).display(),
+            new.nodes.len()
+        );
         return Ok(0);
     };
     let plan = topology::diff(&old, new);
@@ -102,7 +106,9 @@ pub fn apply(args: &ApplyArgs) -> Result<i32> {
             return Ok(exit::CONFIG);
         }
     };
-    let Ok(answer) = ask(&dir, &Ask::Apply).map_err(|e| eprintln!("error: {e:#}")) else { return Ok(exit::UNAVAILABLE) };
+    let Ok(answer) = ask(&dir, &Ask::Apply).map_err(|e| eprintln!("error: {e:#}")) else {
+        return Ok(exit::UNAVAILABLE);
+    };
     println!("{} (generation {}): {}", answer.state, answer.generation, answer.message);
     Ok(if answer.state == "failed" { exit::CONFIG } else { 0 })
 }

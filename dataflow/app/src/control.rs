@@ -118,8 +118,9 @@ fn talk(mut client: UnixStream, answer: &impl Fn(Request) -> Answer) -> std::io:
 /// Ask the engine that runs on a data folder.
 pub fn ask(dir: &Path, ask: &Ask) -> Result<Answer> {
     let path = dir.join("control.sock");
-    let mut socket = UnixStream::connect(&path)
-        .with_context(|| format!("no engine answers at {}: is `millstream run` running on this data folder?", path.display()))?;
+    let mut socket = UnixStream::connect(&path).with_context(|| {
+        format!("no engine answers at {}: is `millstream run` running on this data folder?", path.display())
+    })?;
     writeln!(socket, "{}", serde_json::to_string(&Request { ask: ask.clone() })?)?;
     let mut line = String::new();
     BufReader::new(socket.take(LINE_MAX)).read_line(&mut line)?;

@@ -48,7 +48,12 @@ fn lay_out(dir: &Path, topology: &str) -> Result<()> {
 
 fn start(args: &DemoArgs, dir: &Path, extra: &[&str], log: Stdio) -> Result<Child> {
     let mut c = Command::new(std::env::current_exe()?);
-    c.args(["run", "topology.toml"]).args(extra).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    c.args(["run", "topology.toml"])
+        .args(extra)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
     if let Some(w) = args.workers {
         c.args(["--workers", &w.to_string()]);
     }
@@ -61,7 +66,12 @@ fn seeded(args: &DemoArgs, more: &str) -> String {
 
 fn show(args: &DemoArgs, dir: &Path) -> Result<i32> {
     lay_out(dir, &seeded(args, ""))?;
-    println!("Seven log types, {} events/s, an attack told in them; {} s. Everything is in {}\n", group(RATE), args.seconds, dir.display());
+    println!(
+        "Seven log types, {} events/s, an attack told in them; {} s. Everything is in {}\n",
+        group(RATE),
+        args.seconds,
+        dir.display()
+    );
     let began = Instant::now();
     let mut child = start(args, dir, &[], Stdio::inherit())?;
     let mut alerts = Alerts::new(&dir.join("out/alerts.jsonl"));
@@ -97,7 +107,10 @@ fn terminate(child: &mut Child) -> Result<()> {
 fn close(dir: &Path) -> Result<i32> {
     let audit = recount(dir)?;
     print!("{}", audit::human(&audit));
-    println!("\nNext: cd {} && millstream graph --format svg > graph.svg; edit topology.toml while `millstream run` runs", dir.display());
+    println!(
+        "\nNext: cd {} && millstream graph --format svg > graph.svg; edit topology.toml while `millstream run` runs",
+        dir.display()
+    );
     Ok(if audit.clean() { 0 } else { exit::FINDINGS })
 }
 
@@ -118,7 +131,12 @@ fn crash(args: &DemoArgs, dir: &Path) -> Result<i32> {
     let (killed, whole) = (dir.join("killed"), dir.join("whole"));
     lay_out(&killed, &text)?;
     lay_out(&whole, &text)?;
-    println!("{} events over {} s while the engine is killed with SIGKILL at random. In {}\n", group(events), args.seconds, dir.display());
+    println!(
+        "{} events over {} s while the engine is killed with SIGKILL at random. In {}\n",
+        group(events),
+        args.seconds,
+        dir.display()
+    );
     let log = std::fs::File::create(killed.join("engine.log"))?;
     let mut child = start(args, &killed, &["--no-watch"], log.into())?;
     let kills = kill_for(&mut child, &killed, Duration::from_secs(args.seconds), args.seed)?;

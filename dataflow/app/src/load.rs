@@ -99,7 +99,15 @@ fn own_sink(id: &str, path: &Path, inputs: Vec<(usize, usize)>) -> Result<GraphN
     let settings = serde_json::json!({ "path": path });
     let opened = part.open(id, &settings, &model::files::MemFiles::default() as &dyn Files);
     let node = opened.node.with_context(|| format!("{id}: {:?}", opened.problems))?;
-    Ok(GraphNode { id: id.into(), spec: part.spec(), node, inputs, needs: Needs::default(), store_events: false, index: 0 })
+    Ok(GraphNode {
+        id: id.into(),
+        spec: part.spec(),
+        node,
+        inputs,
+        needs: Needs::default(),
+        store_events: false,
+        index: 0,
+    })
 }
 
 /// Engine settings from the topology and the command line.
@@ -145,7 +153,6 @@ pub fn trial(graph: &Graph, settings: &Settings) -> Result<()> {
 pub fn short(h: &str) -> &str {
     &h[..h.len().min(8)]
 }
-
 
 /// Leave a note of the topology that runs now, for `plan`.
 pub fn note_running(dir: &Path, hash: &str) -> std::io::Result<()> {

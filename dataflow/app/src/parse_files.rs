@@ -1,7 +1,7 @@
 //! `millstream parse`: what a log type makes of files, without a topology.
 use crate::cli::ParseArgs;
-use crate::registry::parts;
 use crate::exit;
+use crate::registry::parts;
 use anyhow::{Context, Result, anyhow, bail};
 use model::files::MemFiles;
 use model::raw::Origin;
@@ -12,7 +12,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 fn open(kind: Kind, name: &str, settings: serde_json::Value) -> Result<Arc<dyn Node>> {
-    let part = parts().into_iter().find(|p| p.spec().kind == kind && p.spec().name == name).context("part is registered")?;
+    let part =
+        parts().into_iter().find(|p| p.spec().kind == kind && p.spec().name == name).context("part is registered")?;
     let opened = part.open("parse", &settings, &MemFiles::default());
     if let Some(p) = opened.problems.iter().find(|p| !p.warning) {
         bail!("{}{}", p.message, p.hint.as_ref().map_or_else(String::new, |h| format!(" ({h})")));
@@ -38,7 +39,9 @@ pub fn parse(args: &ParseArgs) -> Result<i32> {
     let paths: Vec<String> = args.files.iter().map(|p| p.to_string_lossy().into_owned()).collect();
     let source = open(Kind::Source, "file", json!({ "path": paths, "stream": args.stream, "follow": false }))?;
     let parser = open(Kind::Parse, "schema", json!({ "log_types": args.log_type }))?;
-    let Built::Source(mut source, reader) = source.build(&cx).map_err(|e| anyhow!("{e}"))? else { bail!("not a source") };
+    let Built::Source(mut source, reader) = source.build(&cx).map_err(|e| anyhow!("{e}"))? else {
+        bail!("not a source")
+    };
     let Built::Map(mut parser) = parser.build(&cx).map_err(|e| anyhow!("{e}"))? else { bail!("not a parser") };
     let mut reader = reader().map_err(|e| anyhow!("{e}"))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

@@ -38,8 +38,13 @@ pub fn start(status: Arc<Status>, wanted: bool) -> Progress {
 /// `epoch 42 | in 1,204,113 = parsed … + rejected … | matches … = alerts … + deduped … | p99 38 ms`.
 pub fn line(s: &Status) -> String {
     let t = |c: &str| group(s.total(c));
-    let mut out =
-        format!("epoch {} | in {} = parsed {} + rejected {}", s.epoch.load(Relaxed), group(events(s)), t("parsed"), t("rejected"));
+    let mut out = format!(
+        "epoch {} | in {} = parsed {} + rejected {}",
+        s.epoch.load(Relaxed),
+        group(events(s)),
+        t("parsed"),
+        t("rejected")
+    );
     for (name, counter) in [("filtered", "filtered"), ("skipped", "skipped"), ("empty", "empty")] {
         if s.total(counter) > 0 {
             out += &format!(" + {name} {}", t(counter));

@@ -55,7 +55,10 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     report(&disk);
     let Some(first) = &disk.topology else {
         let errors = disk.diagnostics.iter().filter(|d| !d.warning).count();
-        eprintln!("millstream: {errors} error{} in the topology; nothing was started", if errors == 1 { "" } else { "s" });
+        eprintln!(
+            "millstream: {errors} error{} in the topology; nothing was started",
+            if errors == 1 { "" } else { "s" }
+        );
         return Ok(exit::CONFIG);
     };
     let dir = load::data_dir(first);
@@ -158,7 +161,9 @@ fn replay_old(
     start: Start,
 ) -> Result<Start> {
     if start.replay.iter().any(|r| r.bundle != old) {
-        bail!("the logged epochs span two topologies and the snapshot between them is damaged; restore the data folder from a copy");
+        bail!(
+            "the logged epochs span two topologies and the snapshot between them is damaged; restore the data folder from a copy"
+        );
     }
     let (topology, bundle) = load::from_shelf(shelf, old)?;
     eprintln!("millstream: {} logged epochs are replayed under the topology they were opened with", start.replay.len());
@@ -264,7 +269,9 @@ fn propose(path: &Path, data_dir: &Path, shared: &Shared, answer: Option<Sender<
     let settings = load::settings(&topology, 1, false);
     let graph = load::graph(&topology).map_err(|e| format!("{e:#}"))?;
     load::trial(&graph, &settings).map_err(|e| format!("the topology checks but cannot be built: {e:#}"))?;
-    Shelf::new(data_dir).keep(&loaded.bundle, &loaded.contents).map_err(|e| format!("keep the topology's files: {e}"))?;
+    Shelf::new(data_dir)
+        .keep(&loaded.bundle, &loaded.contents)
+        .map_err(|e| format!("keep the topology's files: {e}"))?;
     let next = Current { topology, bundle: loaded.bundle, hash };
     *shared.pending.lock().expect("no holder panics") = Some(Pending { next, answer });
     let _ = shared.control.lock().expect("no holder panics").send(Control::Seal);

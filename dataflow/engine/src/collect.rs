@@ -82,7 +82,11 @@ pub(crate) fn collect<'s>(
                     let rows = sum(tally.counts);
                     let mut records: Vec<Record> = rows.iter().cloned().map(|r| Record::Ledger(Box::new(r))).collect();
                     sort_records(&mut records);
-                    let staged = if records.is_empty() { Ok(()) } else { ledger.shards[0].sink.stage(&Packet::Records(records)) };
+                    let staged = if records.is_empty() {
+                        Ok(())
+                    } else {
+                        ledger.shards[0].sink.stage(&Packet::Records(records))
+                    };
                     match staged.and_then(|()| ledger.close(0, &info)) {
                         Ok(Some(commit)) => {
                             tally.reports.push(Report::Commit { sink: ledger.id.clone(), shard: 0, commit })

@@ -167,7 +167,8 @@ impl<'a> Coordinator<'a> {
             if !self.commands.is_empty() {
                 open.get_or_insert_with(Open::new).commands.append(&mut self.commands);
             }
-            let due = self.since_snapshot.1 && self.since_snapshot.0.elapsed().as_millis() as u64 >= settings.checkpoint_ms;
+            let due =
+                self.since_snapshot.1 && self.since_snapshot.0.elapsed().as_millis() as u64 >= settings.checkpoint_ms;
             let full = open.as_ref().is_some_and(|o| {
                 o.bytes >= settings.epoch_bytes || o.since.elapsed().as_millis() as u64 >= settings.epoch_ms
             });

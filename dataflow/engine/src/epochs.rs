@@ -4,11 +4,11 @@ use model::{Epoch, EpochRecord};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::generic::source;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{Scope, StreamVec};
-use timely::dataflow::channels::pact::Pipeline;
 use timely::scheduling::SyncActivator;
 
 /// What only worker 0 has: the end of the coordinator's channel, and where to leave the wake-up handle.

@@ -8,7 +8,13 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 /// Render a stateless operator. Returns its output ports.
-pub(crate) fn map<'s>(input: Packets<'s>, id: Arc<str>, mut op: Box<dyn Map>, ports: usize, board: Board) -> Vec<Packets<'s>> {
+pub(crate) fn map<'s>(
+    input: Packets<'s>,
+    id: Arc<str>,
+    mut op: Box<dyn Map>,
+    ports: usize,
+    board: Board,
+) -> Vec<Packets<'s>> {
     let mut b = OperatorBuilder::new(format!("map {id}"), input.scope());
     let mut input = b.new_input(input, Pipeline);
     let (mut outputs, streams) = Outputs::new(&mut b, ports);

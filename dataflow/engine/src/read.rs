@@ -42,7 +42,8 @@ pub(crate) fn read<'s>(
             input.for_each_stamp(|cap, batches| {
                 for record in batches.flat_map(|b| b.drain(..)) {
                     for split in record.splits.iter().filter(|s| s.source == id && s.lane as usize % peers == me) {
-                        let caps = (0..=ports).map(|p| cap.retain_least(p).expect("records carry their epoch")).collect();
+                        let caps =
+                            (0..=ports).map(|p| cap.retain_least(p).expect("records carry their epoch")).collect();
                         jobs.push_back(Job { caps, record: record.clone(), split: split.clone() });
                     }
                 }

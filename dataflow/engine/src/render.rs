@@ -121,7 +121,9 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
 }
 
 fn build(plan: &Plan, node: &GraphNode, shard: u32) -> Built {
-    node.node.build(&plan.graph.cx(node, shard, &plan.settings)).unwrap_or_else(|e| fatal(&node.id, format!("build: {e}")))
+    node.node
+        .build(&plan.graph.cx(node, shard, &plan.settings))
+        .unwrap_or_else(|e| fatal(&node.id, format!("build: {e}")))
 }
 
 /// True if what flows into the node are events.

@@ -86,7 +86,13 @@ pub(crate) fn lanes<'s>(input: Packets<'s>, committer: Committer, start: Epoch, 
 }
 
 /// Render a sink of one shard: everything is sent to one worker and put into one order.
-pub(crate) fn single<'s>(input: Packets<'s>, owner: usize, committer: Committer, start: Epoch, board: Board) -> Vec<Packets<'s>> {
+pub(crate) fn single<'s>(
+    input: Packets<'s>,
+    owner: usize,
+    committer: Committer,
+    start: Epoch,
+    board: Board,
+) -> Vec<Packets<'s>> {
     let records = input.unary::<CapacityContainerBuilder<Vec<Record>>, _, _, _>(Pipeline, "rows", |_, _| {
         |input, output| {
             input.for_each_stamp(|cap, batches| {

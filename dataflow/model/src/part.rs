@@ -33,16 +33,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds in the order of the flow.
-    pub const ALL: [Kind; 8] = [
-        Kind::Source,
-        Kind::Parse,
-        Kind::Transform,
-        Kind::Enrich,
-        Kind::Detect,
-        Kind::Dedup,
-        Kind::Limit,
-        Kind::Sink,
-    ];
+    pub const ALL: [Kind; 8] =
+        [Kind::Source, Kind::Parse, Kind::Transform, Kind::Enrich, Kind::Detect, Kind::Dedup, Kind::Limit, Kind::Sink];
     /// Name of the TOML section.
     pub fn section(self) -> &'static str {
         match self {

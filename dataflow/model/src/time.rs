@@ -44,7 +44,11 @@ impl TimeFormat {
                 }
                 TimeFormat::Strftime(f.into())
             }
-            other => return Err(format!("timeFormat `{other}` is not known (rfc3339, unix, unix_ms, unix_us, unix_ns, cloudflare or a strftime format)")),
+            other => {
+                return Err(format!(
+                    "timeFormat `{other}` is not known (rfc3339, unix, unix_ms, unix_us, unix_ns, cloudflare or a strftime format)"
+                ));
+            }
         })
     }
     /// Nanoseconds since 1970, `None` if the text is not a time of this format.
@@ -190,11 +194,22 @@ mod tests {
 
     #[test]
     fn rfc3339_agrees_with_jiff() {
-        for t in ["2026-03-01T12:00:00Z", "2024-02-29T23:59:59.123456789Z", "1969-12-31T23:59:59.5Z", "2020-01-01T00:00:00+05:30"] {
+        for t in [
+            "2026-03-01T12:00:00Z",
+            "2024-02-29T23:59:59.123456789Z",
+            "1969-12-31T23:59:59.5Z",
+            "2020-01-01T00:00:00+05:30",
+        ] {
             let want: jiff::Timestamp = t.parse().unwrap();
             assert_eq!(rfc3339_ns(t), Some(want.as_nanosecond() as i64), "{t}");
         }
-        for bad in ["2023-02-29T00:00:00Z", "2023-13-01T00:00:00Z", "2023-01-01T24:00:00Z", "2023-01-01T00:00:00", "2023-01-01T00:00:00.Z"] {
+        for bad in [
+            "2023-02-29T00:00:00Z",
+            "2023-13-01T00:00:00Z",
+            "2023-01-01T24:00:00Z",
+            "2023-01-01T00:00:00",
+            "2023-01-01T00:00:00.Z",
+        ] {
             assert_eq!(rfc3339_ns(bad), None, "{bad}");
         }
     }

@@ -68,8 +68,11 @@ impl Rate {
         let bad = || format!("`{s}` is not a rate: write a count and a time, as in \"1000/h\"");
         let (n, per) = s.split_once('/').ok_or_else(bad)?;
         let per = per.trim();
-        let per_ms =
-            if per.starts_with(|c: char| c.is_ascii_digit()) { Dur::parse(per) } else { Dur::parse(&format!("1{per}")) };
+        let per_ms = if per.starts_with(|c: char| c.is_ascii_digit()) {
+            Dur::parse(per)
+        } else {
+            Dur::parse(&format!("1{per}"))
+        };
         Ok(Rate { count: n.trim().parse().map_err(|_| bad())?, per_ms: per_ms.map_err(|_| bad())?.0.max(1) })
     }
 }
@@ -95,7 +98,12 @@ impl fmt::Display for Size {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let d = Dur(self.per_ms).to_string();
-        write!(f, "{}/{}", self.count, d.strip_prefix('1').filter(|u| !u.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(&d))
+        write!(
+            f,
+            "{}/{}",
+            self.count,
+            d.strip_prefix('1').filter(|u| !u.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(&d)
+        )
     }
 }
 
