@@ -129,7 +129,10 @@ impl Case {
         let values = place(&part, events, seed);
         let words: Result<Vec<String>> = self.command.iter().map(|w| fill::plain(w, &values)).collect();
         let words = words?;
-        let (status, _) = child::run(Command::new(&words[0]).args(&words[1..]).current_dir(&self.dir), GENERATE_LIMIT)
+        let mut command = Command::new(&words[0]);
+        // Standard output belongs to the report.
+        command.args(&words[1..]).current_dir(&self.dir).stdout(std::io::stderr());
+        let (status, _) = child::run(&mut command, GENERATE_LIMIT)
             .with_context(|| format!("generate the input: {}", words.join(" ")))?;
         if !status.success() {
             let _ = std::fs::remove_dir_all(&part);

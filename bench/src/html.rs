@@ -197,7 +197,8 @@ fn latency(report: &Report) -> String {
     }
     let (lines, note) = colored(all);
     let title = "Latency of epochs";
-    let caption = format!("Less is better; {LATENCY}. Input is read as fast as it can be, so queues are full.{note}");
+    let caption =
+        format!("Less is better. Measured {LATENCY}. Input is read as fast as it can be, so queues are full.{note}");
     figure(title, &caption, &legend(&lines), &chart::lines(title, "percentile", "ms", &x, &lines))
 }
 

@@ -4,7 +4,7 @@
 //! Layout: `<path>/logs/<table>/year=YYYY/month=MM/day=DD/hour=HH/<epoch>-<lane>-<n>.parquet`, partition by event time
 //! (functional spec §7.2). Names are a function of epoch and lane, so a replay writes the same names.
 use crate::intent::Intent;
-use crate::writer::{Closed, OpenFile};
+use crate::writer::{Closed, Form, OpenFile};
 use crate::{rows, table};
 use arrow_schema::SchemaRef;
 use model::part::Sharding;
@@ -131,14 +131,20 @@ impl Shard {
             }
             let temp = self.staging.join(format!("{}.tmp", self.made));
             self.made += 1;
-            let bloom: Vec<String> =
-                self.settings.bloom.iter().filter(|c| schema.field_with_name(c).is_ok()).cloned().collect();
-            self.open.insert(place.clone(), OpenFile::create(&temp, schema.clone(), self.settings.level, bloom));
+            let bloom = self.settings.bloom.iter().filter(|c| schema.field_with_name(c).is_ok()).cloned().collect();
+            let form = Form {
+                schema: schema.clone(),
+                folder: place.0.clone(),
+                level: self.settings.level,
+                bloom,
+                indicators: self.settings.indicators,
+            };
+            self.open.insert(place.clone(), OpenFile::create(&temp, form));
         }
         self.open.get_mut(place).ok_or_else(|| "no open file".into())
     }
 
-    fn stage_events(&mut self, batch: &EventBatch) -> Result<()> {
+    fn stage_events(&mut self, batch: &Arc<EventBatch>) -> Result<()> {
         let folder = format!("logs/{}", batch.layout.table);
         let address = Arc::as_ptr(&batch.layout) as usize;
         let indicators = self.settings.indicators;
@@ -150,23 +156,21 @@ impl Shard {
             hours.entry(ns.div_euclid(3_600_000_000_000)).or_default().push(row as u32);
         }
         for (hour, rows) in hours {
-            let columns = table::columns(batch, &rows, &schema, indicators)?;
-            self.file(&(folder.clone(), hour), &schema)?.write(columns)?;
+            self.file(&(folder.clone(), hour), &schema)?.events(batch, rows)?;
         }
         Ok(())
     }
 
     fn stage_records(&mut self, records: &[Record]) -> Result<()> {
-        let mut places: BTreeMap<(&'static str, i64), Vec<&Record>> = BTreeMap::new();
+        let mut places: BTreeMap<(&'static str, i64), Vec<Record>> = BTreeMap::new();
         for r in records {
             if let Some((folder, ms)) = rows::place(r) {
-                places.entry((folder, ms.div_euclid(3_600_000))).or_default().push(r);
+                places.entry((folder, ms.div_euclid(3_600_000))).or_default().push(r.clone());
             }
         }
         for ((folder, hour), records) in places {
             let schema = rows::schema(folder);
-            let columns = rows::columns(&records, folder, &schema)?;
-            self.file(&(folder.to_string(), hour), &schema)?.write(columns)?;
+            self.file(&(folder.to_string(), hour), &schema)?.records(records)?;
         }
         Ok(())
     }

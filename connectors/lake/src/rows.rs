@@ -40,7 +40,7 @@ pub fn schema(table: &str) -> SchemaRef {
 }
 
 /// Records of one folder under its [`schema`].
-pub fn columns(records: &[&Record], table: &str, schema: &SchemaRef) -> model::Result<RecordBatch> {
+pub fn columns(records: &[Record], table: &str, schema: &SchemaRef) -> model::Result<RecordBatch> {
     let names = if table == "alerts" { ALERT } else { MATCH };
     let json: Vec<serde_json::Value> = records.iter().map(|r| r.to_json()).collect();
     let mut out: Vec<ArrayRef> = Vec::new();

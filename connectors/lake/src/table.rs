@@ -59,45 +59,51 @@ pub fn schema(layout: &Layout, indicators: bool) -> SchemaRef {
     Arc::new(Schema::new(columns))
 }
 
-/// The given rows of a batch under [`schema`].
-pub fn columns(batch: &EventBatch, rows: &[u32], schema: &SchemaRef, indicators: bool) -> model::Result<RecordBatch> {
-    let mut out: Vec<ArrayRef> = batch.layout.fields.iter().map(|f| column(batch, rows, f)).collect();
-    let text = |f: &dyn Fn(usize) -> String| -> ArrayRef {
-        let mut b = StringBuilder::with_capacity(rows.len(), rows.len() * 32);
-        rows.iter().for_each(|&r| b.append_value(f(r as usize)));
-        Arc::new(b.finish())
+/// Rows of some batches of one layout, waiting to be encoded.
+pub type Gathered = [(Arc<EventBatch>, Vec<u32>)];
+
+/// Gathered rows under [`schema`]. One pass per column over all batches, so that a column is allocated once.
+pub fn columns(gathered: &Gathered, schema: &SchemaRef, indicators: bool) -> model::Result<RecordBatch> {
+    let Some((first, _)) = gathered.first() else { return Ok(RecordBatch::new_empty(schema.clone())) };
+    let n = gathered.iter().map(|g| g.1.len()).sum();
+    let rows = || gathered.iter().flat_map(|(b, rows)| rows.iter().map(move |&r| (&**b, r as usize)));
+    let mut out: Vec<ArrayRef> = first.layout.fields.iter().map(|f| column(rows(), n, f)).collect();
+    let mut text = |f: &dyn Fn(&mut StringBuilder, &EventBatch, usize)| {
+        let mut b = StringBuilder::with_capacity(n, n * 16);
+        rows().for_each(|(batch, row)| f(&mut b, batch, row));
+        out.push(Arc::new(b.finish()));
     };
-    let same = |s: &str| -> ArrayRef {
-        let mut b = StringBuilder::with_capacity(rows.len(), rows.len() * s.len());
-        rows.iter().for_each(|_| b.append_value(s));
-        Arc::new(b.finish())
+    text(&|b, batch, _| b.append_value(&batch.layout.log_type));
+    text(&|b, batch, row| b.append_value(format!("{:032x}", batch.pos_of(row).row_id())));
+    let mut time = |f: &dyn Fn(&EventBatch, usize) -> i64| {
+        let mut b = TimestampNanosecondBuilder::with_capacity(n);
+        rows().for_each(|(batch, row)| b.append_value(f(batch, row)));
+        out.push(Arc::new(b.finish().with_timezone("UTC")));
     };
-    let time = |f: &dyn Fn(usize) -> i64| -> ArrayRef {
-        let mut b = TimestampNanosecondBuilder::with_capacity(rows.len());
-        rows.iter().for_each(|&r| b.append_value(f(r as usize)));
-        Arc::new(b.finish().with_timezone("UTC"))
+    time(&|batch, row| batch.event_time[row]);
+    time(&|batch, _| batch.now_ms.saturating_mul(1_000_000));
+    let mut text = |f: &dyn Fn(&mut StringBuilder, &EventBatch)| {
+        let mut b = StringBuilder::with_capacity(n, n * 16);
+        rows().for_each(|(batch, _)| f(&mut b, batch));
+        out.push(Arc::new(b.finish()));
     };
-    out.push(same(&batch.layout.log_type));
-    out.push(text(&|r| format!("{:032x}", batch.pos_of(r).row_id())));
-    out.push(time(&|r| batch.event_time[r]));
-    out.push(time(&|_| batch.now_ms.saturating_mul(1_000_000)));
-    out.push(same(&batch.origin.source));
-    out.push(same(&batch.origin.name));
-    let mut version = Int32Builder::with_capacity(rows.len());
-    rows.iter().for_each(|_| version.append_value(batch.layout.version as i32));
+    text(&|b, batch| b.append_value(&batch.origin.source));
+    text(&|b, batch| b.append_value(&batch.origin.name));
+    let mut version = Int32Builder::with_capacity(n);
+    rows().for_each(|(batch, _)| version.append_value(batch.layout.version as i32));
     out.push(Arc::new(version.finish()));
     if indicators {
-        out.extend(indicator_columns(batch, rows));
+        out.extend(INDICATORS.iter().map(|name| indicator(rows(), first, name)));
     }
     Ok(RecordBatch::try_new(schema.clone(), out)?)
 }
 
-fn column(batch: &EventBatch, rows: &[u32], field: &Field) -> ArrayRef {
-    let values = || rows.iter().map(|&r| batch.value(field.slot, r as usize));
+fn column<'a>(rows: impl Iterator<Item = (&'a EventBatch, usize)>, n: usize, field: &Field) -> ArrayRef {
+    let values = rows.map(|(b, r)| b.value(field.slot, r));
     macro_rules! numbers {
         ($builder:ident, $t:ty) => {{
-            let mut b = $builder::with_capacity(rows.len());
-            values().for_each(|v| b.append_option(number::<$t>(v)));
+            let mut b = $builder::with_capacity(n);
+            values.for_each(|v| b.append_option(number::<$t>(v)));
             Arc::new(b.finish())
         }};
     }
@@ -107,8 +113,8 @@ fn column(batch: &EventBatch, rows: &[u32], field: &Field) -> ArrayRef {
         FieldType::BigInt => numbers!(Int64Builder, i64),
         FieldType::Float => numbers!(Float64Builder, f64),
         FieldType::Boolean => {
-            let mut b = BooleanBuilder::with_capacity(rows.len());
-            values().for_each(|v| {
+            let mut b = BooleanBuilder::with_capacity(n);
+            values.for_each(|v| {
                 b.append_option(match v {
                     Value::Bool(x) => Some(x),
                     Value::Str(s) => s.parse().ok(),
@@ -118,13 +124,13 @@ fn column(batch: &EventBatch, rows: &[u32], field: &Field) -> ArrayRef {
             Arc::new(b.finish())
         }
         FieldType::Timestamp(format) => {
-            let mut b = TimestampNanosecondBuilder::with_capacity(rows.len());
-            values().for_each(|v| b.append_option(if v.is_null() { None } else { format.parse(v.text()) }));
+            let mut b = TimestampNanosecondBuilder::with_capacity(n);
+            values.for_each(|v| b.append_option(if v.is_null() { None } else { format.parse(v.text()) }));
             Arc::new(b.finish().with_timezone("UTC"))
         }
         FieldType::String | FieldType::Json => {
-            let mut b = StringBuilder::with_capacity(rows.len(), rows.len() * 24);
-            values().for_each(|v| match v.is_null() {
+            let mut b = StringBuilder::with_capacity(n, 0);
+            values.for_each(|v| match v.is_null() {
                 true => b.append_null(),
                 false => b.append_value(v.text()),
             });
@@ -141,19 +147,16 @@ fn number<T: std::str::FromStr>(v: Value) -> Option<T> {
 }
 
 /// The parser gives an indicator of the schema as a column; what it does not give, no event of this type has.
-fn indicator_columns(batch: &EventBatch, rows: &[u32]) -> Vec<ArrayRef> {
-    let column = |name: &&str| -> ArrayRef {
-        let mut b = ListBuilder::new(StringBuilder::new());
-        let slot = batch.layout.slot(&Path::key(name));
-        for &row in rows {
-            let values = match slot.map(|s| batch.value(s, row as usize)) {
-                Some(Value::Arr(raw)) => serde_json::from_str::<Vec<std::borrow::Cow<str>>>(raw).unwrap_or_default(),
-                _ => Vec::new(),
-            };
-            values.iter().for_each(|v| b.values().append_value(v));
-            b.append(!values.is_empty());
-        }
-        Arc::new(b.finish())
-    };
-    INDICATORS.iter().map(column).collect()
+fn indicator<'a>(rows: impl Iterator<Item = (&'a EventBatch, usize)>, first: &EventBatch, name: &str) -> ArrayRef {
+    let mut b = ListBuilder::with_capacity(StringBuilder::with_capacity(0, 0), 0);
+    let slot = first.layout.slot(&Path::key(name));
+    for (batch, row) in rows {
+        let values = match slot.map(|s| batch.value(s, row)) {
+            Some(Value::Arr(raw)) => serde_json::from_str::<Vec<std::borrow::Cow<str>>>(raw).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        values.iter().for_each(|v| b.values().append_value(v));
+        b.append(!values.is_empty());
+    }
+    Arc::new(b.finish())
 }

@@ -1,14 +1,14 @@
 //! One Parquet file that is being written, under a temporary name.
-use arrow_array::RecordBatch;
+use crate::{rows, table};
 use arrow_schema::SchemaRef;
-use arrow_select::concat::concat_batches;
-use model::Result;
+use model::{EventBatch, Record, Result};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Rows of a row group.
@@ -20,6 +20,9 @@ const ROW_GROUP_BYTES: usize = 32 << 20;
 const GATHER_ROWS: usize = 16 * 1024;
 /// Gathered rows are encoded early when they take this much memory, bytes.
 const GATHER_BYTES: usize = 16 << 20;
+
+/// What a gathered record counts for, bytes.
+const RECORD_BYTES: usize = 2 << 10;
 
 /// Bytes on their way to the file, hashed as they pass.
 struct Hashed(BufWriter<File>, Xxh3);
@@ -35,12 +38,26 @@ impl Write for Hashed {
     }
 }
 
+/// How the rows of one file are encoded.
+#[derive(Clone)]
+pub struct Form {
+    /// Arrow schema.
+    pub schema: SchemaRef,
+    /// Folder below the lake; tells events (`logs/…`) from records.
+    pub folder: String,
+    /// zstd level.
+    pub level: i32,
+    /// Columns with a bloom filter.
+    pub bloom: Vec<String>,
+    /// Write the indicator columns.
+    pub indicators: bool,
+}
+
 /// An open file.
 pub struct OpenFile {
-    schema: SchemaRef,
-    level: i32,
-    bloom: Vec<String>,
-    gathered: Vec<RecordBatch>,
+    form: Form,
+    events: Vec<(Arc<EventBatch>, Vec<u32>)>,
+    records: Vec<Record>,
     gathered_rows: usize,
     gathered_bytes: usize,
     writer: Option<ArrowWriter<Hashed>>,
@@ -62,13 +79,12 @@ pub struct Closed {
 }
 
 impl OpenFile {
-    /// Start a file. `bloom` names columns that get a bloom filter.
-    pub fn create(temp: &Path, schema: SchemaRef, level: i32, bloom: Vec<String>) -> OpenFile {
+    /// Start a file.
+    pub fn create(temp: &Path, form: Form) -> OpenFile {
         OpenFile {
-            schema,
-            level,
-            bloom,
-            gathered: Vec::new(),
+            form,
+            events: Vec::new(),
+            records: Vec::new(),
             gathered_rows: 0,
             gathered_bytes: 0,
             writer: None,
@@ -76,20 +92,35 @@ impl OpenFile {
             rows: 0,
         }
     }
-    /// Add rows.
-    pub fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.rows += batch.num_rows() as u64;
-        self.gathered_rows += batch.num_rows();
-        self.gathered_bytes += batch.get_array_memory_size();
-        self.gathered.push(batch);
+    /// Add rows of a batch; the batch is kept until they are encoded.
+    pub fn events(&mut self, batch: &Arc<EventBatch>, rows: Vec<u32>) -> Result<()> {
+        let (n, bytes) = (rows.len(), batch.data.len() + batch.pos.len() * 9);
+        self.events.push((batch.clone(), rows));
+        self.gathered(n, bytes)
+    }
+    /// Add records.
+    pub fn records(&mut self, records: Vec<Record>) -> Result<()> {
+        let n = records.len();
+        self.records.extend(records);
+        self.gathered(n, n * RECORD_BYTES)
+    }
+    fn gathered(&mut self, rows: usize, bytes: usize) -> Result<()> {
+        self.rows += rows as u64;
+        self.gathered_rows += rows;
+        self.gathered_bytes += bytes;
         match self.gathered_rows >= GATHER_ROWS || self.gathered_bytes >= GATHER_BYTES {
             true => self.encode(),
             false => Ok(()),
         }
     }
     fn encode(&mut self) -> Result<()> {
-        let rows = concat_batches(&self.schema, &self.gathered)?;
-        self.gathered.clear();
+        let form = &self.form;
+        let rows = match self.records.is_empty() {
+            true => table::columns(&self.events, &form.schema, form.indicators)?,
+            false => rows::columns(&self.records, &form.folder, &form.schema)?,
+        };
+        self.events.clear();
+        self.records.clear();
         (self.gathered_rows, self.gathered_bytes) = (0, 0);
         let mut writer = match self.writer.take() {
             Some(w) => w,
@@ -106,18 +137,18 @@ impl OpenFile {
         // A file that reaches a full gathering may become large; a smaller one is whole already.
         let distinct = if rows < GATHER_ROWS { rows.max(1) } else { ROW_GROUP_ROWS };
         let mut props = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.level)?))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.form.level)?))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_statistics_enabled(EnabledStatistics::Page)
             .set_created_by("millstream".into());
-        for column in &self.bloom {
+        for column in &self.form.bloom {
             props = props
                 .set_column_bloom_filter_enabled(column.as_str().into(), true)
                 .set_column_bloom_filter_ndv(column.as_str().into(), distinct as u64);
         }
         let file = File::create(&self.temp).map_err(|e| format!("create {}: {e}", self.temp.display()))?;
         let out = Hashed(BufWriter::with_capacity(64 << 10, file), Xxh3::new());
-        Ok(ArrowWriter::try_new(out, self.schema.clone(), Some(props.build()))?)
+        Ok(ArrowWriter::try_new(out, self.form.schema.clone(), Some(props.build()))?)
     }
     /// Encode what is gathered, write the footer and make the file durable.
     pub fn close(mut self) -> Result<Closed> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// Bytes of records in one batch (384 pages); a larger record makes a batch of its own.
 pub(crate) const BATCH: usize = 384 * 4096;
+/// Size that the buffer of copied records starts with.
+const FIRST: usize = 32 << 10;
 /// Most bytes of a bad record that its reject keeps.
 pub(crate) const REJECT_RAW: usize = 4096;
 /// Longest first line that is kept as a header.
@@ -12,7 +14,7 @@ pub(crate) const MAX_HEADER: usize = 64 << 10;
 
 /// Room behind `used` bytes of raw data for the values a parser appends.
 pub(crate) fn spare(used: usize) -> usize {
-    (64 << 10) + used / 16
+    (4 << 10) + used / 16
 }
 
 /// What a split's reader hands out.
@@ -38,7 +40,9 @@ impl<'a> Batcher<'a> {
             self.flush();
         }
         if self.data.capacity() == 0 {
-            let size = BATCH.max(bytes.len());
+            // Grows from here: most batches of a slow source are far from full, and the buffer lives as long as the
+            // events in it.
+            let size = FIRST.max(bytes.len());
             self.data.reserve_exact(size + PAD + spare(size));
         }
         let start = self.data.len() as u32;

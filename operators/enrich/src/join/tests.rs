@@ -167,29 +167,3 @@ fn unreadable_selectors_are_told() {
     let table = load(&s, &MemFiles::of(&[("g.csv", "k\na\n")]), &mut Vec::new()).unwrap();
     assert_eq!(Plan::default().add(&s, Arc::new(table)).unwrap_err().len(), 2);
 }
-
-/// Cost of a probe; run with `cargo test --release -p enrich -- --ignored --nocapture cost`.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn cost_of_an_exact_join() {
-    let ip = |i: u64| {
-        let x = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        format!("{}.{}.{}.{}", x >> 56, x >> 48 & 255, x >> 40 & 255, x >> 32 & 255)
-    };
-    let text: String =
-        std::iter::once("k,country\n".to_string()).chain((0..50_000).map(|i| format!("{},DE\n", ip(i)))).collect();
-    let (mut j, _) = join(&text, Matching::Exact, &[("T", "x")]);
-    let keys: Vec<String> = (0..1_000_000u64).map(|i| ip(i.wrapping_mul(7_919) % 100_000)).collect();
-    let batches: Vec<EventBatch> =
-        keys.chunks(1_000).map(|c| batch("x", &c.iter().map(|k| Value::Str(k)).collect::<Vec<_>>())).collect();
-    for _ in 0..3 {
-        let list: Vec<_> = batches.iter().cloned().map(Arc::new).collect();
-        let start = std::time::Instant::now();
-        for b in list {
-            let mut cx = Ctx::default();
-            j.map(Packet::Events(b), &mut cx).unwrap();
-            std::hint::black_box(cx.out);
-        }
-        println!("{} ns an event", start.elapsed().as_nanos() / keys.len() as u128);
-    }
-}
