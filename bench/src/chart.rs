@@ -1,6 +1,6 @@
 //! Two kinds of picture as inline SVG: bars and lines, both with whiskers from the smallest to the largest sample.
 //!
-//! Colours are classes (`c0` …) that the page gives a meaning in light and dark; every mark has a tooltip (`<title>`).
+//! Colours are classes (`c0` …) whose meaning in light and dark is the page's; every mark has a tooltip (`<title>`).
 use crate::stats::{Summary, short};
 use std::fmt::Write;
 

@@ -10,8 +10,15 @@ const EVENTS_MAX: u64 = 100_000_000;
 const RUNS_MAX: u64 = 100;
 /// Most worker threads.
 const WORKERS_MAX: u64 = 256;
+/// Longest time that a run may be given, seconds.
+const TIMEOUT_MAX: u64 = 86_400;
 /// Most configurations of one report; more than this cannot be read.
 pub const CONFIGURATIONS_MAX: usize = 24;
+
+/// A number from one to `max`.
+fn to(max: u64) -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=max)
+}
 
 /// Run a case of bench/cases through `millstream run`, measure it from outside, check its result, report.
 ///
@@ -24,13 +31,13 @@ pub struct Cli {
     #[arg(long, default_value = "common")]
     pub case: String,
     /// Numbers of input events, comma separated.
-    #[arg(long, value_delimiter = ',', default_value = "200000,1000000", value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
+    #[arg(long, value_delimiter = ',', default_value = "200000,1000000", value_parser = to(EVENTS_MAX))]
     pub events: Vec<u64>,
     /// Numbers of worker threads, comma separated.
-    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u64).range(1..=WORKERS_MAX))]
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = to(WORKERS_MAX))]
     pub workers: Vec<u64>,
     /// Runs of each configuration.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=RUNS_MAX))]
+    #[arg(long, default_value_t = 3, value_parser = to(RUNS_MAX))]
     pub runs: u64,
     /// Seed of the generated input; default: the case's own, for which the number of alerts is known.
     #[arg(long)]
@@ -43,7 +50,8 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", default_value = "other", requires = "against")]
     pub against_name: String,
     /// Also run N and 10 N events with the most workers and report the growth of the peak memory.
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100000", value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX / 10))]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100000")]
+    #[arg(value_parser = to(EVENTS_MAX / 10))]
     pub memory: Option<u64>,
     /// Form of the report on standard output.
     #[arg(long, value_enum, default_value = "human")]
@@ -59,7 +67,7 @@ pub struct Cli {
     #[arg(long, value_name = "FOLDER")]
     pub inputs: Option<PathBuf>,
     /// Longest time of one run, seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = to(TIMEOUT_MAX))]
     pub timeout: u64,
 }
 

@@ -26,6 +26,7 @@ use machine::Machine;
 use measure::{Bench, Program};
 use report::Report;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -54,7 +55,8 @@ fn run(cli: &Cli, configurations: &[Configuration]) -> Result<()> {
     let cache = cache(cli)?;
     let inputs = inputs(&case, configurations, seed, &cache)?;
     let machine = Machine::look(root);
-    let started = jiff::Timestamp::now().to_string();
+    let now = jiff::Timestamp::now();
+    let started = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let out = cache.join(format!("out-{}", std::process::id()));
     let bench = Bench { case: &case, inputs, programs, out, limit: Duration::from_secs(cli.timeout) };
     let series = bench.run(configurations, cli.runs)?;
@@ -120,7 +122,7 @@ fn cache(cli: &Cli) -> Result<PathBuf> {
 fn inputs(case: &Case, configurations: &[Configuration], seed: u64, cache: &Path) -> Result<BTreeMap<u64, Input>> {
     let mut all = BTreeMap::new();
     for c in configurations {
-        if !all.contains_key(&c.events) {
+        if let Entry::Vacant(place) = all.entry(c.events) {
             let input = case.input(c.events, seed, cache)?;
             if input.expected.is_none() {
                 let n = stats::group(c.events);
@@ -129,7 +131,7 @@ fn inputs(case: &Case, configurations: &[Configuration], seed: u64, cache: &Path
                 );
             }
             input.warm()?;
-            all.insert(c.events, input);
+            place.insert(input);
         }
     }
     Ok(all)

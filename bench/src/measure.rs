@@ -114,23 +114,38 @@ impl Bench<'_> {
                 self.programs.iter().map(move |p| Series { program: p.name().into(), on, samples: Vec::new() })
             })
             .collect();
+        self.warm_up(configurations)?;
         let total = runs as usize * all.len();
         let mut number = 0;
         for _ in 0..runs {
             for (i, series) in all.iter_mut().enumerate() {
                 number += 1;
                 let program = &self.programs[i % self.programs.len()];
-                let what = format!("{} on {}", program.name(), series.on);
-                eprint!("[{number}/{total}] {what} … ");
-                let out = self.out.join(format!("run-{number}"));
-                let sample = self.one(program, series.on, &out).inspect_err(|_| eprintln!("failed"));
-                let sample = sample.with_context(|| format!("{what}: see {}", out.display()))?;
-                eprintln!("{:.2} s, {:.2} CPU s, {:.0} MiB", sample.wall_s, sample.cpu_s, sample.rss_mib);
-                series.samples.push(sample);
+                series.samples.push(self.told(&format!("{number}/{total}"), program, series.on)?);
             }
         }
         std::fs::remove_dir_all(&self.out).with_context(|| format!("remove {}", self.out.display()))?;
         Ok(all)
+    }
+
+    /// One run of each program that does not count: it brings the programs' own pages into memory.
+    fn warm_up(&self, configurations: &[Configuration]) -> Result<()> {
+        let smallest = configurations.iter().min().context("nothing to run")?;
+        for program in &self.programs {
+            self.told("warm-up", program, *smallest)?;
+        }
+        Ok(())
+    }
+
+    /// One run, with a line on standard error.
+    fn told(&self, label: &str, program: &Program, on: Configuration) -> Result<Sample> {
+        let what = format!("{} on {on}", program.name());
+        eprint!("[{label}] {what} … ");
+        let out = self.out.join(format!("run-{}", label.split('/').next().unwrap_or(label)));
+        let sample = self.one(program, on, &out).inspect_err(|_| eprintln!("failed"));
+        let sample = sample.with_context(|| format!("{what}: see {}", out.display()))?;
+        eprintln!("{:.2} s, {:.2} CPU s, {:.0} MiB", sample.wall_s, sample.cpu_s, sample.rss_mib);
+        Ok(sample)
     }
 
     /// One run in the new folder `out`, checked; the folder is removed when the run is good.
@@ -250,7 +265,7 @@ mod tests {
         let ours = format!("echo a$8 >>{}; head -n 2 $INPUT >$OUT/o; {FIGURES}", log.display());
         let theirs = format!("echo b{{WORKERS}} >>{}; printf 'x\\ny\\n' >{{OUT}}/o", log.display());
         let all = stage.run(&ours, Some(&theirs), &[1, 2]).unwrap();
-        assert_eq!(std::fs::read_to_string(log).unwrap().replace('\n', " ").trim(), "a1 b1 a2 b2 a1 b1 a2 b2");
+        assert_eq!(std::fs::read_to_string(log).unwrap().replace('\n', " ").trim(), "a1 b1 a1 b1 a2 b2 a1 b1 a2 b2");
         let names: Vec<_> = all.iter().map(|s| (s.program.as_str(), s.on.workers, s.samples.len())).collect();
         assert_eq!(names, [("millstream", 1, 2), ("hand", 1, 2), ("millstream", 2, 2), ("hand", 2, 2)]);
         let sample = &all[0].samples[0];

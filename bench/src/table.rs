@@ -74,8 +74,7 @@ impl Report {
     /// Cells of the table.
     pub fn cells(&self) -> Vec<[String; COLUMNS]> {
         let cell = |r: &Row| {
-            let latency =
-                |f: fn(&Latency) -> Summary| r.latency_ms.as_ref().map_or("–".into(), |l| short(f(l).median));
+            let latency = |f: fn(&Latency) -> Summary| r.latency_ms.as_ref().map_or("–".into(), |l| ms(f(l).median));
             [
                 group(r.on.events),
                 r.on.workers.to_string(),
@@ -112,6 +111,11 @@ impl Report {
         }
         out
     }
+}
+
+/// Milliseconds: the engine counts whole ones.
+fn ms(x: f64) -> String {
+    if x < 10.0 { short(x) } else { group(x.round() as u64) }
 }
 
 #[cfg(test)]

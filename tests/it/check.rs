@@ -19,7 +19,6 @@ path = "${MILLSTREAM_TEST_UNSET}"
 [parse.events]
 inputs = ["logs", "more"]
 log_types = ["AWS.CloudTrial"]
-strikt = true
 
 [detect.rules]
 inputs = ["events"]
@@ -31,6 +30,7 @@ inputs = ["events"]
 [limit.storm]
 inputs = ["windwo"]
 limit = "1000 per hour"
+relase = "hand"
 
 [sinks.alerts]
 type = "jsonl"
@@ -48,11 +48,11 @@ fn ten_mistakes_are_reported_at_once_with_their_places() {
         (8, "file"),
         (13, "MILLSTREAM_TEST_UNSET"),
         (17, "AWS.CloudTrail"),
-        (18, "strict"),
-        (22, "no-such-folder"),
-        (25, "events"),
-        (28, "window"),
-        (29, "1000"),
+        (21, "no-such-folder"),
+        (24, "events"),
+        (27, "window"),
+        (28, "1000"),
+        (29, "release"),
         (31, "path"),
         (33, "suppressed"),
     ];

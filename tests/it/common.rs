@@ -5,7 +5,7 @@ use tests::run::Pipeline;
 #[test]
 fn the_200_000_event_file_gives_980_alerts_with_any_number_of_workers() {
     let (input, lookup) = common_input(200_000, 20_260_301).unwrap();
-    let want = common_reference(&input, &lookup).unwrap();
+    let want = common_reference(&input, &lookup, 1000).unwrap();
     for workers in [1, 2, 4] {
         let p = Pipeline::common(&input, &lookup, "").unwrap();
         p.once(workers).unwrap();
@@ -17,11 +17,14 @@ fn the_200_000_event_file_gives_980_alerts_with_any_number_of_workers() {
 
 #[test]
 fn other_seeds_agree_with_the_reference_whatever_the_epochs() {
-    let epochs =
-        ["", "epoch_bytes = \"1MiB\"\nlanes = 3\nkey_groups = 7", "epoch_bytes = \"5MiB\"\ncheckpoint = \"100ms\""];
+    let epochs = [
+        "",
+        "epoch_bytes = \"1MiB\"\nlanes = 3\nkey_groups = 7",
+        "epoch = \"20ms\"\nepoch_bytes = \"5MiB\"\ncheckpoint = \"100ms\"",
+    ];
     for (seed, engine) in [1, 2, 3].into_iter().zip(epochs) {
         let (input, lookup) = common_input(30_000, seed).unwrap();
-        let want = common_reference(&input, &lookup).unwrap();
+        let want = common_reference(&input, &lookup, 1000).unwrap();
         assert!(want.len() > 10_000, "the reference finds alerts");
         let p = Pipeline::common(&input, &lookup, engine).unwrap();
         p.once(2).unwrap();
@@ -35,7 +38,7 @@ fn other_seeds_agree_with_the_reference_whatever_the_epochs() {
 #[test]
 fn a_finished_run_started_again_adds_nothing_and_more_input_adds_only_itself() {
     let (input, lookup) = common_input(30_000, 1).unwrap();
-    let want = common_reference(&input, &lookup).unwrap();
+    let want = common_reference(&input, &lookup, 1000).unwrap();
     let text = std::fs::read(&input).unwrap();
     let cut = text[..text.len() / 2].iter().rposition(|b| *b == b'\n').unwrap() + 1;
     let mut p = Pipeline::common(&input, &lookup, "").unwrap();

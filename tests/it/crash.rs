@@ -5,23 +5,29 @@ use tests::project::{common_input, common_reference};
 use tests::run::Pipeline;
 
 /// Short epochs and frequent snapshots, so that there is much to interrupt.
-const BUSY: &str = "epoch_bytes = \"1MiB\"\ncheckpoint = \"150ms\"\nin_flight = 3";
+const BUSY: &str = "epoch = \"20ms\"\nepoch_bytes = \"512KiB\"\ncheckpoint = \"20ms\"\nin_flight = 3";
+/// Alerts per rule and hour: so few that the limiter's state decides most of the output.
+const LIMIT: u64 = 3;
 /// Points that only a reload passes; see reload.rs.
 const RELOAD: &[&str] = &["reload.after_seal", "reload.after_build"];
 /// Kills in CI; `cargo xtask kill` does more.
 const KILLS: u64 = 24;
 
-fn pipeline() -> (Pipeline, Vec<u8>) {
-    let (input, lookup) = common_input(30_000, 1).unwrap();
-    (Pipeline::common(&input, &lookup, BUSY).unwrap(), common_reference(&input, &lookup).unwrap())
+fn pipeline(want: &mut Option<Vec<u8>>) -> (Pipeline, Vec<u8>) {
+    let (input, lookup) = common_input(60_000, 1).unwrap();
+    let want = want.get_or_insert_with(|| common_reference(&input, &lookup, LIMIT).unwrap()).clone();
+    let p = Pipeline::common(&input, &lookup, BUSY).unwrap();
+    let text = std::fs::read_to_string(p.dir.path().join("topology.toml")).unwrap();
+    p.file("topology.toml", text.replace("limit = \"1000/h\"", &format!("limit = \"{LIMIT}/h\""))).unwrap();
+    (p, want)
 }
 
 #[test]
 fn every_crash_point_ends_with_the_same_bytes() {
-    let mut missed = Vec::new();
+    let (mut missed, mut reference) = (Vec::new(), None);
     for point in CRASH_POINTS.iter().filter(|p| !RELOAD.contains(p)) {
         for hit in [1, 4] {
-            let (p, want) = pipeline();
+            let (p, want) = pipeline(&mut reference);
             let first = [("MILLSTREAM_CRASH", format!("{point}:{hit}"))];
             let env: Vec<(&str, &str)> = first.iter().map(|(k, v)| (*k, v.as_str())).collect();
             if point.starts_with("recover.") {
@@ -52,9 +58,9 @@ fn every_crash_point_ends_with_the_same_bytes() {
 
 #[test]
 fn random_kills_end_with_the_same_bytes() {
-    let (mut total, mut random, mut runs) = (0, Random(20_260_301), 0);
+    let (mut total, mut random, mut runs, mut reference) = (0, Random(20_260_301), 0, None);
     while total < KILLS {
-        let (p, want) = pipeline();
+        let (p, want) = pipeline(&mut reference);
         let workers = 1 + random.below(3) as usize;
         let k = run_with_kills(&p, "out/state", workers, KILLS - total, 400, &mut random).unwrap();
         assert!(p.read("alerts.jsonl") == want, "after {} kills: other bytes", k.mid_work);
@@ -68,14 +74,15 @@ fn random_kills_end_with_the_same_bytes() {
 
 #[test]
 fn a_broken_protocol_step_is_noticed() {
+    let mut reference = None;
     let faults = [
-        ("skip_truncate", "sink.after_write:5"),
-        ("commit_before_write", "sink.before_write:5"),
-        ("no_commit_record", "sink.after_commit:5"),
-        ("no_epoch_log", "sink.after_commit:9"),
+        ("skip_truncate", "sink.after_write:30"),
+        ("commit_before_write", "sink.before_write:30"),
+        ("skip_state", "sink.after_commit:150"),
+        ("no_epoch_log", "sink.after_commit:90"),
     ];
     for (fault, point) in faults {
-        let (p, want) = pipeline();
+        let (p, want) = pipeline(&mut reference);
         let env = [("MILLSTREAM_FAULT", fault), ("MILLSTREAM_CRASH", point)];
         let out = p.millstream_env(&["run", "--once", "--workers", "1"], &env).unwrap();
         let same = out.status.success() && p.read("alerts.jsonl") == want;

@@ -32,7 +32,7 @@ rules = ["rules"]
 [dedup.window]
 inputs = ["rules"]
 
-[sinks.events]
+[sinks.all]
 type = "jsonl"
 inputs = ["events"]
 path = "out/events.jsonl"
@@ -131,7 +131,7 @@ fn an_edit_is_applied_with_no_event_lost_or_doubled() {
     let live = Live::start(&[]);
     let first = live.p.millstream(&["plan"]).unwrap();
     assert!(
-        String::from_utf8_lossy(&first.stdout).contains("no changes"),
+        String::from_utf8_lossy(&first.stdout).contains("Nothing changes"),
         "{}",
         String::from_utf8_lossy(&first.stdout)
     );

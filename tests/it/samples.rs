@@ -25,7 +25,7 @@ const CASES: &[Case] = &[
     ("Apache.AccessCombined", &["apache"], &[("", 6)]),
     ("Suricata.Alert", &["suricata"], &[]),
     // Entries of other logs of the same export.
-    ("GCP.AuditLog", &["gcp_audit"], &[("protoPayload", 2)]),
+    ("GCP.AuditLog", &["gcp_audit"], &[("payloadType", 2)]),
 ];
 
 fn parse(log_type: &str, files: &[PathBuf], out: &Path) -> (usize, Vec<serde_json::Value>) {

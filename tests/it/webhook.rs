@@ -88,7 +88,8 @@ fn alerts_wait_for_a_dead_webhook_and_arrive_once() {
     p.set("UNUSED", "");
     let log = std::fs::File::create(p.dir.path().join("stderr.log")).unwrap();
     let mut child = p.command(&["run", "--workers", "1"]).stderr(log).spawn().unwrap();
-    let want = String::from_utf8(tests::project::common_reference(&input, &lookup).unwrap()).unwrap().lines().count();
+    let want =
+        String::from_utf8(tests::project::common_reference(&input, &lookup, 1000).unwrap()).unwrap().lines().count();
     let lines = || p.read("alerts.jsonl").iter().filter(|b| **b == b'\n').count();
     eventually("the pipeline is not held up", Duration::from_secs(60), || lines() == want);
     let rss = || {

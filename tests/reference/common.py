@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plain reference of the common job: one event after the other, one dictionary per state. Shares nothing with the engine.
 
-    common.py EVENTS.jsonl LOOKUP.csv > alerts.jsonl
+    common.py EVENTS.jsonl LOOKUP.csv [LIMIT] > alerts.jsonl
 
 Rules, dedup and storm limit exactly as bench/cases/common/README.md states them: file order, event time, a missing
 field is null, and a comparison with null is false.
@@ -78,7 +78,7 @@ def rules(e, geo):
     return [f"R{i + 1:02}" for i, hit in enumerate(checks) if hit]
 
 
-def main(events, lookup):
+def main(events, lookup, limit=1000):
     with open(lookup, newline="") as f:
         table = {row["ip"]: row for row in csv.DictReader(f)}
     opened, windows = {}, {}
@@ -103,7 +103,7 @@ def main(events, lookup):
                 if count and ts - start >= HOUR:
                     start, count = ts, 0
                 windows[rule] = (start, count + 1)
-                if count >= 1000:
+                if count >= int(limit):
                     continue
                 alert = {"rule": rule, "principal": principal, "ts": ts, "ip": e["sourceIPAddress"],
                          "country": geo.get("country"), "account": e["recipientAccountId"], "eventID": e["eventID"]}
@@ -111,4 +111,4 @@ def main(events, lookup):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

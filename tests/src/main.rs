@@ -108,10 +108,10 @@ fn has(program: &str) -> bool {
 
 fn kill(kills: u64, events: u64, seed: u64) -> Result<()> {
     let (input, lookup) = common_input(events, 20_260_301)?;
-    let want = common_reference(&input, &lookup)?;
+    let want = common_reference(&input, &lookup, 1000)?;
     let (mut landed, mut runs, mut random, at) = (0, 0, Random(seed), Instant::now());
     while landed < kills {
-        let p = Pipeline::common(&input, &lookup, "epoch_bytes = \"4MiB\"\ncheckpoint = \"300ms\"")?;
+        let p = Pipeline::common(&input, &lookup, "epoch = \"50ms\"\nepoch_bytes = \"1MiB\"\ncheckpoint = \"50ms\"")?;
         let workers = 1 + random.below(3) as usize;
         let k = run_with_kills(&p, "out/state", workers, kills - landed, 700, &mut random)?;
         ensure!(

@@ -61,9 +61,7 @@ impl Committer {
         model::fault::crash_point("sink.before_commit");
         let sync = receipt.rows > 0 || info.snapshot;
         let commit = Commit { epoch: info.epoch, generation: self.generation, receipt };
-        if !model::fault::broken("no_commit_record") {
-            self.store.append_commit(&self.id, shard.number, &commit, sync)?;
-        }
+        self.store.append_commit(&self.id, shard.number, &commit, sync)?;
         model::fault::crash_point("sink.after_commit");
         Ok(Some(commit))
     }
