@@ -3,7 +3,7 @@
 //! ```text
 //! case      what to run: topology, generator, expected result      child     one process: wall, CPU, peak memory
 //! measure   the runs, in turn, each checked                        outcome   output file and printed figures
-//! report    figures, comparisons, JSON                             table     for people; html: page with chart's pictures
+//! report    figures, comparisons, JSON                             table     for people; html: a page, with chart
 //! ```
 mod case;
 mod chart;

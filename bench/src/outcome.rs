@@ -15,7 +15,7 @@ pub struct Stats {
     pub events: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Milliseconds from an epoch's input offered to the workers until its output is committed.
+    /// Milliseconds from an epoch's first input being offered until its output is committed.
     pub latency_ms: Latency,
 }
 

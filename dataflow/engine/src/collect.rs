@@ -1,7 +1,7 @@
 //! The end of the dataflow: when an epoch is through every operator of every worker, its counts become a ledger row
 //! set and its reports reach the coordinator.
 use crate::board::{Board, Report, Tally};
-use crate::fatal::fatal;
+use crate::fatal::commit_failed;
 use crate::render::Packets;
 use crate::sink::Committer;
 use crate::status::Status;
@@ -92,7 +92,7 @@ pub(crate) fn collect<'s>(
                             tally.reports.push(Report::Commit { sink: ledger.id.clone(), shard: 0, commit })
                         }
                         Ok(None) => {}
-                        Err(e) => fatal(&ledger.id, format!("commit epoch {next}: {e}")),
+                        Err(e) => commit_failed(&ledger.id, next, e),
                     }
                     status.add(next, &rows);
                     let _ = tell.send(Done { epoch: next, reports: tally.reports });

@@ -46,7 +46,7 @@ pub(crate) struct Coordinator<'a> {
     committed: Epoch,
     now_ms: i64,
     lane: u32,
-    /// `(opened at, bytes)` of epochs in flight.
+    /// `(first input at, bytes)` of epochs in flight.
     flight: BTreeMap<Epoch, (Instant, u64)>,
     /// The manifest to be: state and commits as of the newest report.
     manifest: Manifest,
@@ -137,7 +137,7 @@ impl<'a> Coordinator<'a> {
         }
         model::fault::crash_point("recover.mid_replay");
         self.credit()?;
-        self.hand_out(record, 0)
+        self.hand_out(record, 0, Instant::now())
     }
 
     /// Gather one epoch and hand it out. True if it was the seal.
@@ -211,10 +211,10 @@ impl<'a> Coordinator<'a> {
         if !model::fault::broken("no_epoch_log") {
             self.s.store.append_epoch(&record)?;
         }
-        self.hand_out(record, open.bytes)
+        self.hand_out(record, open.bytes, open.since)
     }
 
-    fn hand_out(&mut self, record: EpochRecord, bytes: u64) -> Result<()> {
+    fn hand_out(&mut self, record: EpochRecord, bytes: u64, since: Instant) -> Result<()> {
         self.now_ms = self.now_ms.max(record.now_ms);
         self.last = record.epoch;
         self.since_snapshot.1 = true;
@@ -227,7 +227,7 @@ impl<'a> Coordinator<'a> {
             }
             self.snapshots.insert(record.epoch, (record.now_ms, states));
         }
-        self.flight.insert(record.epoch, (Instant::now(), bytes));
+        self.flight.insert(record.epoch, (since, bytes));
         self.s.status.open.store(self.flight.len() as u64, Relaxed);
         self.epochs.send(record).map_err(|_| "the workers are gone")?;
         let _ = self.wake.activate();

@@ -8,6 +8,27 @@ use std::sync::OnceLock;
 /// Exit code of an incarnation that must be restarted (sysexits `EX_SOFTWARE`).
 pub const EXIT_RESTART: i32 = 70;
 
+/// Exit code when starting again cannot help: what is replayed is not what was committed (sysexits `EX_DATAERR`).
+pub const EXIT_DIVERGED: i32 = 65;
+
+/// A replay that does not reproduce what was committed.
+#[derive(Debug)]
+pub struct Diverged(pub String);
+
+impl std::fmt::Display for Diverged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Diverged {}
+
+/// End the process for a failed commit of `epoch`; a [`Diverged`] one is not started again.
+pub fn commit_failed(node: &str, epoch: u64, error: model::Error) -> ! {
+    eprintln!("error: {node}: commit epoch {epoch}: {error}");
+    std::process::exit(if error.is::<Diverged>() { EXIT_DIVERGED } else { EXIT_RESTART })
+}
+
 /// End the process: `node` is what failed.
 pub fn fatal(node: &str, error: impl Display) -> ! {
     eprintln!("error: {node}: {error}");

@@ -1,6 +1,6 @@
 //! Sinks: an epoch is staged when it is whole, in a defined order, and committed once per (shard, epoch).
 use crate::board::{Board, Report};
-use crate::fatal::fatal;
+use crate::fatal::{Diverged, commit_failed, fatal};
 use crate::render::{Outputs, Packets};
 use model::epoch::EpochInfo;
 use model::part::sort_records;
@@ -42,12 +42,12 @@ impl Committer {
             let got = shard.sink.discard(info)?;
             let want = shard.receipts.remove(&info.epoch);
             return match (got, want) {
-                (Some(got), Some(want)) if (got.rows, &got.digest) != (want.rows, &want.digest) => Err(format!(
+                (Some(got), Some(want)) if (got.rows, &got.digest) != (want.rows, &want.digest) => Err(Diverged(format!(
                     "replay of epoch {} gave {} rows with digest {}, but {} rows with digest {} were committed. The \
                      input or a content file changed under the log; nothing was written. Restore them, or start with \
                      a new data_dir",
                     info.epoch, got.rows, got.digest, want.rows, want.digest
-                )
+                ))
                 .into()),
                 // Reported again, so that the next manifest carries the newest receipt.
                 (_, want) => Ok(want.map(|receipt| Commit { epoch: info.epoch, generation: self.generation, receipt })),
@@ -183,7 +183,7 @@ fn render<'s>(
                             board.report(next, report)
                         }
                         Ok(None) => {}
-                        Err(e) => fatal(&committer.id, format!("commit epoch {next}: {e}")),
+                        Err(e) => commit_failed(&committer.id, next, e),
                     }
                 }
                 next += 1;
