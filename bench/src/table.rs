@@ -6,7 +6,8 @@ use crate::stats::{Summary, group, scaled, short};
 const COLUMNS: usize = 13;
 
 /// What latency means, where a report shows it.
-pub const LATENCY: &str = "for each epoch, from its first input being offered until its output is committed; percentiles over a run's epochs";
+pub const LATENCY: &str =
+    "for each epoch, from its first input being offered until its output is committed; percentiles over a run's epochs";
 /// What a busy machine means for the figures.
 pub const BUSY: &str = "The machine was busy when this started: wall times, events/s and MB/s are lower bounds.";
 

@@ -1,7 +1,8 @@
 //! The `stdin` source: lines from standard input.
 //!
 //! A pipe cannot be read twice, so what comes in is first written to a spool file in the data folder, and splits are
-//! ranges of that file: a crash loses nothing that was taken from the pipe. Every process that reads standard input
+//! ranges of that file: a crash loses nothing that reached the spool. What was read from the pipe and not yet written
+//! (64 KiB at most) dies with the process; use a file where that matters. Every process that reads standard input
 //! has a spool of its own, which is a partition; what an earlier one had spooled and not offered is offered first.
 //! One source only can read standard input.
 use crate::failure::at;

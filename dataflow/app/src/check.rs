@@ -2,7 +2,7 @@
 use crate::cli::{ApplyArgs, CheckArgs, Drawing, GraphArgs, Output, PlanArgs, UnsuppressArgs};
 use crate::control::{Ask, ask};
 use crate::{exit, load};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use model::epoch::Command;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -77,6 +77,11 @@ pub fn plan(args: &PlanArgs) -> Result<i32> {
         );
         return Ok(0);
     };
+    let fixed = |t: &topology::Topology| (t.engine.key_groups, t.engine.lanes);
+    if fixed(&old) != fixed(new) {
+        eprintln!("error: key_groups and lanes are fixed for the life of a data folder; this edit would be refused");
+        return Ok(exit::CONFIG);
+    }
     let plan = topology::diff(&old, new);
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&plan)?),
@@ -117,7 +122,9 @@ pub fn apply(args: &ApplyArgs) -> Result<i32> {
 pub fn unsuppress(args: &UnsuppressArgs) -> Result<i32> {
     let dir = running_dir(&args.topology)?;
     let command = Command::Unsuppress { rule: args.rule.as_str().into() };
-    let answer = ask(&dir, &Ask::Command(command)).context("unsuppress")?;
+    let Ok(answer) = ask(&dir, &Ask::Command(command)).map_err(|e| eprintln!("error: {e:#}")) else {
+        return Ok(exit::UNAVAILABLE);
+    };
     println!("{}: {}", args.rule, answer.message);
     Ok(0)
 }

@@ -13,8 +13,9 @@ pub struct Cli {
 }
 
 const AFTER: &str = "\
-Exit codes: 0 ok, 1 findings (failed tests, audit differences), 2 usage, 65 bad data, 69 no engine answers, \
-70 the engine failed and could not be restarted, 78 errors in the configuration.
+Exit codes: 0 ok, 1 findings (failed tests, audit differences), 2 usage, 65 data that cannot be used (or a replay that \
+does not reproduce what was committed), 69 no engine answers, 70 the engine failed and could not be restarted, \
+74 disk or data folder, 78 errors in the configuration.
 
 First steps:
   millstream demo                       a generated attack story through the shipped topology

@@ -35,6 +35,8 @@ struct Shared {
     status: Arc<Status>,
     control: Mutex<Sender<Control>>,
     running: Mutex<Bundle>,
+    /// `key_groups` and `lanes` of the state; no edit may change them.
+    fixed: (u32, u32),
     pending: Mutex<Option<Pending>>,
     generation: AtomicU64,
 }
@@ -99,6 +101,7 @@ fn sessions(args: &RunArgs, dir: &Path, shelf: &Shelf, mut current: Current) -> 
         status: Arc::new(Status::default()),
         control: Mutex::new(tx),
         running: Mutex::new(current.bundle.clone()),
+        fixed: (current.topology.engine.key_groups, current.topology.engine.lanes),
         pending: Mutex::new(None),
         generation: AtomicU64::new(0),
     });
@@ -263,17 +266,32 @@ fn propose(path: &Path, data_dir: &Path, shared: &Shared, answer: Option<Sender<
     };
     let hash = loaded.bundle.hash();
     let generation = shared.generation.load(Ordering::Relaxed);
+    // Held to the end: the watcher and `apply` may see the same edit at the same moment.
+    let mut pending = shared.pending.lock().expect("no holder panics");
+    if let Some(p) = pending.as_mut() {
+        if p.next.hash != hash {
+            return Err("another edit is taking over at this moment; apply again".into());
+        }
+        p.answer = answer.or(p.answer.take());
+        return Ok(Answer::sealing(generation));
+    }
     if shared.running.lock().expect("no holder panics").hash() == hash {
         return Ok(Answer::unchanged(generation));
     }
     let settings = load::settings(&topology, 1, false);
+    if (settings.groups, settings.lanes) != shared.fixed {
+        let (groups, lanes) = shared.fixed;
+        return Err(format!(
+            "key_groups ({groups}) and lanes ({lanes}) are fixed for the life of the state: set them back, or start with a new data_dir"
+        ));
+    }
     let graph = load::graph(&topology).map_err(|e| format!("{e:#}"))?;
     load::trial(&graph, &settings).map_err(|e| format!("the topology checks but cannot be built: {e:#}"))?;
     Shelf::new(data_dir)
         .keep(&loaded.bundle, &loaded.contents)
         .map_err(|e| format!("keep the topology's files: {e}"))?;
     let next = Current { topology, bundle: loaded.bundle, hash };
-    *shared.pending.lock().expect("no holder panics") = Some(Pending { next, answer });
+    *pending = Some(Pending { next, answer });
     let _ = shared.control.lock().expect("no holder panics").send(Control::Seal);
     Ok(Answer::sealing(generation))
 }
@@ -281,29 +299,26 @@ fn propose(path: &Path, data_dir: &Path, shared: &Shared, answer: Option<Sender<
 /// Answer questions on the control socket.
 fn serve(dir: &Path, path: PathBuf, shared: Arc<Shared>) -> Result<Listener> {
     let data_dir = dir.to_path_buf();
-    Listener::start(dir, move |request: Request| {
-        let answer = match &request.ask {
-            Ask::Status => Answer::status(&shared.status, shared.generation.load(Ordering::Relaxed)),
-            Ask::Drain => {
-                let _ = shared.control.lock().expect("no holder panics").send(Control::Drain);
-                Answer::ok("draining")
+    Listener::start(dir, move |request: Request| match &request.ask {
+        Ask::Status => Answer::status(&shared.status, shared.generation.load(Ordering::Relaxed)),
+        Ask::Drain => {
+            let _ = shared.control.lock().expect("no holder panics").send(Control::Drain);
+            Answer::ok("draining")
+        }
+        Ask::Command(c) => {
+            let _ = shared.control.lock().expect("no holder panics").send(Control::Command(c.clone()));
+            Answer::ok("takes effect with the next epoch")
+        }
+        Ask::Apply => {
+            let (tx, rx) = channel();
+            match propose(&path, &data_dir, &shared, Some(tx)) {
+                Ok(a) if a.state == "sealing" => rx
+                    .recv_timeout(Duration::from_secs(60))
+                    .unwrap_or_else(|_| Answer::failed("the edit was accepted but had not taken over after 60 s")),
+                Ok(a) => a,
+                Err(why) => Answer::failed(&why),
             }
-            Ask::Command(c) => {
-                let _ = shared.control.lock().expect("no holder panics").send(Control::Command(c.clone()));
-                Answer::ok("takes effect with the next epoch")
-            }
-            Ask::Apply => {
-                let (tx, rx) = channel();
-                match propose(&path, &data_dir, &shared, Some(tx)) {
-                    Ok(a) if a.state == "sealing" => rx
-                        .recv_timeout(Duration::from_secs(60))
-                        .unwrap_or_else(|_| Answer::failed("the edit was accepted but had not taken over after 60 s")),
-                    Ok(a) => a,
-                    Err(why) => Answer::failed(&why),
-                }
-            }
-        };
-        answer
+        }
     })
 }
 

@@ -42,11 +42,8 @@ impl Start {
                 Err(e) => damaged.push(e),
             }
         }
-        let manifest = match found {
-            Some(m) => m,
-            None if damaged.is_empty() => Manifest::default(),
-            None => Manifest::default(),
-        };
+        // None at all is a first start; whether the log reaches back far enough is checked next.
+        let manifest = found.unwrap_or_default();
         let replay = store.epochs_after(manifest.epoch)?;
         contiguous(&manifest, &replay, &damaged)?;
         let mut commits = BTreeMap::new();

@@ -81,7 +81,7 @@ impl fmt::Display for Dur {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (n, u) = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
             .into_iter()
-            .find(|(m, _)| self.0 > 0 && self.0 % m == 0)
+            .find(|(m, _)| self.0 > 0 && self.0.is_multiple_of(*m))
             .map_or((self.0, "ms"), |(m, u)| (self.0 / m, u));
         write!(f, "{n}{u}")
     }
@@ -90,7 +90,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (n, u) = [(1u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
             .into_iter()
-            .find(|(m, _)| self.0 > 0 && self.0 % m == 0)
+            .find(|(m, _)| self.0 > 0 && self.0.is_multiple_of(*m))
             .map_or((self.0, "B"), |(m, u)| (self.0 / m, u));
         write!(f, "{n}{u}")
     }

@@ -16,8 +16,8 @@ pub struct EngineSettings {
     pub in_flight: u32,
     /// Time between two snapshots of the state. Shorter: faster recovery; longer: less writing.
     pub checkpoint: Dur,
-    /// Number of groups that keys are spread over: the unit in which state moves between workers. An edit resets keyed
-    /// state.
+    /// Number of groups that keys are spread over: the unit in which state moves between workers. Fixed
+    /// for the life of a data folder: an edit of it is refused.
     #[schemars(range(min = 1, max = 4096))]
     pub key_groups: u32,
     /// Number of writers of a sink that is not in one total order.
