@@ -2,7 +2,7 @@
 //! set and its reports reach the coordinator.
 use crate::board::{Board, Report, Tally};
 use crate::fatal::commit_failed;
-use crate::render::Packets;
+use crate::ports::Packets;
 use crate::sink::Committer;
 use crate::status::Status;
 use model::part::sort_records;

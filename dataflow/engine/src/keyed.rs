@@ -2,7 +2,7 @@
 use crate::board::{Board, Report};
 use crate::fatal::fatal;
 use crate::graph::Settings;
-use crate::render::{Outputs, Packets};
+use crate::ports::{Outputs, Packets};
 use model::part::{group_of, sort_records};
 use model::store::{NodeState, ObjectRef, Store};
 use model::{Ctx, Epoch, Keyed, Packet, Record};

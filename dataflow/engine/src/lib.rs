@@ -27,6 +27,7 @@ pub mod fatal;
 pub mod graph;
 mod keyed;
 mod map;
+mod ports;
 mod read;
 pub mod recovery;
 mod render;

@@ -1,7 +1,7 @@
 //! Stateless operators on the worker that read the data.
 use crate::board::Board;
 use crate::fatal::fatal;
-use crate::render::{Outputs, Packets};
+use crate::ports::{Outputs, Packets};
 use model::{Ctx, Map};
 use std::sync::Arc;
 use timely::dataflow::channels::pact::Pipeline;

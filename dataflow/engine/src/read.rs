@@ -2,7 +2,7 @@
 //! cache when the parser takes it.
 use crate::board::Board;
 use crate::fatal::fatal;
-use crate::render::{Outputs, Packets};
+use crate::ports::{Outputs, Packets};
 use model::raw::Origin;
 use model::source::{Reader, Split};
 use model::{Epoch, EpochRecord, Packet};

@@ -6,44 +6,19 @@ use crate::fatal::fatal;
 use crate::graph::{Graph, GraphNode, Settings};
 use crate::keyed::{Keep, keyed};
 use crate::map::map;
+use crate::ports::Packets;
 use crate::read::read;
 use crate::recovery::Start;
 use crate::sink::{Committer, Shard, lanes, single};
 use crate::status::Status;
 use model::part::Sharding;
 use model::store::Store;
-use model::{Built, Epoch, Flow, Kind, Packet};
+use model::{Built, Epoch, Flow, Kind};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Scope;
 use timely::dataflow::operators::Concatenate;
-use timely::dataflow::operators::generic::OutputBuilder;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::{Capability, generic::operator::empty};
-use timely::dataflow::{Scope, StreamVec};
-
-/// What edges carry.
-pub(crate) type Packets<'s> = StreamVec<'s, Epoch, Packet>;
-
-/// The output ports of an operator.
-pub(crate) struct Outputs(Vec<OutputBuilder<Epoch, CapacityContainerBuilder<Vec<Packet>>>>);
-
-impl Outputs {
-    /// `ports` data ports and one more that never sends: its frontier tells that the operator is through.
-    pub fn new<'s>(b: &mut OperatorBuilder<'s, Epoch>, ports: usize) -> (Outputs, Vec<Packets<'s>>) {
-        let (outs, streams) = (0..=ports)
-            .map(|_| {
-                let (out, stream) = b.new_output::<Vec<Packet>>();
-                (OutputBuilder::from(out), stream)
-            })
-            .unzip();
-        (Outputs(outs), streams)
-    }
-    /// Send at once, so that the next operator gets it while it is warm.
-    pub fn give(&mut self, port: usize, cap: &Capability<Epoch>, packet: Packet) {
-        self.0[port].activate().session(cap).give(packet);
-    }
-}
+use timely::dataflow::operators::generic::operator::empty;
 
 /// Everything a worker needs to build its part of the dataflow. Shared by the workers of a process.
 pub(crate) struct Plan {

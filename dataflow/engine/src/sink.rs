@@ -1,7 +1,7 @@
 //! Sinks: an epoch is staged when it is whole, in a defined order, and committed once per (shard, epoch).
 use crate::board::{Board, Report};
 use crate::fatal::{Diverged, commit_failed, fatal};
-use crate::render::{Outputs, Packets};
+use crate::ports::{Outputs, Packets};
 use model::epoch::EpochInfo;
 use model::part::sort_records;
 use model::sink::{Receipt, Sink};

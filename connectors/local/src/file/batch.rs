@@ -14,7 +14,7 @@ pub(crate) const MAX_HEADER: usize = 64 << 10;
 
 /// Room behind `used` bytes of raw data for the values a parser appends.
 pub(crate) fn spare(used: usize) -> usize {
-    (4 << 10) + used / 16
+    (64 << 10) + used / 16
 }
 
 /// What a split's reader hands out.
@@ -61,6 +61,8 @@ impl<'a> Batcher<'a> {
         if records.is_empty() {
             return;
         }
+        // A buffer that grew with its records may have no room left; one that was made for its split has.
+        data.reserve_exact(PAD + spare(data.len()));
         data.resize(data.len() + PAD, 0);
         (self.out)(Packet::Raw(Arc::new(RawBatch {
             origin: self.origin.clone(),
