@@ -53,7 +53,8 @@ impl Committer {
                 (_, want) => Ok(want.map(|receipt| Commit { epoch: info.epoch, generation: self.generation, receipt })),
             };
         }
-        if model::fault::broken("commit_before_write") {
+        let early = model::fault::broken("commit_before_write");
+        if early {
             let commit = Commit { epoch: info.epoch, generation: self.generation, receipt: Receipt::default() };
             self.store.append_commit(&self.id, shard.number, &commit, true)?;
         }
@@ -61,7 +62,9 @@ impl Committer {
         model::fault::crash_point("sink.before_commit");
         let sync = receipt.rows > 0 || info.snapshot;
         let commit = Commit { epoch: info.epoch, generation: self.generation, receipt };
-        self.store.append_commit(&self.id, shard.number, &commit, sync)?;
+        if !early {
+            self.store.append_commit(&self.id, shard.number, &commit, sync)?;
+        }
         model::fault::crash_point("sink.after_commit");
         Ok(Some(commit))
     }
