@@ -46,7 +46,7 @@ pub(crate) fn collect<'s>(
             while !frontiers[0].less_equal(&next) {
                 let Some(info) = board.info(next) else { break };
                 let tally = board.close(next);
-                let text = serde_json::to_string(&(&tally, info.snapshot)).expect("a tally is plain data");
+                let text = serde_json::to_string(&tally).expect("a tally is plain data");
                 output.activate().session(&*held).give(text);
                 // Kept for the coordinate operator below until it has closed the epoch's ledger.
                 board.open((*info).clone());
@@ -68,7 +68,7 @@ pub(crate) fn collect<'s>(
             input.for_each_stamp(|cap, batches| {
                 let Some(&epoch) = cap.least() else { return };
                 for text in batches.flat_map(|b| b.drain(..)) {
-                    let (tally, _): (Tally, bool) = serde_json::from_str(&text).expect("written by a worker");
+                    let tally: Tally = serde_json::from_str(&text).expect("written by a worker");
                     let slot = stash.entry(epoch).or_default();
                     slot.counts.extend(tally.counts);
                     slot.reports.extend(tally.reports);
