@@ -99,7 +99,8 @@ fn fields_agree_with_an_independent_parse() {
 }
 
 /// The files of a folder in order, compressed ones unpacked (the independent parsers read plain lines), and of Zeek's
-/// mixed stream only the DNS lines.
+/// mixed stream only the DNS lines. All are copied to names that sort as they were found: the product reads files in
+/// order of their paths, and where the samples lie beside the copies must not decide it.
 fn expand(path: &Path, temp: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     walk(path, &mut files);
@@ -107,15 +108,15 @@ fn expand(path: &Path, temp: &Path) -> Vec<PathBuf> {
     let zeek = path.ends_with("zeek");
     let plain = files.into_iter().enumerate().map(|(i, f)| {
         let packed = f.extension().is_some_and(|e| e == "gz");
-        if !packed && !zeek {
-            return f;
-        }
         let cat = if packed { "zcat" } else { "cat" };
-        let bytes = Command::new(cat).arg(&f).output().unwrap().stdout;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let keep = |l: &&str| !zeek || l.contains("\"@stream\":\"dns\"") || l.contains("\"@stream\": \"dns\"");
-        let out = temp.join(format!("plain-{i}.log"));
-        std::fs::write(&out, text.lines().filter(keep).map(|l| format!("{l}\n")).collect::<String>()).unwrap();
+        let mut bytes = Command::new(cat).arg(&f).output().unwrap().stdout;
+        if zeek {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let dns = |l: &&str| l.contains("\"@stream\":\"dns\"") || l.contains("\"@stream\": \"dns\"");
+            bytes = text.lines().filter(dns).map(|l| format!("{l}\n")).collect::<String>().into_bytes();
+        }
+        let out = temp.join(format!("plain-{i:05}.log"));
+        std::fs::write(&out, bytes).unwrap();
         out
     });
     plain.collect()
