@@ -16,10 +16,14 @@ fn allowed(krate: &str) -> &'static [&'static str] {
         "local",
         "lake",
         "destinations",
+        "kafka",
+        "aws",
     ];
     match krate {
         "model" => &[],
         "app" => APP,
+        // What cuts bytes into records is one thing, wherever the bytes are.
+        "local" | "aws" => &["model", "stream"],
         _ => &["model"],
     }
 }
@@ -30,6 +34,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("mlua", &["detect"]),
     ("parquet", &["lake"]),
     ("ureq", &["destinations"]),
+    ("rdkafka", &["kafka", "tests", "bench"]),
+    ("aws-sdk-s3", &["aws"]),
+    ("aws-sdk-sqs", &["aws"]),
     ("maxminddb", &["enrich"]),
     ("clap", &["app", "bench", "tests"]),
 ];

@@ -1,5 +1,14 @@
 //! Harness of the whole-product tests: builds and runs the real binary, kills it, and looks at what it wrote.
 
+pub mod chaos;
+pub mod checker;
+pub mod copier;
+pub mod kafka;
 pub mod kills;
+pub mod moto;
+pub mod netns;
 pub mod project;
+pub mod proxy;
+pub mod qualify;
 pub mod run;
+pub mod s3_faults;

@@ -3,8 +3,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use std::process::Command;
 use std::time::Instant;
+use tests::chaos::Scale;
+use tests::copier::CopierArgs;
+use tests::kafka::Broker;
 use tests::kills::{Random, run_with_kills};
 use tests::project::{common_input, common_reference, root};
+use tests::qualify::qualify;
 use tests::run::Pipeline;
 
 /// Tasks of the workspace.
@@ -31,6 +35,39 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Hurt the reference job on a real Kafka, row by row of the fault table, and judge what comes out.
+    Chaos {
+        /// Only this row, such as F2.
+        #[arg(long)]
+        only: Option<String>,
+        /// Seed of everything that is drawn.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// As many faults as the table's column for CI. Default: a slice of it.
+        #[arg(long, conflicts_with = "long")]
+        full: bool,
+        /// As many faults as the table's column for long runs.
+        #[arg(long)]
+        long: bool,
+        /// Keep every folder, not only those of rows that failed.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Qualify the Kafka of the tests and the checker: a plain transactional copier, killed while it works, must be exact.
+    Qualify {
+        /// Messages.
+        #[arg(long, default_value_t = 100_000)]
+        events: u64,
+        /// Kills that must land while it works.
+        #[arg(long, default_value_t = 20)]
+        kills: u64,
+        /// Seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// The copier's own process.
+    #[command(hide = true)]
+    Copier(CopierArgs),
     /// Run the bench (arguments are the bench's own).
     Bench {
         /// See `cargo xtask bench -- --help`.
@@ -43,6 +80,23 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Test => test(),
         Task::Kill { kills, events, seed } => kill(kills, events, seed),
+        Task::Chaos { only, seed, full, long, keep } => {
+            set_up()?;
+            let scale = match (full, long) {
+                (true, _) => Scale::Full,
+                (_, true) => Scale::Long,
+                _ => Scale::Slice,
+            };
+            tests::chaos::run(only.as_deref(), scale, seed, keep)
+        }
+        Task::Qualify { events, kills, seed } => {
+            set_up()?;
+            let q = qualify(&Broker::start(1)?, &std::env::current_exe()?, events, kills, seed)?;
+            println!("seed {seed}, {} kills, {:.1} s: {}", q.kills, q.took.as_secs_f64(), q.verdict);
+            ensure!(q.verdict.exact() && q.kills == kills, "not qualified: {} of {kills} kills landed", q.kills);
+            Ok(())
+        }
+        Task::Copier(args) => tests::copier::run(&args),
         Task::Bench { args } => {
             set_up()?;
             cargo(&["build", "--release", "--package", "app", "--package", "bench"])?;
@@ -76,34 +130,59 @@ fn test() -> Result<()> {
 }
 
 /// What the build and the tests need besides Rust and a C compiler: program, Debian package.
-const NEEDS: &[(&str, &str)] = &[("c++", "g++"), ("python3", "python3"), ("git", "git")];
+const NEEDS: &[(&str, &str)] = &[
+    ("c++", "g++"),
+    ("python3", "python3"),
+    ("git", "git"),
+    // librdkafka and its OpenSSL.
+    ("make", "make"),
+    ("perl", "perl"),
+    // Apache Kafka.
+    ("java", "openjdk-17-jre-headless|default-jre-headless"),
+    ("mvn", "maven"),
+    // Network faults.
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+];
 
 fn set_up() -> Result<()> {
-    let missing: Vec<&str> = NEEDS.iter().filter(|n| !has(n.0)).map(|n| n.1).collect();
+    let missing: Vec<&(&str, &str)> = NEEDS.iter().filter(|n| !has(n.0)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     // SAFETY: geteuid has no preconditions.
     let is_root = unsafe { libc::geteuid() } == 0;
     if !is_root || !has("apt-get") {
+        let (programs, packages): (Vec<&str>, Vec<&str>) = missing.iter().map(|n| (n.0, n.1)).unzip();
         bail!(
             "missing on this machine: {}. On Debian or Ubuntu: apt-get install {}",
-            missing.join(", "),
-            missing.join(" ")
+            programs.join(", "),
+            packages.join(" ")
         );
     }
-    println!("installing {}", missing.join(", "));
     let apt = |args: &[&str]| Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").status();
     ensure!(apt(&["update"])?.success(), "apt-get update failed");
+    let packages: Vec<&str> = missing.iter().map(|n| package(n.1)).collect();
+    println!("installing {}", packages.join(", "));
     let mut args = vec!["install", "-y", "--no-install-recommends"];
-    args.extend(&missing);
-    ensure!(apt(&args)?.success(), "apt-get install {} failed", missing.join(" "));
+    args.extend(&packages);
+    ensure!(apt(&args)?.success(), "apt-get install {} failed", packages.join(" "));
     Ok(())
+}
+
+/// The first of `a|b` that this release of Debian has, else the last.
+fn package(names: &'static str) -> &'static str {
+    let known = |name: &&str| {
+        Command::new("apt-cache").args(["show", "--quiet", name]).output().is_ok_and(|o| o.status.success())
+    };
+    names.split('|').find(known).or_else(|| names.split('|').next_back()).unwrap_or(names)
 }
 
 fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|d| d.join(program).is_file())
+    // Where Debian keeps what root uses.
+    let sbin = [std::path::PathBuf::from("/usr/sbin"), "/sbin".into()];
+    std::env::split_paths(&path).chain(sbin).any(|d| d.join(program).is_file())
 }
 
 fn kill(kills: u64, events: u64, seed: u64) -> Result<()> {

@@ -9,13 +9,17 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// The `millstream` binary, built once per test process with the profile of the tests.
+/// The `millstream` binary, built once per test process with the profile of the tests; or the one that
+/// `MILLSTREAM_BINARY` names, such as that of a release.
 pub fn millstream() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| build().unwrap_or_else(|e| panic!("build millstream: {e:#}")))
 }
 
 fn build() -> Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("MILLSTREAM_BINARY") {
+        return Ok(std::fs::canonicalize(&binary).with_context(|| format!("MILLSTREAM_BINARY: {binary:?}"))?);
+    }
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--quiet", "--package", "app"])
         .current_dir(root())

@@ -86,6 +86,18 @@ impl Pipeline {
         ensure!(out.status.success(), "run --once: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
         Ok(out)
     }
+    /// Run `--once` as several processes, which must succeed.
+    pub fn once_as(&self, processes: usize, workers: usize) -> Result<Output> {
+        let (p, w) = (processes.to_string(), workers.to_string());
+        let out = self.millstream(&["run", "topology.toml", "--once", "--processes", &p, "--workers", &w])?;
+        ensure!(out.status.success(), "run --once: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
+        Ok(out)
+    }
+    /// Process id of a member of a running cluster.
+    pub fn member_pid(&self, data_dir: &str, process: usize) -> Option<i32> {
+        let path = self.dir.path().join(data_dir).join(format!("engine-{process}.pid"));
+        std::fs::read_to_string(path).ok()?.parse().ok()
+    }
     /// Process id of the running engine.
     pub fn engine_pid(&self, data_dir: &str) -> Option<i32> {
         std::fs::read_to_string(self.dir.path().join(data_dir).join("engine.pid")).ok()?.parse().ok()

@@ -1,4 +1,4 @@
-//! A set of renames that can be undone.
+//! A set of files to appear that can be undone.
 //!
 //! Before files get their final names, the names are written down durably. If the engine dies before the epoch's commit
 //! record, the next incarnation finds the list and removes what it names: readers of the lake see an epoch's files only
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub struct Intent {
     /// Epoch of the commit.
     pub epoch: u64,
-    /// Final paths.
+    /// Final paths; names, in object storage.
     pub files: Vec<PathBuf>,
 }
 
@@ -27,25 +27,17 @@ impl Intent {
         fs::rename(&temp, dir.join("intent.json"))?;
         Ok(File::open(dir)?.sync_all()?)
     }
-    /// Undo the last intent if its epoch was not committed. Returns the number of files removed.
-    pub fn undo(dir: &Path, committed: u64) -> Result<usize> {
+    /// Undo the last intent with `remove` if its epoch was not committed.
+    pub fn undo(dir: &Path, committed: u64, mut remove: impl FnMut(&Path) -> Result<()>) -> Result<()> {
         let bytes = match fs::read(dir.join("intent.json")) {
             Ok(b) => b,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(format!("read {}: {e}", dir.join("intent.json").display()).into()),
         };
         let intent: Intent = serde_json::from_slice(&bytes)?;
-        if intent.epoch <= committed {
-            return Ok(0);
+        if intent.epoch > committed {
+            intent.files.iter().try_for_each(|f| remove(f))?;
         }
-        let mut removed = 0;
-        for f in &intent.files {
-            match fs::remove_file(f) {
-                Ok(()) => removed += 1,
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
-                Err(e) => return Err(format!("remove {}: {e}", f.display()).into()),
-            }
-        }
-        Ok(removed)
+        Ok(())
     }
 }

@@ -1,9 +1,14 @@
 //! The Parquet sink. Rows are written to staging files as epochs arrive; at a snapshot epoch the files are closed and
-//! get their final names, in one commit per lane.
+//! get their final names (or are sent to object storage under them), in one commit per lane.
 //!
 //! Layout: `<path>/logs/<table>/year=YYYY/month=MM/day=DD/hour=HH/<epoch>-<lane>-<n>.parquet`, partition by event time
 //! (functional spec §7.2). Names are a function of epoch and lane, so a replay writes the same names.
+//!
+//! What a reader sees: whole files only. Files of an epoch appear one after the other, shortly before its commit record;
+//! after a crash in between they are removed by the next incarnation that finds the list, or found to be there with the
+//! same bytes when the epoch is replayed. Once an epoch is committed its files do not change.
 use crate::intent::Intent;
+use crate::target::{Target, is_url};
 use crate::writer::{Closed, Form, OpenFile};
 use crate::{rows, table};
 use arrow_schema::SchemaRef;
@@ -15,7 +20,7 @@ use model::{
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -26,7 +31,8 @@ const OPEN_FILES_MAX: usize = 64;
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Folder of the lake. Below it: `logs/<table>/…` for events, `rules/…`, `rule_errors/…` and `alerts/…` for records.
+    /// Folder of the lake, or object storage as `s3://bucket/prefix` (with `?endpoint=…&region=…` where needed); a
+    /// prefix belongs to one run, as a folder does. Below it: `logs/<table>/…` for events, `rules/…`, `rule_errors/…` and `alerts/…` for records.
     pub path: String,
     /// zstd level, 1 (fast) to 19 (small).
     #[serde(default = "level")]
@@ -72,6 +78,10 @@ impl Part for ParquetPart {
             Ok(s) if s.path.trim().is_empty() => model::part::Opened::failed(vec![
                 Problem::at("path", "the path is empty").hint("name a folder, as in \"lake\""),
             ]),
+            Ok(s) if is_url(&s.path) && !s.path.starts_with("s3://") => model::part::Opened::failed(vec![
+                Problem::at("path", format!("`{}` is neither a folder nor object storage", s.path))
+                    .hint("name a folder, or s3://bucket/prefix"),
+            ]),
             Ok(s) => model::part::Opened::ok(ParquetNode(s)),
             Err(e) => model::part::Opened::failed(vec![Problem::at("", e.to_string())]),
         }
@@ -87,11 +97,11 @@ impl Node for ParquetNode {
         n
     }
     fn build(&self, cx: &BuildCx) -> Result<Built> {
-        let root = cx.work_dir.join(&self.0.path);
-        let staging = root.join("_staging").join(format!("{}-{}", cx.id, cx.shard));
+        let target = Target::open(&self.0.path, &cx.work_dir, &cx.objects)?;
+        let staging = target.staging(&format!("{}-{}", cx.id, cx.shard), &cx.data_dir);
         Ok(Built::Sink(Box::new(Shard {
             settings: self.0.clone(),
-            root,
+            target,
             staging,
             lane: cx.shard,
             schemas: BTreeMap::new(),
@@ -108,7 +118,7 @@ type Place = (String, i64);
 
 struct Shard {
     settings: Settings,
-    root: PathBuf,
+    target: Target,
     staging: PathBuf,
     lane: u32,
     /// Schema by table, kept by the layout's address.
@@ -122,6 +132,11 @@ struct Shard {
 
 impl Shard {
     fn file(&mut self, place: &Place, schema: &SchemaRef) -> Result<&mut OpenFile> {
+        if self.open.get(place).is_some_and(|f| f.written() >= self.target.file_max())
+            && let Some(full) = self.open.remove(place)
+        {
+            self.closed.push((place.clone(), full.close()?));
+        }
         if !self.open.contains_key(place) {
             if self.open.len() >= OPEN_FILES_MAX {
                 let fullest = self.open.iter().max_by_key(|(p, f)| (f.rows, std::cmp::Reverse((*p).clone())));
@@ -195,7 +210,7 @@ impl Shard {
         let text = time::rfc3339_ms(place.1 * 3_600_000);
         let (y, m, d, h) = (&text[0..4], &text[5..7], &text[8..10], &text[11..13]);
         let hive = format!("{}/year={y}/month={m}/day={d}/hour={h}", place.0);
-        self.root.join(hive).join(format!("{epoch:012}-{:03}-{n:03}.parquet", self.lane))
+        self.target.place(&format!("{hive}/{epoch:012}-{:03}-{n:03}.parquet", self.lane))
     }
 }
 
@@ -203,7 +218,7 @@ impl Sink for Shard {
     fn recover(&mut self, last: Option<&Receipt>) -> Result<()> {
         self.committed = last.and_then(|r| r.state.get("epoch")).and_then(|e| e.as_u64()).unwrap_or(0);
         std::fs::create_dir_all(&self.staging).map_err(|e| format!("make {}: {e}", self.staging.display()))?;
-        Intent::undo(&self.staging, self.committed)?;
+        Intent::undo(&self.staging, self.committed, |f| self.target.remove(f))?;
         for entry in std::fs::read_dir(&self.staging)? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "tmp") {
@@ -230,10 +245,7 @@ impl Sink for Shard {
         if !closed.is_empty() {
             Intent { epoch: info.epoch, files: names.clone() }.write(&self.staging)?;
             for ((_, f), name) in closed.iter().zip(&names) {
-                let dir = name.parent().unwrap_or(Path::new("."));
-                std::fs::create_dir_all(dir).map_err(|e| format!("make {}: {e}", dir.display()))?;
-                std::fs::rename(&f.temp, name).map_err(|e| format!("rename to {}: {e}", name.display()))?;
-                std::fs::File::open(dir)?.sync_all()?;
+                self.target.publish(&f.temp, name)?;
                 model::fault::crash_point("sink.mid_write");
             }
         }
@@ -262,6 +274,7 @@ mod tests {
     use model::event::{Field, FieldType, FullEvent, Layout, tag};
     use model::raw::{Origin, RawRecord};
     use model::time::TimeFormat;
+    use std::path::Path;
 
     struct NoFull;
     impl FullEvent for NoFull {
@@ -324,9 +337,15 @@ mod tests {
     }
 
     fn shard(dir: &Path) -> Box<dyn Sink> {
-        let node = ParquetPart.open("lake", &serde_json::json!({ "path": "lake" }), &model::files::MemFiles::default());
+        shard_at(dir, "lake")
+    }
+
+    fn shard_at(dir: &Path, path: &str) -> Box<dyn Sink> {
+        let node = ParquetPart.open("lake", &serde_json::json!({ "path": path }), &model::files::MemFiles::default());
         let cx = BuildCx {
             id: "lake".into(),
+            topology: "test".into(),
+            generation: 1,
             index: 0,
             needs: Needs::default(),
             store_events: false,
@@ -336,6 +355,8 @@ mod tests {
             work_dir: dir.into(),
             event_time: true,
             once: true,
+            objects: model::OpenObjects::new(aws::objects),
+            ..Default::default()
         };
         match node.node.unwrap().build(&cx).unwrap() {
             Built::Sink(s) => s,
@@ -409,5 +430,59 @@ mod tests {
         let r = s.commit(&info(1, true)).unwrap().unwrap();
         assert_eq!(r.rows as usize, OPEN_FILES_MAX + 20);
         assert_eq!(count_rows(&dir.path().join("lake")).unwrap() as usize, OPEN_FILES_MAX + 20);
+    }
+
+    #[test]
+    fn a_lake_in_a_bucket_is_the_same_lake() {
+        let endpoint = ::tests::moto::Moto::shared().url();
+        let url = format!("s3://lake/x?endpoint={endpoint}&anonymous=true");
+        // A bucket is made by a PUT of its name.
+        let mut c = std::net::TcpStream::connect(endpoint.trim_start_matches("http://")).unwrap();
+        std::io::Write::write_all(&mut c, b"PUT /lake HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut c, &mut answer).unwrap();
+        assert!(answer.contains(" 200 "), "{answer}");
+
+        let (dir, l) = (tempfile::tempdir().unwrap(), layout());
+        let bucket = aws::objects(&url).unwrap();
+        let rows = || crate::count_rows_in(&*bucket).unwrap();
+        let mut first = shard_at(dir.path(), &url);
+        first.recover(None).unwrap();
+        first.stage(&batch(&l, 0, 5)).unwrap();
+        assert_eq!((first.commit(&info(1, false)).unwrap(), rows()), (None, 0));
+        let r2 = first.commit(&info(2, true)).unwrap().unwrap();
+        assert_eq!((r2.rows, rows()), (5, 5));
+        let names = bucket.list("logs/test_log/").unwrap();
+        assert_eq!(names[2], "logs/test_log/year=2026/month=01/day=01/hour=02/000000000002-000-002.parquet");
+        first.stage(&batch(&l, 5, 5)).unwrap();
+        let r3 = first.commit(&info(3, true)).unwrap().unwrap();
+        // The record of epoch 3 was lost. Where the list is, its files go; the replay brings them back.
+        let mut second = shard_at(dir.path(), &url);
+        second.recover(Some(&r2)).unwrap();
+        assert_eq!(rows(), 5);
+        second.stage(&batch(&l, 5, 5)).unwrap();
+        assert_eq!(second.commit(&info(3, true)).unwrap().unwrap(), r3);
+        // Elsewhere they stay, and the replay finds them.
+        let other = tempfile::tempdir().unwrap();
+        let mut third = shard_at(other.path(), &url);
+        third.recover(Some(&r2)).unwrap();
+        assert_eq!(rows(), 10);
+        third.stage(&batch(&l, 5, 5)).unwrap();
+        assert_eq!((third.commit(&info(3, true)).unwrap().unwrap(), rows()), (r3, 10));
+        assert!(
+            std::fs::read_dir(other.path().join("lake/lake-0"))
+                .unwrap()
+                .all(|e| e.unwrap().file_name() == "intent.json")
+        );
+        // Another run must not write here.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let mut foreign = shard_at(elsewhere.path(), &url);
+        foreign.recover(None).unwrap();
+        foreign.stage(&batch(&l, 40, 1)).unwrap();
+        foreign.stage(&batch(&l, 0, 1)).unwrap();
+        foreign.stage(&batch(&l, 0, 1)).unwrap();
+        let e = foreign.commit(&info(2, true)).unwrap_err().to_string();
+        assert!(e.contains("exists with other bytes") && e.contains("hour=00/000000000002-000-000.parquet"), "{e}");
     }
 }

@@ -150,6 +150,10 @@ impl OpenFile {
         let out = Hashed(BufWriter::with_capacity(64 << 10, file), Xxh3::new());
         Ok(ArrowWriter::try_new(out, self.form.schema.clone(), Some(props.build()))?)
     }
+    /// Bytes in the file so far.
+    pub fn written(&self) -> usize {
+        self.writer.as_ref().map_or(0, |w| w.bytes_written())
+    }
     /// Encode what is gathered, write the footer and make the file durable.
     pub fn close(mut self) -> Result<Closed> {
         self.encode()?;

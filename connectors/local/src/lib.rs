@@ -3,6 +3,7 @@
 mod failure;
 mod file;
 mod files;
+mod folder;
 mod generate;
 mod sink;
 mod stdin;
@@ -11,10 +12,11 @@ mod walk;
 
 pub use file::FilePart;
 pub use files::DiskFiles;
+pub use folder::Folder;
 pub use generate::GeneratePart;
 pub use sink::{BlackholePart, JsonlPart, StdoutPart};
 pub use stdin::StdinPart;
-pub use store::LocalStore;
+pub use store::{LocalStore, exclusive as lock};
 
 /// Every part of this crate, for the registry.
 pub fn parts() -> Vec<&'static dyn model::Part> {

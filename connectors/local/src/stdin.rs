@@ -253,7 +253,7 @@ impl Stdin {
                 from,
                 to: o.next,
                 detail: serde_json::to_value(detail)?,
-                lane: 0,
+                lane: Split::ANY_LANE,
             });
         }
         self.offered.insert(number, o);

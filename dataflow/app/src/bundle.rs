@@ -98,6 +98,26 @@ impl Shelf {
         self.write(&format!("{}.bundle", bundle.hash()), &serde_json::to_vec_pretty(bundle)?)?;
         std::fs::File::open(&self.0)?.sync_all()
     }
+    /// Bytes of a kept file or bundle (`<hash>`, `<hash>.bundle`), if it is here.
+    pub fn get(&self, name: &str) -> Option<Vec<u8>> {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.') && !name.starts_with('.');
+        std::fs::read(self.0.join(name)).ok().filter(|_| plain)
+    }
+    /// Make sure that a bundle and its files are here; `want` fetches what is not.
+    pub fn fetch(&self, hash_: &str, want: impl Fn(&str) -> anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.0)?;
+        let name = format!("{hash_}.bundle");
+        if self.get(&name).is_none() {
+            self.write(&name, &want(&name)?)?;
+        }
+        let bundle = self.open(hash_)?.bundle;
+        for file in bundle.files.values().flatten().filter(|f| self.get(f).is_none()) {
+            let bytes = want(file)?;
+            anyhow::ensure!(hash(&bytes) == *file, "process 0 sent something else than {file}");
+            self.write(file, &bytes)?;
+        }
+        Ok(())
+    }
     /// Read a bundle back.
     pub fn open(&self, hash_: &str) -> io::Result<Shelved<'_>> {
         let path = self.0.join(format!("{hash_}.bundle"));

@@ -90,7 +90,8 @@ pub fn plan(args: &PlanArgs) -> Result<i32> {
     Ok(0)
 }
 
-fn running_dir(path: &Path) -> Result<PathBuf> {
+/// Data folder of the topology that is on disk.
+pub fn running_dir(path: &Path) -> Result<PathBuf> {
     let loaded = load::from_disk(path);
     let t = loaded.topology.as_ref().map(load::data_dir);
     match t {

@@ -39,6 +39,10 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Run the `Tests:` of detections, offline.
     Test(TestArgs),
+    /// Show a running engine: throughput, lag, epochs, state, alerts.
+    Top(TopArgs),
+    /// Show what leaves a node of a running engine, as JSON lines.
+    Tap(TapArgs),
     /// Re-count a finished or running pipeline's ledger from its outputs alone.
     Audit(AuditArgs),
     /// Parse files with one log type and print normalised events as JSON lines.
@@ -47,6 +51,8 @@ pub enum Command {
     Unsuppress(UnsuppressArgs),
     /// Show what the pipeline of a generated attack story finds; --crash kills it at random meanwhile.
     Demo(DemoArgs),
+    /// Snapshots of the state: list them, or read every object back.
+    Checkpoint(CheckpointArgs),
     /// Print the JSON Schema of topology files (for editors).
     Schema,
     /// Print a completion script for a shell.
@@ -65,6 +71,12 @@ pub struct RunArgs {
     /// Worker threads; default: one per core.
     #[arg(short, long, env = "MILLSTREAM_WORKERS")]
     pub workers: Option<usize>,
+    /// Run as this many processes on this machine, each with --workers threads.
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64), env = "MILLSTREAM_PROCESSES")]
+    pub processes: u32,
+    /// Which process of the topology's [cluster] this is: 0 coordinates.
+    #[arg(long, conflicts_with = "processes", env = "MILLSTREAM_PROCESS")]
+    pub process: Option<usize>,
     /// End when every source is read to its end.
     #[arg(long)]
     pub once: bool,
@@ -80,6 +92,9 @@ pub struct RunArgs {
     /// Print the run's figures as one JSON line on standard output at the end.
     #[arg(long)]
     pub stats: bool,
+    /// Serve /metrics, /healthz, /readyz and /status here, as 127.0.0.1:9600; overrides `http` of the topology.
+    #[arg(long, value_name = "ADDR", env = "MILLSTREAM_HTTP")]
+    pub http: Option<String>,
     /// Run the engine in this process, without a supervisor that restarts it.
     #[arg(long)]
     pub no_supervisor: bool,
@@ -201,6 +216,36 @@ pub struct ParseArgs {
     pub files: Vec<PathBuf>,
 }
 
+/// `top`.
+#[derive(Args)]
+pub struct TopArgs {
+    /// The topology file that the engine runs.
+    #[arg(default_value = "topology.toml")]
+    pub topology: PathBuf,
+    /// Print one plain frame and end; so it does also where standard output is not a terminal.
+    #[arg(long)]
+    pub once: bool,
+    /// Form of the result; `json` prints one document a second (one with --once).
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// `tap`.
+#[derive(Args)]
+pub struct TapArgs {
+    /// The node, or node.port: `events`, `events.rejected`.
+    pub node: String,
+    /// The topology file that the engine runs.
+    #[arg(long, default_value = "topology.toml")]
+    pub topology: PathBuf,
+    /// End after this many rows.
+    #[arg(long)]
+    pub count: Option<u64>,
+    /// End after this many seconds.
+    #[arg(long)]
+    pub seconds: Option<u64>,
+}
+
 /// `unsuppress`.
 #[derive(Args)]
 pub struct UnsuppressArgs {
@@ -226,4 +271,27 @@ pub struct DemoArgs {
     /// Seed of the generated story.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
+}
+
+/// What to do with snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckpointTask {
+    /// List them, newest first.
+    Ls,
+    /// Read every object of every one and check its length and hash.
+    Verify,
+}
+
+/// `checkpoint`.
+#[derive(Args)]
+pub struct CheckpointArgs {
+    /// `ls` or `verify`.
+    #[arg(value_enum)]
+    pub task: CheckpointTask,
+    /// The topology file.
+    #[arg(default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
 }

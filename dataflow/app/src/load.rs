@@ -5,7 +5,7 @@ use crate::secrets;
 use anyhow::{Context, Result};
 use engine::{Graph, GraphNode, Settings};
 use local::DiskFiles;
-use model::{Files, Kind, Needs, Part};
+use model::{Files, Kind, Needs, Objects, OpenObjects, Part};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,9 +111,11 @@ fn own_sink(id: &str, path: &Path, inputs: Vec<(usize, usize)>) -> Result<GraphN
 }
 
 /// Engine settings from the topology and the command line.
-pub fn settings(t: &Topology, workers: usize, once: bool) -> Settings {
+pub fn settings(t: &Topology, workers: usize, once: bool, run: &str) -> Settings {
     let e = &t.engine;
     Settings {
+        name: t.name.as_str().into(),
+        run: run.into(),
         workers,
         epoch_ms: e.epoch.0,
         epoch_bytes: e.epoch_bytes.0,
@@ -124,27 +126,26 @@ pub fn settings(t: &Topology, workers: usize, once: bool) -> Settings {
         keep: e.keep_snapshots as usize,
         once,
         drain_ms: e.drain.0,
+        inline: false,
+        objects: OpenObjects::new(objects),
         data_dir: data_dir(t),
         work_dir: std::env::current_dir().unwrap_or_default(),
+    }
+}
+
+/// Object storage by its URL: `s3://bucket/prefix`, or the path of a folder.
+pub fn objects(url: &str) -> model::Result<Arc<dyn Objects>> {
+    match url.split_once("://") {
+        Some(("s3", _)) => aws::objects(url),
+        Some((scheme, _)) => Err(format!("there is no object storage `{scheme}://`; use s3:// or a folder").into()),
+        None => Ok(Arc::new(local::Folder::new(url))),
     }
 }
 
 /// Build every node once and drop it: what cannot be built must not take over from what runs.
 pub fn trial(graph: &Graph, settings: &Settings) -> Result<()> {
     for n in &graph.nodes {
-        let cx = model::BuildCx {
-            id: n.id.clone(),
-            index: n.index,
-            needs: n.needs.clone(),
-            store_events: n.store_events,
-            groups: settings.groups,
-            shard: 0,
-            data_dir: settings.data_dir.clone(),
-            work_dir: settings.work_dir.clone(),
-            event_time: graph.event_time,
-            once: settings.once,
-        };
-        n.node.build(&cx).map_err(|e| anyhow::anyhow!("{}: {e}", n.id))?;
+        n.node.build(&graph.cx(n, 0, 0, settings)).map_err(|e| anyhow::anyhow!("{}: {e}", n.id))?;
     }
     Ok(())
 }

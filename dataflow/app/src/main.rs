@@ -2,18 +2,25 @@
 mod audit;
 mod bundle;
 mod check;
+mod checkpoint;
 mod cli;
+mod cluster;
 mod control;
 mod demo;
 mod exit;
+mod http;
 mod load;
+mod metrics;
 mod parse_files;
 mod progress;
 mod registry;
 mod run;
 mod secrets;
+mod stats;
 mod supervise;
+mod tap;
 mod test;
+mod top;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
@@ -36,14 +43,17 @@ fn main() {
 fn dispatch(command: Command) -> anyhow::Result<i32> {
     match command {
         Command::Run(a) if a.no_supervisor || std::env::var_os(supervise::CHILD).is_some() => run::run(&a),
-        Command::Run(_) => supervise::supervise(),
+        Command::Run(a) => supervise::supervise(&a),
         Command::Check(a) => check::check(&a),
         Command::Graph(a) => check::graph(&a),
         Command::Plan(a) => check::plan(&a),
         Command::Apply(a) => check::apply(&a),
         Command::Unsuppress(a) => check::unsuppress(&a),
         Command::Test(a) => test::test(&a),
+        Command::Top(a) => top::top(&a),
+        Command::Tap(a) => tap::tap(&a),
         Command::Audit(a) => audit::audit(&a),
+        Command::Checkpoint(a) => checkpoint::checkpoint(&a),
         Command::Parse(a) => parse_files::parse(&a),
         Command::Demo(a) => demo::demo(&a),
         Command::Schema => {

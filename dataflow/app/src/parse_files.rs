@@ -26,6 +26,8 @@ pub fn parse(args: &ParseArgs) -> Result<i32> {
     let cwd = std::env::current_dir()?;
     let cx = BuildCx {
         id: "parse".into(),
+        topology: "parse".into(),
+        generation: 1,
         index: 0,
         needs: Needs::default(),
         store_events: false,
@@ -35,6 +37,7 @@ pub fn parse(args: &ParseArgs) -> Result<i32> {
         work_dir: cwd,
         event_time: true,
         once: true,
+        ..Default::default()
     };
     let paths: Vec<String> = args.files.iter().map(|p| p.to_string_lossy().into_owned()).collect();
     let source = open(Kind::Source, "file", json!({ "path": paths, "stream": args.stream, "follow": false }))?;

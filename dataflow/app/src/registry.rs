@@ -12,6 +12,8 @@ pub fn parts() -> Vec<&'static dyn Part> {
         alert::parts(),
         lake::parts(),
         destinations::parts(),
+        kafka::parts(),
+        aws::parts(),
     ]
     .concat()
 }

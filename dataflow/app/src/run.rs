@@ -1,12 +1,14 @@
 //! `millstream run`: the engine process. Starts from the log, runs sessions, and lets an edited topology take over.
 use crate::bundle::{Bundle, Shelf};
+use crate::cluster::{self, Order};
 use crate::control::{Answer, Ask, Listener, Request};
 use crate::load::{self, Loaded};
-use crate::{cli::RunArgs, exit, progress};
+use crate::{cli::RunArgs, exit, http, progress};
 use anyhow::{Context, Result, anyhow, bail};
+use engine::cluster::{Hub, Peers};
 use engine::{Control, Outcome, Session, Start, Status};
-use local::LocalStore;
 use model::store::Store;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,7 +19,8 @@ use topology::Topology;
 /// How often the topology's files are looked at for an edit.
 const WATCH: Duration = Duration::from_millis(300);
 
-static STOP: AtomicBool = AtomicBool::new(false);
+/// This process was asked to end.
+pub static STOP: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn stop(_: libc::c_int) {
     STOP.store(true, Ordering::Relaxed);
@@ -35,10 +38,43 @@ struct Shared {
     status: Arc<Status>,
     control: Mutex<Sender<Control>>,
     running: Mutex<Bundle>,
-    /// `key_groups` and `lanes` of the state; no edit may change them.
-    fixed: (u32, u32),
+    fixed: Fixed,
+    /// A member of the cluster was asked to end.
+    drain: Arc<AtomicBool>,
     pending: Mutex<Option<Pending>>,
     generation: AtomicU64,
+}
+
+/// What no edit of a running topology may change.
+#[derive(PartialEq)]
+struct Fixed {
+    key_groups: u32,
+    lanes: u32,
+    log: Option<serde_json::Value>,
+    cluster: Option<topology::ClusterSettings>,
+}
+
+impl Fixed {
+    fn of(t: &Topology) -> Fixed {
+        Fixed {
+            key_groups: t.engine.key_groups,
+            lanes: t.engine.lanes,
+            log: t.log.as_ref().map(|l| l.settings.clone()),
+            cluster: t.cluster.clone(),
+        }
+    }
+    /// Why a topology cannot take over from this one.
+    fn refuses(&self, t: &Topology) -> Option<String> {
+        let new = Fixed::of(t);
+        let (groups, lanes) = (self.key_groups, self.lanes);
+        if (groups, lanes) != (new.key_groups, new.lanes) {
+            return Some(format!(
+                "key_groups ({groups}) and lanes ({lanes}) are fixed for the life of the state: set them back, or start with a new data_dir"
+            ));
+        }
+        (*self != new)
+            .then(|| "[log] and [cluster] take effect with a restart: set them back, or drain and start again".into())
+    }
 }
 
 struct Pending {
@@ -63,7 +99,21 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         );
         return Ok(exit::CONFIG);
     };
+    let http = match http::address(args.http.as_deref(), &first.engine, 0) {
+        Ok(http) => http,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            return Ok(exit::CONFIG);
+        }
+    };
     let dir = load::data_dir(first);
+    let peers = cluster::peers(args, first)?;
+    if let Some(p) = peers.as_ref().filter(|p| p.me > 0) {
+        std::fs::create_dir_all(&dir).with_context(|| format!("make the data folder {}", dir.display()))?;
+        let shared = std::env::var_os(cluster::PLACE).is_some();
+        let _alone = (!shared).then(|| local::lock(&dir)).transpose().map_err(|e| anyhow!("{e}"))?;
+        return cluster::member(p.clone(), &dir);
+    }
     if args.fresh && std::env::var_os(crate::supervise::RESTARTED).is_none() && !already_running(&dir) {
         fresh(&dir)?;
     }
@@ -72,7 +122,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     shelf.keep(&disk.bundle, &disk.contents).context("keep the topology's files")?;
     let hash = disk.bundle.hash();
     let current = Current { topology: disk.topology.expect("checked above"), bundle: disk.bundle, hash };
-    sessions(args, &dir, &shelf, current)
+    sessions(args, &dir, &shelf, current, peers, http)
 }
 
 fn already_running(dir: &Path) -> bool {
@@ -91,8 +141,18 @@ fn fresh(dir: &Path) -> Result<()> {
     }
 }
 
-fn sessions(args: &RunArgs, dir: &Path, shelf: &Shelf, mut current: Current) -> Result<i32> {
-    let store: Arc<dyn Store> = Arc::new(LocalStore::open(dir).map_err(|e| anyhow!("{e}"))?);
+fn sessions(
+    args: &RunArgs,
+    dir: &Path,
+    shelf: &Shelf,
+    mut current: Current,
+    peers: Option<Peers>,
+    http: Option<SocketAddr>,
+) -> Result<i32> {
+    let remote = current.topology.log.is_some();
+    let _alone = remote.then(|| local::lock(dir)).transpose().map_err(|e| anyhow!("{e}"))?;
+    let mut hub = peers.map(Hub::open).transpose().map_err(|e| anyhow!("{e}"))?;
+    let store = cluster::store(&current.topology, dir, false)?;
     let generation = store.begin().map_err(|e| anyhow!("{e}"))?;
     model::fault::crash_point("recover.after_begin");
     std::fs::write(dir.join("engine.pid"), std::process::id().to_string()).context("write engine.pid")?;
@@ -101,17 +161,21 @@ fn sessions(args: &RunArgs, dir: &Path, shelf: &Shelf, mut current: Current) -> 
         status: Arc::new(Status::default()),
         control: Mutex::new(tx),
         running: Mutex::new(current.bundle.clone()),
-        fixed: (current.topology.engine.key_groups, current.topology.engine.lanes),
+        fixed: Fixed::of(&current.topology),
+        drain: hub.as_ref().map(Hub::asked_to_drain).unwrap_or_default(),
         pending: Mutex::new(None),
         generation: AtomicU64::new(0),
     });
     shared.status.generation.store(generation, Ordering::Relaxed);
+    if let Some(address) = http {
+        eprintln!("millstream: http on {}", http::start(address, shared.status.clone())?);
+    }
     let mut start = Start::read(&*store).map_err(|e| anyhow!("{e}"))?;
     start.damaged.iter().for_each(|d| eprintln!("millstream: warning: passed over a damaged snapshot: {d}"));
     resume_note(&start, &current);
     let logged = start.replay.first().map(|r| r.bundle.clone());
     if let Some(old) = logged.filter(|b| *b != current.hash) {
-        start = replay_old(args, shelf, &old, &store, generation, &shared, start)?;
+        start = replay_old(args, shelf, &old, &store, generation, &shared, start, hub.as_mut())?;
     }
     let edits = start.manifest.topology_generation + (start.manifest.bundle != current.hash) as u64;
     shared.generation.store(edits.max(1), Ordering::Relaxed);
@@ -121,7 +185,10 @@ fn sessions(args: &RunArgs, dir: &Path, shelf: &Shelf, mut current: Current) -> 
     let listener = serve(dir, args.topology.clone(), shared.clone())?;
     let mut answer: Option<Sender<Answer>> = None;
     loop {
-        let outcome = session(args, &current, &store, generation, &shared, start, false, &rx, answer.take())?;
+        let outcome = {
+            let hub = hub.as_mut();
+            session(args, shelf, &current, &store, generation, &shared, start, false, &rx, answer.take(), hub)?
+        };
         start = Start::read(&*store).map_err(|e| anyhow!("{e}"))?;
         match outcome {
             Outcome::Sealed => {
@@ -136,6 +203,9 @@ fn sessions(args: &RunArgs, dir: &Path, shelf: &Shelf, mut current: Current) -> 
         }
     }
     drop(listener);
+    if let Some(hub) = hub {
+        hub.end();
+    }
     let _ = std::fs::remove_file(dir.join("engine.pid"));
     progress::summary(&shared.status, began.elapsed(), args);
     Ok(0)
@@ -162,6 +232,7 @@ fn replay_old(
     generation: u64,
     shared: &Arc<Shared>,
     start: Start,
+    hub: Option<&mut Hub>,
 ) -> Result<Start> {
     if start.replay.iter().any(|r| r.bundle != old) {
         bail!(
@@ -172,12 +243,13 @@ fn replay_old(
     eprintln!("millstream: {} logged epochs are replayed under the topology they were opened with", start.replay.len());
     let old = Current { topology, bundle, hash: old.to_string() };
     let (_tx, rx) = channel();
-    session(args, &old, store, generation, shared, start, true, &rx, None)?;
+    session(args, shelf, &old, store, generation, shared, start, true, &rx, None, hub)?;
     Start::read(&**store).map_err(|e| anyhow!("{e}"))
 }
 
 fn session(
     args: &RunArgs,
+    shelf: &Shelf,
     current: &Current,
     store: &Arc<dyn Store>,
     generation: u64,
@@ -186,8 +258,10 @@ fn session(
     replay_only: bool,
     control: &Receiver<Control>,
     answer: Option<Sender<Answer>>,
+    hub: Option<&mut Hub>,
 ) -> Result<Outcome> {
-    let settings = load::settings(&current.topology, args.workers(), args.once);
+    let run = store.identity().map_err(|e| anyhow!("{e}"))?;
+    let settings = load::settings(&current.topology, args.workers(), args.once, &run);
     load::note_running(&settings.data_dir, &current.hash).context("note the running topology")?;
     let m = &start.manifest;
     if m.epoch > 0 && (m.groups, m.lanes) != (settings.groups, settings.lanes) {
@@ -203,14 +277,30 @@ fn session(
     if let Some(a) = answer {
         let _ = a.send(Answer::applied(shared.generation.load(Ordering::Relaxed)));
     }
+    let order = |session| {
+        let order = Order {
+            generation,
+            session,
+            bundle: current.hash.clone(),
+            topology_generation: shared.generation.load(Ordering::Relaxed),
+            workers: settings.workers,
+            once: args.once,
+            replay_only,
+            start: start.clone(),
+        };
+        serde_json::to_vec(&order).expect("an order is plain data")
+    };
+    let mesh = hub.map(|h| h.assemble(generation, order, |name| shelf.get(name))).transpose();
+    let mesh = mesh.map_err(|e| anyhow!(e))?;
     engine::run(Session {
         graph: load::graph(&current.topology)?,
+        mesh,
         settings,
         store: store.clone(),
         generation,
         bundle: current.hash.clone(),
         topology_generation: shared.generation.load(Ordering::Relaxed),
-        start,
+        start: Arc::new(start),
         replay_only,
         control,
         status: shared.status.clone(),
@@ -227,7 +317,7 @@ fn watch(args: &RunArgs, data_dir: PathBuf, shared: Arc<Shared>) {
             let mut refused: Option<String> = None;
             loop {
                 std::thread::sleep(WATCH);
-                if STOP.load(Ordering::Relaxed) {
+                if STOP.load(Ordering::Relaxed) || shared.drain.load(Ordering::Relaxed) {
                     let _ = shared.control.lock().expect("no holder panics").send(Control::Drain);
                     return;
                 }
@@ -278,13 +368,10 @@ fn propose(path: &Path, data_dir: &Path, shared: &Shared, answer: Option<Sender<
     if shared.running.lock().expect("no holder panics").hash() == hash {
         return Ok(Answer::unchanged(generation));
     }
-    let settings = load::settings(&topology, 1, false);
-    if (settings.groups, settings.lanes) != shared.fixed {
-        let (groups, lanes) = shared.fixed;
-        return Err(format!(
-            "key_groups ({groups}) and lanes ({lanes}) are fixed for the life of the state: set them back, or start with a new data_dir"
-        ));
+    if let Some(why) = shared.fixed.refuses(&topology) {
+        return Err(why);
     }
+    let settings = load::settings(&topology, 1, false, "");
     let graph = load::graph(&topology).map_err(|e| format!("{e:#}"))?;
     load::trial(&graph, &settings).map_err(|e| format!("the topology checks but cannot be built: {e:#}"))?;
     Shelf::new(data_dir)
@@ -299,7 +386,7 @@ fn propose(path: &Path, data_dir: &Path, shared: &Shared, answer: Option<Sender<
 /// Answer questions on the control socket.
 fn serve(dir: &Path, path: PathBuf, shared: Arc<Shared>) -> Result<Listener> {
     let data_dir = dir.to_path_buf();
-    Listener::start(dir, move |request: Request| match &request.ask {
+    Listener::start(dir, shared.status.clone(), move |request: Request| match &request.ask {
         Ask::Status => Answer::status(&shared.status, shared.generation.load(Ordering::Relaxed)),
         Ask::Drain => {
             let _ = shared.control.lock().expect("no holder panics").send(Control::Drain);

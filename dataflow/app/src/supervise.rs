@@ -1,6 +1,13 @@
-//! The parent of an engine process: starts it, passes signals on, and starts the next incarnation when one dies.
+//! The parent of the engine processes: starts them, passes signals on, and starts the next incarnation when one dies.
+//!
+//! The processes of a cluster are one unit: when one dies, the others are killed and reaped before any is started again,
+//! so nothing of the old incarnation can write beside the new one.
+use crate::cli::RunArgs;
+use crate::cluster::{PLACE, Place};
 use anyhow::{Context, Result};
-use std::process::{Child, Command, ExitStatus};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,21 +21,30 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const HEALTHY: Duration = Duration::from_secs(30);
 /// Restarts in a row without a healthy incarnation before the supervisor gives up.
 const RESTARTS_MAX: u32 = 20;
+/// Most processes of a cluster on one machine.
+const PROCESSES_MAX: usize = 64;
+/// When one process has ended in good order, the others get this long to do the same.
+const GRACE: Duration = Duration::from_secs(60);
 
-static CHILD_PID: AtomicI32 = AtomicI32::new(0);
+/// Process ids of the children, 0 where there is none.
+static CHILDREN: [AtomicI32; PROCESSES_MAX] = [const { AtomicI32::new(0) }; PROCESSES_MAX];
 static STOPPING: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn pass_on(signal: libc::c_int) {
     STOPPING.fetch_add(1, Ordering::Relaxed);
-    let pid = CHILD_PID.load(Ordering::Relaxed);
-    if pid > 0 {
-        // SAFETY: kill is async-signal-safe; the pid is our own child's.
+    kill_all(signal);
+}
+
+/// Async-signal-safe.
+fn kill_all(signal: libc::c_int) {
+    for pid in CHILDREN.iter().map(|c| c.load(Ordering::Relaxed)).filter(|p| *p > 0) {
+        // SAFETY: kill is async-signal-safe; the pid is our own child's, which has not been reaped.
         unsafe { libc::kill(pid, signal) };
     }
 }
 
 /// Run this program again with the same arguments as the engine, until it ends in good order. Returns its exit code.
-pub fn supervise() -> Result<i32> {
+pub fn supervise(args: &RunArgs) -> Result<i32> {
     // SAFETY: the handler only touches atomics and calls kill.
     unsafe {
         libc::signal(libc::SIGTERM, pass_on as *const () as libc::sighandler_t);
@@ -37,10 +53,8 @@ pub fn supervise() -> Result<i32> {
     let (mut pause, mut restarts, mut again) = (BACKOFF.0, 0, false);
     loop {
         let started = Instant::now();
-        let mut child = start(again)?;
-        CHILD_PID.store(child.id() as i32, Ordering::Relaxed);
-        let status = child.wait().context("wait for the engine")?;
-        CHILD_PID.store(0, Ordering::Relaxed);
+        start(args.processes as usize, again)?;
+        let status = wait();
         if let Some(code) = ended(&status) {
             return Ok(code);
         }
@@ -71,10 +85,64 @@ fn ended(status: &ExitStatus) -> Option<i32> {
     status.code().filter(|c| *c != engine::fatal::EXIT_RESTART && *c != 101)
 }
 
-fn start(again: bool) -> Result<Child> {
+/// Wait until every child has ended. The first that does not end in good order takes the others with it, and its status is
+/// the result.
+fn wait() -> ExitStatus {
+    let mut first: Option<ExitStatus> = None;
+    let mut good_since: Option<Instant> = None;
+    while CHILDREN.iter().any(|c| c.load(Ordering::Relaxed) > 0) {
+        let mut raw = 0;
+        let flags = if good_since.is_some() { libc::WNOHANG } else { 0 };
+        // SAFETY: waits for own children only; `raw` outlives the call.
+        let pid = unsafe { libc::waitpid(-1, &mut raw, flags) };
+        if pid == 0 {
+            if good_since.is_some_and(|s| s.elapsed() > GRACE) {
+                kill_all(libc::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            continue;
+        }
+        let Some(slot) = CHILDREN.iter().find(|c| c.load(Ordering::Relaxed) == pid) else {
+            // Interrupted by a signal that was passed on.
+            continue;
+        };
+        slot.store(0, Ordering::Relaxed);
+        let status = ExitStatus::from_raw(raw);
+        if status.success() {
+            good_since.get_or_insert_with(Instant::now);
+        } else if first.is_none() {
+            first = Some(status);
+            kill_all(libc::SIGKILL);
+        }
+    }
+    first.unwrap_or_default()
+}
+
+/// Start the processes of an incarnation. More than one get addresses on the loopback interface and a secret of their own.
+fn start(processes: usize, again: bool) -> Result<()> {
+    if processes == 1 {
+        return spawn(0, None, again);
+    }
+    let ports = (0..processes).map(|_| std::net::TcpListener::bind("127.0.0.1:0"));
+    let ports: Vec<_> = ports.collect::<std::io::Result<_>>().context("find free ports")?;
+    let hosts: std::io::Result<Vec<String>> = ports.iter().map(|p| Ok(p.local_addr()?.to_string())).collect();
+    let hosts = hosts.context("find free ports")?;
+    drop(ports);
+    let mut b = [0u8; 32];
+    std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut b)).context("make a secret")?;
+    let secret: String = b.iter().map(|b| format!("{b:02x}")).collect();
+    for me in 0..processes {
+        let place = Place { me, hosts: hosts.clone(), secret: secret.clone() };
+        spawn(me, Some(serde_json::to_string(&place)?), again)?;
+    }
+    Ok(())
+}
+
+fn spawn(slot: usize, place: Option<String>, again: bool) -> Result<()> {
     use std::os::unix::process::CommandExt;
     let mut c = Command::new(std::env::current_exe().context("find this program")?);
-    c.args(std::env::args_os().skip(1)).env(CHILD, "1");
+    c.args(std::env::args_os().skip(1)).env(CHILD, "1").env_remove(PLACE);
+    c.envs(place.map(|p| (PLACE, p)));
     if again {
         // A crash point is for one incarnation: the next one must be able to live.
         c.env_remove("MILLSTREAM_CRASH").env(RESTARTED, "1");
@@ -86,5 +154,7 @@ fn start(again: bool) -> Result<Child> {
             Ok(())
         });
     }
-    c.spawn().context("start the engine")
+    let child = c.spawn().context("start the engine")?;
+    CHILDREN[slot].store(child.id() as i32, Ordering::Relaxed);
+    Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! Single-threaded (one per worker). An epoch's info is on the board before any operator's frontier can pass it,
 //! because the operator that puts it there holds the epoch's capability until then.
+use crate::status::Status;
+use crate::tap::Faucet;
 use model::store::ObjectRef;
 use model::{Epoch, EpochInfo, LedgerRow};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,7 @@ pub(crate) struct Tally {
 
 #[derive(Default)]
 struct Inner {
+    status: Arc<Status>,
     infos: BTreeMap<Epoch, Arc<EpochInfo>>,
     counts: BTreeMap<Epoch, BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>>,
     reports: BTreeMap<Epoch, Vec<Report>>,
@@ -38,6 +41,18 @@ struct Inner {
 pub(crate) struct Board(Rc<RefCell<Inner>>);
 
 impl Board {
+    /// A board of a worker whose operators show their figures in `status`.
+    pub fn new(status: Arc<Status>) -> Board {
+        Board(Rc::new(RefCell::new(Inner { status, ..Default::default() })))
+    }
+    /// Figures for people.
+    pub fn status(&self) -> Arc<Status> {
+        self.0.borrow().status.clone()
+    }
+    /// What lets people look at the ports of an operator.
+    pub fn faucet(&self, node: &Arc<str>) -> Faucet {
+        Faucet::new(node, self.0.borrow().status.taps())
+    }
     /// Announce an epoch.
     pub fn open(&self, info: EpochInfo) {
         self.0.borrow_mut().infos.insert(info.epoch, Arc::new(info));

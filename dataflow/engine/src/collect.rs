@@ -1,10 +1,9 @@
 //! The end of the dataflow: when an epoch is through every operator of every worker, its counts become a ledger row
 //! set and its reports reach the coordinator.
 use crate::board::{Board, Report, Tally};
-use crate::fatal::commit_failed;
 use crate::ports::Packets;
-use crate::sink::Committer;
 use crate::status::Status;
+use crate::writer::Shards;
 use model::part::sort_records;
 use model::{Epoch, LedgerRow, Packet, Record};
 use std::collections::BTreeMap;
@@ -19,6 +18,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 pub(crate) struct Done {
     pub epoch: Epoch,
     pub reports: Vec<Report>,
+    /// Bytes read, by source.
+    pub bytes: BTreeMap<Arc<str>, u64>,
 }
 
 /// Render the end. `done` are the streams whose frontiers tell that an operator is through with an epoch; `ledger`
@@ -26,7 +27,7 @@ pub(crate) struct Done {
 pub(crate) fn collect<'s>(
     done: Packets<'s>,
     start: Epoch,
-    mut ledger: Option<Committer>,
+    mut ledger: Option<Shards>,
     tell: Option<Sender<Done>>,
     status: Arc<Status>,
     board: Board,
@@ -64,6 +65,7 @@ pub(crate) fn collect<'s>(
     b.build(move |_| {
         let mut stash: BTreeMap<Epoch, Tally> = BTreeMap::new();
         let (mut next, mut finished) = (start + 1, false);
+        let ledger_id = ledger.as_ref().map_or_else(|| "".into(), |l| l.id.clone());
         move |frontiers| {
             input.for_each_stamp(|cap, batches| {
                 let Some(&epoch) = cap.least() else { return };
@@ -82,20 +84,14 @@ pub(crate) fn collect<'s>(
                     let rows = sum(tally.counts);
                     let mut records: Vec<Record> = rows.iter().cloned().map(|r| Record::Ledger(Box::new(r))).collect();
                     sort_records(&mut records);
-                    let staged = if records.is_empty() {
-                        Ok(())
-                    } else {
-                        ledger.shards[0].sink.stage(&Packet::Records(records))
-                    };
-                    match staged.and_then(|()| ledger.close(0, &info)) {
-                        Ok(Some(commit)) => {
-                            tally.reports.push(Report::Commit { sink: ledger.id.clone(), shard: 0, commit })
-                        }
-                        Ok(None) => {}
-                        Err(e) => commit_failed(&ledger.id, next, e),
+                    let packets = if records.is_empty() { vec![] } else { vec![Packet::Records(records)] };
+                    for (shard, commit) in ledger.epoch(&info, vec![packets]) {
+                        tally.reports.push(Report::Commit { sink: ledger_id.clone(), shard, commit });
                     }
+                    let read = rows.iter().filter(|r| r.counter == "bytes");
+                    let bytes = read.map(|r| (r.node.clone(), r.n)).collect();
                     status.add(next, &rows);
-                    let _ = tell.send(Done { epoch: next, reports: tally.reports });
+                    let _ = tell.send(Done { epoch: next, reports: tally.reports, bytes });
                 }
                 next += 1;
             }

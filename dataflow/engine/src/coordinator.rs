@@ -3,6 +3,7 @@
 use crate::board::Report;
 use crate::collect::Done;
 use crate::session::{Outcome, Session};
+use crate::world::World;
 use model::epoch::Command;
 use model::source::{Budget, Source, Split};
 use model::store::{Commit, Manifest, ObjectRef};
@@ -11,11 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use timely::scheduling::SyncActivator;
 
 /// How often idle sources are asked again, and how long a wait for the workers lasts at most.
 const POLL: Duration = Duration::from_millis(10);
+/// How often lag is shown.
+const LAG_EVERY: Duration = Duration::from_secs(1);
 
 /// What the outside may ask of a running session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +32,30 @@ pub enum Control {
 }
 
 struct Open {
-    since: Instant,
+    since: Duration,
     splits: Vec<Split>,
     bytes: u64,
     commands: Vec<Command>,
 }
 
+/// A snapshot that is being made.
+struct Snapshot {
+    since: Duration,
+    now_ms: i64,
+    sources: BTreeMap<String, ObjectRef>,
+}
+
+/// An epoch that the workers have and have not finished.
+struct Flight {
+    /// Its first input came at this time.
+    since: Duration,
+    bytes: u64,
+    splits: Vec<Split>,
+}
+
 pub(crate) struct Coordinator<'a> {
     s: &'a Session<'a>,
+    world: &'a World,
     sources: BTreeMap<Arc<str>, Box<dyn Source>>,
     epochs: Sender<EpochRecord>,
     done: Receiver<Done>,
@@ -46,20 +65,21 @@ pub(crate) struct Coordinator<'a> {
     committed: Epoch,
     now_ms: i64,
     lane: u32,
-    /// `(first input at, bytes)` of epochs in flight.
-    flight: BTreeMap<Epoch, (Instant, u64)>,
+    flight: BTreeMap<Epoch, Flight>,
     /// The manifest to be: state and commits as of the newest report.
     manifest: Manifest,
     /// Source states at snapshot epochs in flight.
-    snapshots: BTreeMap<Epoch, (i64, BTreeMap<String, ObjectRef>)>,
-    since_snapshot: (Instant, bool),
+    snapshots: BTreeMap<Epoch, Snapshot>,
+    since_snapshot: (Duration, bool),
     ending: Option<Outcome>,
     commands: Vec<Command>,
+    lag_shown: Duration,
 }
 
 impl<'a> Coordinator<'a> {
     pub fn new(
         s: &'a Session<'a>,
+        world: &'a World,
         sources: BTreeMap<Arc<str>, Box<dyn Source>>,
         epochs: Sender<EpochRecord>,
         done: Receiver<Done>,
@@ -68,6 +88,7 @@ impl<'a> Coordinator<'a> {
         let m = &s.start.manifest;
         Coordinator {
             s,
+            world,
             sources,
             epochs,
             done,
@@ -86,14 +107,16 @@ impl<'a> Coordinator<'a> {
                 ..carried(s)
             },
             snapshots: BTreeMap::new(),
-            since_snapshot: (Instant::now(), false),
+            since_snapshot: (world.now(), false),
             ending: None,
             commands: Vec::new(),
+            lag_shown: world.now(),
         }
     }
 
     /// Replay, then run until told to end.
     pub fn run(&mut self) -> Result<Outcome> {
+        self.s.status.begin(&self.s.settings.name, &self.s.graph, self.s.topology_generation);
         self.restore()?;
         for record in self.s.start.replay.clone() {
             self.replay(record)?;
@@ -133,11 +156,11 @@ impl<'a> Coordinator<'a> {
             if let Some(source) = self.sources.get_mut(&split.source) {
                 source.replayed(split)?;
             }
-            self.lane = split.lane + 1;
+            self.lane = (split.lane + 1) % self.s.settings.lanes;
         }
         model::fault::crash_point("recover.mid_replay");
         self.credit()?;
-        self.hand_out(record, 0, Instant::now())
+        self.hand_out(record, 0, self.world.now())
     }
 
     /// Gather one epoch and hand it out. True if it was the seal.
@@ -148,30 +171,30 @@ impl<'a> Coordinator<'a> {
         let mut exhausted;
         loop {
             self.listen();
+            self.show_lag();
             let budget = settings.epoch_bytes.saturating_sub(open.as_ref().map_or(0, |o| o.bytes));
             exhausted = true;
             let mut got = 0;
             if budget > 0 && self.ending.is_none() {
                 let share = (budget / self.sources.len().max(1) as u64).max(1);
                 for source in self.sources.values_mut() {
-                    let poll = source.poll(Budget { bytes: share, now_ms: self.now_ms.max(clock_ms()) })?;
+                    let poll = source.poll(Budget { bytes: share, now_ms: self.now_ms.max(self.world.clock_ms()) })?;
                     exhausted &= poll.exhausted;
                     if !poll.splits.is_empty() {
                         got += poll.bytes;
-                        let o = open.get_or_insert_with(Open::new);
+                        let o = open.get_or_insert_with(|| Open::new(self.world.now()));
                         o.bytes += poll.bytes;
                         o.splits.extend(poll.splits);
                     }
                 }
             }
             if !self.commands.is_empty() {
-                open.get_or_insert_with(Open::new).commands.append(&mut self.commands);
+                open.get_or_insert_with(|| Open::new(self.world.now())).commands.append(&mut self.commands);
             }
-            let due =
-                self.since_snapshot.1 && self.since_snapshot.0.elapsed().as_millis() as u64 >= settings.checkpoint_ms;
-            let full = open.as_ref().is_some_and(|o| {
-                o.bytes >= settings.epoch_bytes || o.since.elapsed().as_millis() as u64 >= settings.epoch_ms
-            });
+            let due = self.since_snapshot.1 && self.world.ms_since(self.since_snapshot.0) >= settings.checkpoint_ms;
+            let full = open
+                .as_ref()
+                .is_some_and(|o| o.bytes >= settings.epoch_bytes || self.world.ms_since(o.since) >= settings.epoch_ms);
             if full || due || self.ending.is_some() || (exhausted && settings.once) {
                 break;
             }
@@ -183,20 +206,23 @@ impl<'a> Coordinator<'a> {
             self.ending = Some(Outcome::Finished);
         }
         let seal = self.ending.is_some();
-        self.close(open.unwrap_or_else(Open::new), seal)?;
+        self.close(open.unwrap_or_else(|| Open::new(self.world.now())), seal)?;
         Ok(seal)
     }
 
     /// Make the epoch durable, then visible to the workers.
     fn close(&mut self, open: Open, seal: bool) -> Result<()> {
-        self.now_ms = self.now_ms.max(clock_ms());
+        self.now_ms = self.now_ms.max(self.world.clock_ms());
         let lanes = self.s.settings.lanes;
         let mut splits = open.splits;
         for s in &mut splits {
-            s.lane = self.lane % lanes;
-            self.lane = s.lane + 1;
+            if s.lane == Split::ANY_LANE {
+                s.lane = self.lane;
+                self.lane = (self.lane + 1) % lanes;
+            }
+            s.lane %= lanes;
         }
-        let elapsed = self.since_snapshot.0.elapsed().as_millis() as u64;
+        let elapsed = self.world.ms_since(self.since_snapshot.0);
         let snapshot = seal || elapsed >= self.s.settings.checkpoint_ms;
         let record = EpochRecord {
             epoch: self.last + 1,
@@ -214,24 +240,30 @@ impl<'a> Coordinator<'a> {
         self.hand_out(record, open.bytes, open.since)
     }
 
-    fn hand_out(&mut self, record: EpochRecord, bytes: u64, since: Instant) -> Result<()> {
+    fn hand_out(&mut self, record: EpochRecord, bytes: u64, since: Duration) -> Result<()> {
         self.now_ms = self.now_ms.max(record.now_ms);
         self.last = record.epoch;
         self.since_snapshot.1 = true;
         if record.snapshot {
-            self.since_snapshot = (Instant::now(), false);
+            self.since_snapshot = (self.world.now(), false);
             let mut states = BTreeMap::new();
             for (id, source) in &self.sources {
                 let name = format!("source-{id}/{:020}-g{}", record.epoch, self.s.generation);
                 states.insert(id.to_string(), self.s.store.put(&name, &source.snapshot())?);
             }
-            self.snapshots.insert(record.epoch, (record.now_ms, states));
+            let snapshot = Snapshot { since: self.world.now(), now_ms: record.now_ms, sources: states };
+            self.snapshots.insert(record.epoch, snapshot);
         }
-        self.flight.insert(record.epoch, (since, bytes));
-        self.s.status.open.store(self.flight.len() as u64, Relaxed);
+        self.flight.insert(record.epoch, Flight { since, bytes, splits: record.splits.clone() });
+        self.show_flight();
         self.epochs.send(record).map_err(|_| "the workers are gone")?;
         let _ = self.wake.activate();
         Ok(())
+    }
+
+    fn show_flight(&self) {
+        self.s.status.open.store(self.flight.len() as u64, Relaxed);
+        self.s.status.in_flight_bytes.store(self.flight.values().map(|f| f.bytes).sum(), Relaxed);
     }
 
     /// Wait until another epoch may be opened.
@@ -248,10 +280,22 @@ impl<'a> Coordinator<'a> {
     }
 
     fn wait(&mut self, time: Duration) -> Result<()> {
-        match self.done.recv_timeout(time) {
+        self.s.status.beat();
+        match self.world.recv(&self.done, time) {
             Ok(d) => self.finished(d),
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => Err("the workers ended before their last epoch".into()),
+        }
+    }
+
+    /// Show how far the sources are behind.
+    fn show_lag(&mut self) {
+        if self.world.now().saturating_sub(self.lag_shown) >= LAG_EVERY {
+            self.lag_shown = self.world.now();
+            let now = self.now_ms.max(self.world.clock_ms());
+            for (id, source) in &self.sources {
+                self.s.status.lag(id, source.lag(now));
+            }
         }
     }
 
@@ -265,7 +309,10 @@ impl<'a> Coordinator<'a> {
     fn listen(&mut self) {
         while let Ok(c) = self.s.control.try_recv() {
             match c {
-                Control::Drain => self.ending = Some(Outcome::Drained),
+                Control::Drain => {
+                    self.s.status.draining.store(true, Relaxed);
+                    self.ending = Some(Outcome::Drained)
+                }
                 Control::Seal => self.ending = Some(Outcome::Sealed),
                 Control::Command(c) => self.commands.push(c),
             }
@@ -276,11 +323,17 @@ impl<'a> Coordinator<'a> {
     fn finished(&mut self, done: Done) -> Result<()> {
         assert_eq!(done.epoch, self.committed + 1, "epochs are committed in order");
         self.committed = done.epoch;
-        if let Some((since, bytes)) = self.flight.remove(&done.epoch) {
-            self.s.status.latency(since.elapsed().as_millis() as u64);
-            self.s.status.bytes.fetch_add(bytes, Relaxed);
+        if let Some(f) = self.flight.remove(&done.epoch) {
+            self.s.status.latency(self.world.ms_since(f.since));
+            self.s.status.bytes.fetch_add(f.bytes, Relaxed);
+            for (id, source) in &mut self.sources {
+                let splits: Vec<Split> = f.splits.iter().filter(|s| s.source == *id).cloned().collect();
+                if !splits.is_empty() {
+                    source.finished(&splits, done.bytes.get(id).copied().unwrap_or(0))?;
+                }
+            }
         }
-        self.s.status.open.store(self.flight.len() as u64, Relaxed);
+        self.show_flight();
         for report in done.reports {
             match report {
                 Report::Commit { sink, shard, commit } => {
@@ -299,21 +352,24 @@ impl<'a> Coordinator<'a> {
             }
         }
         match self.snapshots.remove(&done.epoch) {
-            Some((now_ms, sources)) => self.publish(done.epoch, now_ms, sources),
+            Some(snapshot) => self.publish(done.epoch, snapshot),
             None => Ok(()),
         }
     }
 
-    fn publish(&mut self, epoch: Epoch, now_ms: i64, sources: BTreeMap<String, ObjectRef>) -> Result<()> {
+    fn publish(&mut self, epoch: Epoch, snapshot: Snapshot) -> Result<()> {
         for (shard, c) in &self.manifest.commits {
             assert!(c.epoch <= epoch, "sink shard {shard} is ahead of the cut");
         }
         self.manifest.epoch = epoch;
-        self.manifest.now_ms = now_ms;
-        self.manifest.sources = sources;
+        self.manifest.now_ms = snapshot.now_ms;
+        self.manifest.sources = snapshot.sources;
         self.s.store.publish(&self.manifest)?;
         self.s.store.trim(self.s.settings.keep)?;
-        self.s.status.snapshot.store(epoch, Relaxed);
+        let state = self.manifest.state.values().flat_map(|n| n.groups.values());
+        let written = self.manifest.sources.values().chain(state).map(|o| (&o.name, o.len));
+        let bytes = written.collect::<BTreeMap<_, _>>().values().sum();
+        self.s.status.checkpoint(epoch, bytes, self.world.ms_since(snapshot.since));
         for source in self.sources.values_mut() {
             source.committed(epoch)?;
         }
@@ -322,8 +378,8 @@ impl<'a> Coordinator<'a> {
 }
 
 impl Open {
-    fn new() -> Open {
-        Open { since: Instant::now(), splits: Vec::new(), bytes: 0, commands: Vec::new() }
+    fn new(since: Duration) -> Open {
+        Open { since, splits: Vec::new(), bytes: 0, commands: Vec::new() }
     }
 }
 
@@ -337,8 +393,4 @@ fn carried(s: &Session) -> Manifest {
         }
     }
     m
-}
-
-fn clock_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }

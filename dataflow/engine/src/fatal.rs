@@ -2,6 +2,7 @@
 //!
 //! timely hangs when a worker thread panics, so nothing may try to carry on or to unwind into the dataflow. The
 //! supervisor starts the next incarnation from the log.
+use crate::world;
 use std::fmt::Display;
 use std::sync::OnceLock;
 
@@ -25,12 +26,14 @@ impl std::error::Error for Diverged {}
 
 /// End the process for a failed commit of `epoch`; a [`Diverged`] one is not started again.
 pub fn commit_failed(node: &str, epoch: u64, error: model::Error) -> ! {
+    world::fatal(node, &format!("commit epoch {epoch}: {error}"), error.is::<Diverged>());
     eprintln!("error: {node}: commit epoch {epoch}: {error}");
     std::process::exit(if error.is::<Diverged>() { EXIT_DIVERGED } else { EXIT_RESTART })
 }
 
 /// End the process: `node` is what failed.
 pub fn fatal(node: &str, error: impl Display) -> ! {
+    world::fatal(node, &error, false);
     eprintln!("error: {node}: {error}");
     std::process::exit(EXIT_RESTART)
 }

@@ -1,5 +1,5 @@
 //! What a session runs: checked nodes, their edges, and the engine's settings.
-use model::{BuildCx, Needs, Node, Spec};
+use model::{BuildCx, Needs, Node, OpenObjects, Spec};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,7 +36,11 @@ pub struct Graph {
 /// Settings of the engine for one session.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Worker threads in this process.
+    /// Name of the topology.
+    pub name: Arc<str>,
+    /// Identity of the state, see [`model::store::Store::identity`].
+    pub run: Arc<str>,
+    /// Worker threads in each process.
     pub workers: usize,
     /// An epoch closes this long after its first input, milliseconds.
     pub epoch_ms: u64,
@@ -56,6 +60,10 @@ pub struct Settings {
     pub once: bool,
     /// Time given to destinations to deliver at a graceful end, milliseconds.
     pub drain_ms: u64,
+    /// Commit on the workers' own threads instead of writer threads: for simulation, which runs one thread at a time.
+    pub inline: bool,
+    /// Opens object storage.
+    pub objects: OpenObjects,
     /// The product's own files.
     pub data_dir: PathBuf,
     /// Where relative input and output paths start.
@@ -68,9 +76,12 @@ impl Graph {
         format!("{};{}", node.node.state_key(), if self.event_time { "event" } else { "processing" })
     }
     /// What a node's build may know.
-    pub(crate) fn cx(&self, node: &GraphNode, shard: u32, s: &Settings) -> BuildCx {
+    pub fn cx(&self, node: &GraphNode, shard: u32, generation: u64, s: &Settings) -> BuildCx {
         BuildCx {
             id: node.id.clone(),
+            topology: s.name.clone(),
+            generation,
+            run: s.run.clone(),
             index: node.index,
             needs: node.needs.clone(),
             store_events: node.store_events,
@@ -80,6 +91,7 @@ impl Graph {
             work_dir: s.work_dir.clone(),
             event_time: self.event_time,
             once: s.once,
+            objects: s.objects.clone(),
         }
     }
 }

@@ -3,9 +3,10 @@ use crate::board::{Board, Report};
 use crate::fatal::fatal;
 use crate::graph::Settings;
 use crate::ports::{Outputs, Packets};
+use crate::status::Status;
 use model::part::{group_of, sort_records};
 use model::store::{NodeState, ObjectRef, Store};
-use model::{Ctx, Epoch, Keyed, Packet, Record};
+use model::{Change, Ctx, Epoch, Keyed, Packet, Record};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -37,9 +38,7 @@ pub(crate) fn keyed<'s>(
 ) -> Vec<Packets<'s>> {
     let scope = input.scope();
     let (me, peers) = (scope.index() as u32, scope.peers() as u32);
-    if let Err(e) = load(&mut *op, &keep, me, peers) {
-        fatal(&id, format!("load state: {e}"));
-    }
+    let mut sizes = load(&mut *op, &keep, me, peers).unwrap_or_else(|e| fatal(&id, format!("load state: {e}")));
     let groups = settings.groups;
     let op = Rc::new(RefCell::new(op));
     let router = op.clone();
@@ -59,7 +58,10 @@ pub(crate) fn keyed<'s>(
     });
     let mut b = OperatorBuilder::new(format!("keyed {id}"), scope);
     let mut input = b.new_input(records, Exchange::new(move |r: &(u32, Record)| (r.0 % peers) as u64));
-    let (mut outputs, streams) = Outputs::new(&mut b, ports);
+    let (outputs, streams) = Outputs::new(&mut b, ports);
+    let mut outputs = outputs.tapped(board.faucet(&id));
+    let status = board.status();
+    status.state(&id, me as usize, sizes.values().sum(), op.borrow().keys());
     b.build(move |caps| {
         let mut caps: Option<Vec<_>> = Some(caps.iter().map(|c| c.delayed(&(start + 1))).collect());
         let mut stash: BTreeMap<Epoch, Vec<Record>> = BTreeMap::new();
@@ -85,15 +87,18 @@ pub(crate) fn keyed<'s>(
                     board.count(next, &id, rule, counter, n);
                 }
                 for (port, packet) in cx.out.drain(..) {
+                    show_alerts(&status, &id, &packet);
                     outputs.give(port, &held[port], packet);
                 }
                 if info.snapshot {
-                    match save(&mut **op, &id, &keep, next, me) {
+                    match save(&mut **op, &id, &keep, next, me, &mut sizes) {
                         Ok(report) => board.report(next, report),
                         Err(e) => fatal(&id, format!("save state: {e}")),
                     }
+                    status.state(&id, me as usize, sizes.values().sum(), op.keys());
                 }
                 next += 1;
+                status.frontier(&id, me as usize, next);
                 held.iter_mut().for_each(|c| c.downgrade(&next));
             }
             if frontiers[0].is_empty() {
@@ -104,8 +109,27 @@ pub(crate) fn keyed<'s>(
     streams
 }
 
-/// Write the changed groups of this worker as one object: `(group u32, length u32, bytes)*`.
-fn save(op: &mut dyn Keyed, id: &str, keep: &Keep, epoch: Epoch, me: u32) -> model::Result<Report> {
+/// Count new alerts by rule and severity, for people.
+fn show_alerts(status: &Status, node: &Arc<str>, packet: &Packet) {
+    let Packet::Records(records) = packet else { return };
+    for r in records {
+        if let Record::Alert(a) = r
+            && a.change == Change::New
+        {
+            status.alert(node, a);
+        }
+    }
+}
+
+/// Write the changed groups of this worker as one object: `(group u32, length u32, bytes)*`. Keeps the sizes of groups.
+fn save(
+    op: &mut dyn Keyed,
+    id: &str,
+    keep: &Keep,
+    epoch: Epoch,
+    me: u32,
+    sizes: &mut BTreeMap<u32, u64>,
+) -> model::Result<Report> {
     let mut groups = op.take_dirty();
     if model::fault::broken("skip_state") {
         groups.clear();
@@ -117,6 +141,7 @@ fn save(op: &mut dyn Keyed, id: &str, keep: &Keep, epoch: Epoch, me: u32) -> mod
     for &g in &groups {
         let state = op.save(g);
         present.push(!state.is_empty());
+        sizes.insert(g, state.len() as u64);
         if !state.is_empty() {
             bytes.extend_from_slice(&g.to_le_bytes());
             bytes.extend_from_slice(&(state.len() as u32).to_le_bytes());
@@ -131,18 +156,21 @@ fn save(op: &mut dyn Keyed, id: &str, keep: &Keep, epoch: Epoch, me: u32) -> mod
     Ok(Report::State { node: id.into(), state_key: keep.state_key.clone(), groups })
 }
 
-/// Load the groups that this worker owns.
-fn load(op: &mut dyn Keyed, keep: &Keep, me: u32, peers: u32) -> model::Result<()> {
+/// Load the groups that this worker owns. Returns their sizes in bytes.
+fn load(op: &mut dyn Keyed, keep: &Keep, me: u32, peers: u32) -> model::Result<BTreeMap<u32, u64>> {
+    let mut sizes = BTreeMap::new();
     let mut read: HashMap<&str, HashMap<u32, Vec<u8>>> = HashMap::new();
     for (&group, object) in keep.state.groups.iter().filter(|(g, _)| *g % peers == me) {
         if !read.contains_key(object.name.as_str()) {
             read.insert(&object.name, unpack(&keep.store.get(object)?, object)?);
         }
         let state = read.get_mut(object.name.as_str()).and_then(|m| m.remove(&group));
-        op.load(group, &state.ok_or_else(|| format!("object {} holds no group {group}", object.name))?)?;
+        let state = state.ok_or_else(|| format!("object {} holds no group {group}", object.name))?;
+        sizes.insert(group, state.len() as u64);
+        op.load(group, &state)?;
     }
     op.take_dirty();
-    Ok(())
+    Ok(sizes)
 }
 
 fn unpack(mut bytes: &[u8], object: &ObjectRef) -> model::Result<HashMap<u32, Vec<u8>>> {

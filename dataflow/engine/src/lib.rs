@@ -20,10 +20,13 @@
 //! - at most `in_flight` epochs are open.
 
 mod board;
+pub mod cluster;
 mod collect;
+pub mod composed;
 mod coordinator;
 mod epochs;
 pub mod fatal;
+pub mod figures;
 pub mod graph;
 mod keyed;
 mod map;
@@ -34,9 +37,14 @@ mod render;
 pub mod session;
 mod sink;
 pub mod status;
+pub mod tap;
+pub mod world;
+mod writer;
 
 pub use coordinator::Control;
+pub use figures::Figures;
 pub use graph::{Graph, GraphNode, Settings};
 pub use recovery::Start;
-pub use session::{Outcome, Session, run};
+pub use session::{Outcome, Session, run, run_in};
 pub use status::Status;
+pub use world::World;

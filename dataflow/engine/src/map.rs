@@ -17,7 +17,8 @@ pub(crate) fn map<'s>(
 ) -> Vec<Packets<'s>> {
     let mut b = OperatorBuilder::new(format!("map {id}"), input.scope());
     let mut input = b.new_input(input, Pipeline);
-    let (mut outputs, streams) = Outputs::new(&mut b, ports);
+    let (outputs, streams) = Outputs::new(&mut b, ports);
+    let mut outputs = outputs.tapped(board.faucet(&id));
     b.build(move |caps| {
         drop(caps);
         let mut cx = Ctx::default();

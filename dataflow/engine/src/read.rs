@@ -34,7 +34,8 @@ pub(crate) fn read<'s>(
     let mut b = OperatorBuilder::new(format!("read {id}"), scope);
     let activator = scope.activator_for(b.operator_info().address);
     let mut input = b.new_input(epochs, Pipeline);
-    let (mut outputs, streams) = Outputs::new(&mut b, ports);
+    let (outputs, streams) = Outputs::new(&mut b, ports);
+    let mut outputs = outputs.tapped(board.faucet(&id));
     b.build(move |caps| {
         drop(caps);
         let mut jobs: VecDeque<Job> = VecDeque::new();
@@ -63,6 +64,8 @@ pub(crate) fn read<'s>(
                         let r = Arc::make_mut(&mut raw);
                         (r.now_ms, r.lane) = (now_ms, lane);
                         board.count(epoch, &id, "".into(), "read", r.records.len() as u64);
+                        let bytes = r.records.iter().map(|r| r.len as u64).sum();
+                        board.count(epoch, &id, "".into(), "bytes", bytes);
                         (0, Packet::Raw(raw))
                     }
                     Packet::Records(mut records) => {

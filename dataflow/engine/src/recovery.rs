@@ -2,19 +2,33 @@
 use model::sink::Receipt;
 use model::store::{Commit, Manifest, Store};
 use model::{Epoch, EpochRecord, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Starting point of a session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Start {
     /// The cut to start from; epoch 0 with empty state for a first start.
     pub manifest: Manifest,
     /// Logged epochs after it: replayed with their ranges and clocks before new ones open.
     pub replay: Vec<EpochRecord>,
     /// Commit records per `(sink, shard)`, in order.
+    #[serde(with = "pairs")]
     pub commits: BTreeMap<(String, u32), Vec<Commit>>,
     /// Manifests that were damaged and passed over, for the log.
     pub damaged: Vec<String>,
+}
+
+/// A map as a list: JSON has no pairs as keys.
+mod pairs {
+    use super::*;
+    type Map = BTreeMap<(String, u32), Vec<Commit>>;
+    pub fn serialize<S: serde::Serializer>(map: &Map, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.collect_seq(map)
+    }
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Map, D::Error> {
+        Ok(Vec::deserialize(d)?.into_iter().collect())
+    }
 }
 
 /// Progress of one sink shard at the start.
@@ -53,9 +67,11 @@ impl Start {
         }
         Ok(Start { manifest, replay, commits, damaged })
     }
-    /// Progress of a shard: its newest commit record, or the manifest's if the log was trimmed.
-    pub(crate) fn progress(&self, sink: &str, shard: u32) -> Progress {
-        let logged = self.commits.get(&(sink.to_string(), shard)).map(Vec::as_slice).unwrap_or_default();
+    /// Progress of a shard: its newest commit record (`own`: those that the sink keeps itself), or the manifest's if the
+    /// log was trimmed.
+    pub(crate) fn progress(&self, sink: &str, shard: u32, own: Option<&[Commit]>) -> Progress {
+        let key = (sink.to_string(), shard);
+        let logged = own.or(self.commits.get(&key).map(Vec::as_slice)).unwrap_or_default();
         let cut = self.manifest.commits.get(&format!("{sink}/{shard}"));
         let last = logged.last().into_iter().chain(cut).max_by_key(|c| c.epoch);
         Progress {

@@ -9,8 +9,9 @@ use crate::map::map;
 use crate::ports::Packets;
 use crate::read::read;
 use crate::recovery::Start;
-use crate::sink::{Committer, Shard, lanes, single};
+use crate::sink::{groups, lanes, single};
 use crate::status::Status;
+use crate::writer::{Committer, Shards};
 use model::part::Sharding;
 use model::store::Store;
 use model::{Built, Epoch, Flow, Kind};
@@ -25,7 +26,7 @@ pub(crate) struct Plan {
     pub graph: Graph,
     pub settings: Settings,
     pub store: Arc<dyn Store>,
-    pub start: Start,
+    pub start: Arc<Start>,
     pub generation: u64,
     pub status: Arc<Status>,
 }
@@ -38,7 +39,7 @@ pub(crate) struct Coordinated {
 
 /// Build the dataflow in `scope`.
 pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coordinated>) {
-    let board = Board::default();
+    let board = Board::new(plan.status.clone());
     let start = plan.start.manifest.epoch;
     let (feed, tell) = own.map_or((None, None), |c| (Some(c.feed), Some(c.tell)));
     let records = epochs(scope, start, feed, board.clone());
@@ -60,15 +61,22 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
                 read(records.clone(), node.id.clone(), node.index, reader, outs, board.clone())
             }
             Kind::Sink => {
-                let on_lanes = node.spec.sharding == Sharding::Lanes && carries_events(plan, node);
-                let owner = index % scope.peers();
-                let shards: Vec<u32> = match on_lanes {
-                    true => (0..plan.settings.lanes).filter(|l| *l as usize % scope.peers() == scope.index()).collect(),
-                    false => (0..1).filter(|_| owner == scope.index()).collect(),
+                let (me, peers) = (scope.index(), scope.peers());
+                let events = carries_events(plan, node);
+                let sharded = node.spec.sharding == Sharding::Groups || node.spec.sharding == Sharding::Lanes && events;
+                // One writer lives in process 0, where the coordinator is: a file of one order stays in one place.
+                let owner = index % plan.settings.workers.max(1);
+                let shards: Vec<u32> = match sharded {
+                    true => (0..plan.settings.lanes).filter(|l| *l as usize % peers == me).collect(),
+                    false => (0..1).filter(|_| owner == me).collect(),
                 };
-                let committer = committer(plan, node, &shards);
-                match on_lanes {
-                    true => lanes(input, committer, start, board.clone()),
+                let committer = committer(plan, node, shards);
+                match sharded {
+                    true if events => lanes(input, committer, start, board.clone()),
+                    true => {
+                        let spread = (plan.settings.groups, plan.settings.lanes);
+                        groups(input, spread, committer, start, board.clone())
+                    }
                     false => single(input, owner, committer, start, board.clone()),
                 }
             }
@@ -91,13 +99,13 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
         done.extend(streams.pop());
         ports.push(streams);
     }
-    let ledger = (scope.index() == 0).then(|| committer(plan, &plan.graph.ledger, &[0]));
+    let ledger = (scope.index() == 0).then(|| Shards::open(committer(plan, &plan.graph.ledger, vec![0])));
     collect(scope.concatenate(done), start, ledger, tell, plan.status.clone(), board);
 }
 
 fn build(plan: &Plan, node: &GraphNode, shard: u32) -> Built {
     node.node
-        .build(&plan.graph.cx(node, shard, &plan.settings))
+        .build(&plan.graph.cx(node, shard, plan.generation, &plan.settings))
         .unwrap_or_else(|e| fatal(&node.id, format!("build: {e}")))
 }
 
@@ -111,21 +119,23 @@ fn flow_of(graph: &Graph, node: usize, port: usize) -> Option<Flow> {
     graph.nodes[node].spec.outputs.get(port).map(|o| o.flow)
 }
 
-/// Build the given shards of a sink and let each take over from its newest commit record.
-fn committer(plan: &Plan, node: &GraphNode, shards: &[u32]) -> Committer {
-    let shards = shards.iter().map(|&number| {
-        let Built::Sink(mut sink) = build(plan, node, number) else { fatal(&node.id, "a sink must build a sink") };
-        let progress = plan.start.progress(&node.id, number);
-        if let Err(e) = sink.recover(progress.last.as_ref()) {
-            fatal(&node.id, format!("take over shard {number}: {e}"));
-        }
-        Shard { number, sink, committed: progress.committed, receipts: progress.receipts }
-    });
+/// What the writer of a sink needs for the given shards.
+fn committer(plan: &Plan, node: &GraphNode, shards: Vec<u32>) -> Committer {
+    let (built, graph, settings, generation) =
+        (node.clone(), plan.graph.clone(), plan.settings.clone(), plan.generation);
     Committer {
-        shards: shards.collect(),
         id: node.id.clone(),
         store: plan.store.clone(),
-        generation: plan.generation,
+        generation,
+        shards,
+        build: Box::new(move |shard| match built.node.build(&graph.cx(&built, shard, generation, &settings)) {
+            Ok(Built::Sink(sink)) => sink,
+            Ok(_) => fatal(&built.id, "a sink must build a sink"),
+            Err(e) => fatal(&built.id, format!("build: {e}")),
+        }),
+        start: plan.start.clone(),
+        status: plan.status.clone(),
         drain_ms: plan.settings.drain_ms,
+        inline: plan.settings.inline,
     }
 }

@@ -4,9 +4,11 @@
 //! nothing) and reports every problem; [`Node::build`] makes the running pieces, once per worker or shard.
 use crate::files::Files;
 use crate::needs::Needs;
+use crate::objects::OpenObjects;
 use crate::operator::{Keyed, Map};
 use crate::sink::Sink;
 use crate::source::{Reader, Source};
+use crate::store::Log;
 use crate::{Result, record::Record};
 use std::sync::Arc;
 
@@ -29,10 +31,12 @@ pub enum Kind {
     Limit,
     /// `[sinks.*]`
     Sink,
+    /// `[log]`: not a node of the graph, but where its epoch log and commit records are kept.
+    Log,
 }
 
 impl Kind {
-    /// All kinds in the order of the flow.
+    /// All kinds of nodes in the order of the flow.
     pub const ALL: [Kind; 8] =
         [Kind::Source, Kind::Parse, Kind::Transform, Kind::Enrich, Kind::Detect, Kind::Dedup, Kind::Limit, Kind::Sink];
     /// Name of the TOML section.
@@ -46,6 +50,7 @@ impl Kind {
             Kind::Dedup => "dedup",
             Kind::Limit => "limit",
             Kind::Sink => "sinks",
+            Kind::Log => "log",
         }
     }
 }
@@ -81,8 +86,10 @@ pub struct Port {
 pub enum Sharding {
     /// One shard: everything in one total order.
     Single,
-    /// One shard per lane: events stay on the worker that read them.
+    /// One shard per lane: events stay on the worker that read them. Records go to one shard.
     Lanes,
+    /// As many shards as lanes: events by lane, records by key group ([`crate::Record::key`]).
+    Groups,
 }
 
 /// Facts of a part.
@@ -188,10 +195,19 @@ pub trait Node: Send + Sync {
 }
 
 /// What a build may know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BuildCx {
     /// Node id.
     pub id: Arc<str>,
+    /// Name of the topology: with the node's id and the shard it names what must be unique outside (transactional
+    /// ids, consumer groups).
+    pub topology: Arc<str>,
+    /// Incarnation of the cluster; 0 in a trial build, which must not touch the world.
+    pub generation: u64,
+    /// Identity of the state ([`crate::store::Store::identity`]): a sink with commit records of its own writes it into
+    /// them and ignores those of another run (it warns: an earlier run's output is there), or a new data folder would
+    /// take old progress for its own and skip epochs.
+    pub run: Arc<str>,
     /// Index of this node among the sources (sources only).
     pub index: u32,
     /// Union of the needs of everything downstream (parsers).
@@ -210,6 +226,8 @@ pub struct BuildCx {
     pub event_time: bool,
     /// Ends when sources are exhausted (`--once`).
     pub once: bool,
+    /// Opens object storage by its URL, for sinks that can write there.
+    pub objects: OpenObjects,
 }
 
 /// A running instance.
@@ -222,6 +240,8 @@ pub enum Built {
     Keyed(Box<dyn Keyed>),
     /// Sink shard.
     Sink(Box<dyn Sink>),
+    /// Epoch log and commit records ([`Kind::Log`]).
+    Log(Box<dyn Log>),
 }
 
 /// Key group of a key.

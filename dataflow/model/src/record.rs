@@ -1,4 +1,5 @@
 //! What leaves the columns: matches, alerts, rejects and ledger rows. Few, owned, and able to cross workers.
+use crate::part::key_hash;
 use crate::pos::Pos;
 use crate::severity::Severity;
 use crate::time;
@@ -227,6 +228,17 @@ impl Record {
             Record::Rejected(r) => (r.pos, 2, &r.code, 0),
             Record::Event(e) => (e.pos, 3, "", 0),
             Record::Ledger(_) => (Pos::default(), 4, "", 0),
+        }
+    }
+    /// Key that decides the shard of a sink with [`crate::part::Sharding::Groups`]: what belongs to one alert stays
+    /// in one order.
+    pub fn key(&self) -> u64 {
+        match self {
+            Record::Match(m) => key_hash(&[&m.rule.id, &m.dedup]),
+            Record::Alert(a) => key_hash(&[&a.rule.id, &a.dedup]),
+            Record::Rejected(r) => key_hash(&[&r.origin]),
+            Record::Event(e) => e.pos.partition as u64,
+            Record::Ledger(_) => 0,
         }
     }
     /// JSON form, as record sinks write it.

@@ -2,6 +2,7 @@
 use crate::Result;
 use crate::epoch::EpochInfo;
 use crate::operator::Packet;
+use crate::store::Commit;
 use serde::{Deserialize, Serialize};
 
 /// What a shard committed, kept in its commit record. A replay of the same epochs must give the same `rows` and
@@ -17,9 +18,16 @@ pub struct Receipt {
     pub state: serde_json::Value,
 }
 
-/// One shard of a sink. Order of calls: `recover`, then per epoch any number of `stage` in a defined order and one
-/// `commit` or `discard`, at last `finish`.
-pub trait Sink {
+/// One shard of a sink. Order of calls: `own_commits`, `recover`, then per epoch any number of `stage` in a defined
+/// order and one `commit` or `discard`, at last `finish`. A shard runs on a thread of its own, beside the workers, so
+/// it may wait for the world (a broker that is away); the epochs in flight bound what piles up behind it.
+pub trait Sink: Send {
+    /// For a sink that writes its commit records itself, in the same transaction as its rows: fence every earlier
+    /// writer of this shard, then read the records that are visible, oldest first (at least the newest one). `None`:
+    /// the engine's store keeps the commit records of this sink.
+    fn own_commits(&mut self) -> Result<Option<Vec<Commit>>> {
+        Ok(None)
+    }
     /// Take over from an earlier incarnation: `last` is this shard's newest commit record. Undo whatever is visible
     /// beyond it (cut the file, remove half-written files). Called once, before anything else.
     fn recover(&mut self, last: Option<&Receipt>) -> Result<()>;

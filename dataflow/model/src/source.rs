@@ -22,8 +22,26 @@ pub struct Split {
     /// What the reader needs besides (inode, stream type, end of stream …); opaque to the engine.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
-    /// Virtual lane of this split: fixed number of lanes, so what a lane holds does not depend on the workers.
+    /// Virtual lane of this split: fixed number of lanes, so what a lane holds does not depend on the workers. A source
+    /// sets [`Split::ANY_LANE`] where any will do, or a number that stays with the partition where its reader reads
+    /// ahead; the engine takes that modulo the number of lanes.
     pub lane: u32,
+}
+
+impl Split {
+    /// The engine chooses: lanes in turn.
+    pub const ANY_LANE: u32 = u32::MAX;
+}
+
+/// How far a partition is behind its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Name of the partition.
+    pub name: Arc<str>,
+    /// Records (bytes, for files) that are there and not committed by every sink.
+    pub records: u64,
+    /// Age of the oldest of them, milliseconds (as far as the source can tell).
+    pub ms: u64,
 }
 
 /// What may still enter the open epoch.
@@ -38,7 +56,7 @@ pub struct Budget {
 /// Answer of [`Source::poll`].
 #[derive(Debug, Default)]
 pub struct Poll {
-    /// Splits to put into the open epoch; `lane` is filled in by the engine.
+    /// Splits to put into the open epoch; see [`Split::lane`].
     pub splits: Vec<Split>,
     /// Bytes they hold.
     pub bytes: u64,
@@ -57,9 +75,19 @@ pub trait Source: Send {
     fn restore(&mut self, state: &[u8]) -> Result<()>;
     /// A logged split is replayed: move past it as if it had been polled now.
     fn replayed(&mut self, split: &Split) -> Result<()>;
-    /// Everything up to here is durable in every sink; the source may forget or acknowledge it.
+    /// Every sink has committed an epoch that held these splits (all of this source's splits of the epoch, in order);
+    /// `bytes` were read for them. Called for replayed epochs too, so it may say a thing twice. Here a source tells
+    /// the outside: offsets of a consumer group, messages of a queue. A failure to tell is not an error of the run.
+    fn finished(&mut self, _splits: &[Split], _bytes: u64) -> Result<()> {
+        Ok(())
+    }
+    /// A snapshot of everything up to here is durable; the source may forget what it needs only to replay earlier.
     fn committed(&mut self, _epoch: Epoch) -> Result<()> {
         Ok(())
+    }
+    /// Lag by partition, for people and metrics; empty where it means nothing.
+    fn lag(&self, _now_ms: i64) -> Vec<Lag> {
+        Vec::new()
     }
 }
 

@@ -1,5 +1,6 @@
-//! Durable state of the engine: epoch log, commit records, snapshot objects, manifests. One contract, two backends
-//! (a local folder; Kafka topics with an object store).
+//! Durable state of the engine: epoch log, commit records, snapshot objects, manifests. One contract, two backends:
+//! a local folder, and a [`Log`] in Kafka topics with [`crate::Objects`] in a folder or a bucket, which the engine puts
+//! together.
 use crate::Result;
 use crate::epoch::{Epoch, EpochRecord};
 use crate::sink::Receipt;
@@ -64,8 +65,16 @@ pub struct Manifest {
 
 /// The durable store. Every method that writes returns only when the write is durable, unless it says otherwise.
 pub trait Store: Send + Sync {
-    /// Start a new incarnation: take the exclusive lock, count the generation up, make it durable, return it.
+    /// Start a new incarnation: take the exclusive lock, count the generation up, make it durable, return it. Only the
+    /// coordinator's process does that.
     fn begin(&self) -> Result<u64>;
+    /// Take part in an incarnation that the coordinator has begun, from another process: commit records and objects
+    /// may be written, epochs and manifests may not.
+    fn join(&self, generation: u64) -> Result<()>;
+    /// Identity of this state: a random name, made with the first [`Store::begin`] of an empty store and kept with it. Known
+    /// after `begin` or `join`. Sinks that keep commit records of their own put it into them ([`crate::BuildCx::run`]),
+    /// so that those of a state that was thrown away are not taken for progress.
+    fn identity(&self) -> Result<String>;
     /// Append to the epoch log.
     fn append_epoch(&self, record: &EpochRecord) -> Result<()>;
     /// Records with a higher epoch, in order. A torn tail (crash in append) is cut; other damage is an error.
@@ -88,4 +97,27 @@ pub trait Store: Send + Sync {
     /// Forget what no kept manifest needs: keep the newest `keep` manifests, objects they name, epochs and commits
     /// after the oldest kept one.
     fn trim(&self, keep: usize) -> Result<()>;
+}
+
+/// Epoch log and commit records outside the data folder. The methods mean what those of [`Store`] mean.
+pub trait Log: Send + Sync {
+    /// Fence every earlier coordinator, count the generation up, make it durable, return it.
+    fn begin(&self) -> Result<u64>;
+    /// See [`Store::join`].
+    fn join(&self, generation: u64) -> Result<()>;
+    /// See [`Store::identity`].
+    fn identity(&self) -> Result<String>;
+    /// See [`Store::append_epoch`].
+    fn append_epoch(&self, record: &EpochRecord) -> Result<()>;
+    /// See [`Store::epochs_after`].
+    fn epochs_after(&self, epoch: Epoch) -> Result<Vec<EpochRecord>>;
+    /// See [`Store::append_commit`].
+    fn append_commit(&self, sink: &str, shard: u32, commit: &Commit, sync: bool) -> Result<()>;
+    /// See [`Store::commits`].
+    fn commits(&self, sink: &str, shard: u32) -> Result<Vec<Commit>>;
+    /// See [`Store::shards`].
+    fn shards(&self) -> Result<Vec<(String, u32)>>;
+    /// Forget epochs and commit records up to and including `epoch` (the oldest kept manifest names the newest commit
+    /// of every shard). Best effort: what stays is ignored.
+    fn trim(&self, epoch: Epoch) -> Result<()>;
 }

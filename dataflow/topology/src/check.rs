@@ -6,7 +6,7 @@ use crate::interpolate::{self, Filled, Values};
 use crate::item::{Item, Val, read_path};
 use crate::raw::{Raw, RawNode};
 use crate::record::Recorder;
-use crate::settings::EngineSettings;
+use crate::settings::{ClusterSettings, EngineSettings};
 use crate::text::Place;
 use crate::validate;
 use model::{Files, Kind, Node, Part, Problem, Spec};
@@ -26,6 +26,7 @@ pub(crate) struct Head {
     pub name: String,
     pub event_time: bool,
     pub engine: EngineSettings,
+    pub cluster: Option<ClusterSettings>,
 }
 
 /// A node and what is known of it.
@@ -68,6 +69,7 @@ pub(crate) fn noun(kind: Kind) -> &'static str {
         Kind::Dedup => "dedup",
         Kind::Limit => "limit",
         Kind::Sink => "sink",
+        Kind::Log => "log",
     }
 }
 
@@ -95,7 +97,8 @@ pub(crate) fn version(raw: &Raw, entry: &str, findings: &mut Findings) -> bool {
 
 /// Check `name`, `time` and `[engine]`.
 pub(crate) fn head(raw: &Raw, values: &mut Values, findings: &mut Findings) -> Head {
-    let mut head = Head { name: DEFAULT_NAME.into(), event_time: false, engine: EngineSettings::default() };
+    let mut head =
+        Head { name: DEFAULT_NAME.into(), event_time: false, engine: EngineSettings::default(), cluster: None };
     // Names and engine settings are shown everywhere: no place for a secret.
     let no_secrets = |_: &str| Err("secrets may stand in the settings of nodes only".to_string());
     let mut open = Values { env: values.env, secrets: &no_secrets, used: Default::default() };
@@ -120,7 +123,30 @@ pub(crate) fn head(raw: &Raw, values: &mut Values, findings: &mut Findings) -> H
         head.engine = engine(&e.item, &mut open, findings);
     }
     values.used.append(&mut open.used);
+    if let Some(e) = raw.top("cluster") {
+        head.cluster = cluster(&e.item, values, findings);
+    }
     head
+}
+
+fn cluster(item: &Item, values: &mut Values, findings: &mut Findings) -> Option<ClusterSettings> {
+    let schema = J::from(schemars::schema_for!(ClusterSettings));
+    let mut filled = interpolate::fill(item, &[], values, findings);
+    if !valid(&schema, &mut filled, item, "`cluster`", findings) {
+        return None;
+    }
+    match serde_json::from_value::<ClusterSettings>(filled.real) {
+        Ok(settings) => {
+            for (key, message, hint) in settings.problems() {
+                findings.error(&item.place_of(&read_path(&key), false), message).hint(hint);
+            }
+            Some(settings)
+        }
+        Err(e) => {
+            findings.error(&item.place, format!("`cluster`: {e}"));
+            None
+        }
+    }
 }
 
 fn text_of(raw: &Raw, key: &str, values: &mut Values, findings: &mut Findings) -> Option<String> {
@@ -206,8 +232,8 @@ fn part_of(raw: &RawNode, parts: &[&'static dyn Part], findings: &mut Findings) 
 /// The entries of `inputs`, and true if the list itself is wrong.
 fn inputs_of(raw: &RawNode, findings: &mut Findings) -> (Vec<Input>, bool) {
     let Some(entry) = raw.item.entry("inputs") else { return (Vec::new(), false) };
-    if raw.kind == Kind::Source {
-        findings.error(&entry.key_place, "a source has no inputs").node(&raw.id);
+    if [Kind::Source, Kind::Log].contains(&raw.kind) {
+        findings.error(&entry.key_place, format!("a {} has no inputs", noun(raw.kind))).node(&raw.id);
         return (Vec::new(), true);
     }
     let Val::Array(items) = &entry.item.value else {

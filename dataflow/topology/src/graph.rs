@@ -20,6 +20,7 @@ fn color(kind: Kind) -> &'static str {
         Kind::Dedup => "#a04a06",
         Kind::Limit => "#7c4a21",
         Kind::Sink => "#15803d",
+        Kind::Log => "#5b6472",
     }
 }
 

@@ -19,6 +19,9 @@
 //! [engine]                              # all optional: see EngineSettings
 //! epoch = "250ms"
 //!
+//! [log]                                 # where the epoch log is kept, if not in the data folder; `type` of a part
+//! [cluster]                             # several processes: see ClusterSettings
+//!
 //! [sources.cloudtrail]                  # sections: sources, parse, transforms, enrich, detect, dedup, limit, sinks
 //! type = "file"                         # may be left out where a section has one type only
 //! path = "${INPUT:-in.jsonl}"           # variables are filled in after parsing, in strings only
@@ -67,7 +70,7 @@ pub use interpolate::STRING_BYTES_MAX;
 pub use plan::{PlanNode, Topology};
 pub use raw::{FILE_BYTES_MAX, ID_LEN_MAX, INCLUDED_FILES_MAX, NODES_MAX, RESERVED_IDS};
 pub use schema::json_schema;
-pub use settings::EngineSettings;
+pub use settings::{ClusterSettings, EngineSettings, SECRET_MIN};
 
 use diagnostic::Findings;
 use interpolate::Values;
@@ -115,6 +118,7 @@ pub fn load(
     let mut values = Values { env, secrets, used: BTreeSet::new() };
     let head = check::head(&raw, &mut values, &mut findings);
     let incomplete = raw.incomplete;
+    let log = raw.log().map(|n| check::node(n, parts, files, &mut values, &mut findings));
     let open = |n| check::node(n, parts, files, &mut values, &mut findings);
     let checked: Vec<_> = raw.nodes.into_iter().map(open).collect();
     if incomplete {
@@ -123,7 +127,7 @@ pub fn load(
     let wiring = wiring::wire(&checked, parts, entry, &mut findings);
     let topology = match findings.failed() {
         true => None,
-        false => plan::plan(head, checked, &wiring, values.used),
+        false => plan::plan(head, log, checked, &wiring, values.used),
     };
     if topology.is_none() && !findings.failed() {
         findings.error_in(entry, "the topology cannot be planned");

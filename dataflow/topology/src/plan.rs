@@ -1,7 +1,7 @@
 //! The checked topology: nodes in the order of the flow, with what only the whole graph knows — who reads what, which
 //! paths a parser has to decode, whether a detection keeps the events of its matches.
 use crate::check::{Checked, Head, OpenNode};
-use crate::settings::EngineSettings;
+use crate::settings::{ClusterSettings, EngineSettings};
 use crate::wiring::Wiring;
 use model::{Flow, Kind, Needs, Node, Part, Spec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +17,31 @@ pub struct Topology {
     pub event_time: bool,
     /// `[engine]`.
     pub engine: EngineSettings,
+    /// `[cluster]`.
+    pub cluster: Option<ClusterSettings>,
+    /// `[log]`.
+    pub log: Option<LogNode>,
     /// Nodes, inputs before the nodes that read them; otherwise by kind and id, however the files are written.
     pub nodes: Vec<PlanNode>,
     /// Names of the environment variables that were asked for, sorted.
     pub env_used: Vec<String>,
+}
+
+/// Where the epoch log is kept.
+#[derive(Clone)]
+pub struct LogNode {
+    /// `type`.
+    pub name: &'static str,
+    /// The opened part.
+    pub node: Arc<dyn Node>,
+    /// Settings as they may be shown.
+    pub settings: serde_json::Value,
+}
+
+impl fmt::Debug for LogNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogNode").field("type", &self.name).field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 /// A node of the plan.
@@ -99,7 +120,13 @@ impl Topology {
 }
 
 /// Make the plan. `None` only if a node is not open, which has been reported.
-pub(crate) fn plan(head: Head, checked: Vec<Checked>, wiring: &Wiring, env_used: BTreeSet<String>) -> Option<Topology> {
+pub(crate) fn plan(
+    head: Head,
+    log: Option<Checked>,
+    checked: Vec<Checked>,
+    wiring: &Wiring,
+    env_used: BTreeSet<String>,
+) -> Option<Topology> {
     let mut place = vec![0usize; checked.len()];
     wiring.order.iter().enumerate().for_each(|(at, i)| place[*i] = at);
     let mut slots: Vec<Option<Checked>> = checked.into_iter().map(Some).collect();
@@ -109,8 +136,16 @@ pub(crate) fn plan(head: Head, checked: Vec<Checked>, wiring: &Wiring, env_used:
         let flows = wiring.flows[i].iter().copied().collect::<Option<Vec<_>>>()?;
         nodes.push(plan_node(slots[i].take()?, inputs, flows)?);
     }
-    let (name, env_used) = (head.name, env_used.into_iter().collect());
-    let mut t = Topology { name, event_time: head.event_time, engine: head.engine, nodes, env_used };
+    let log = match log {
+        None => None,
+        Some(c) => {
+            let (OpenNode { node, settings, .. }, (_, spec)) = (c.opened?, c.part?);
+            Some(LogNode { name: spec.name, node, settings })
+        }
+    };
+    let Head { name, event_time, engine, cluster } = head;
+    let env_used = env_used.into_iter().collect();
+    let mut t = Topology { name, event_time, engine, cluster, log, nodes, env_used };
     derive(&mut t);
     (t.nodes.len() == slots.len()).then_some(t)
 }

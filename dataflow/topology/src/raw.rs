@@ -17,7 +17,7 @@ pub const ID_LEN_MAX: usize = 64;
 /// Names of the sinks that every run has: unread error outputs go to one, the counts of epochs to the other.
 pub const RESERVED_IDS: [&str; 2] = ["dead-letter", "ledger"];
 /// Keys of the entry file that are not sections.
-pub(crate) const TOP_KEYS: [&str; 5] = ["schema", "name", "time", "engine", "include"];
+pub(crate) const TOP_KEYS: [&str; 7] = ["schema", "name", "time", "engine", "cluster", "log", "include"];
 
 /// A node as written.
 pub(crate) struct RawNode {
@@ -39,6 +39,11 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
+    /// `[log]` as the node that it is.
+    pub fn log(&self) -> Option<RawNode> {
+        let e = self.top("log")?;
+        Some(RawNode { id: "log".into(), kind: Kind::Log, item: e.item.clone() })
+    }
     /// Key of the entry file.
     pub fn top(&self, key: &str) -> Option<&Entry> {
         self.top.iter().find(|e| e.key == key)

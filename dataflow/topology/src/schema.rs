@@ -1,7 +1,7 @@
 //! JSON Schema of the whole file, for editors (`#:schema topology.schema.json`) and for the reference. Put together from
 //! the schemas of the parts, so that it cannot say anything else than the check does.
 use crate::check::{DEFAULT_NAME, SCHEMA_VERSION, noun};
-use crate::settings::EngineSettings;
+use crate::settings::{ClusterSettings, EngineSettings};
 use model::{Kind, Part, Spec};
 use serde_json::{Map, Value as J, json};
 
@@ -23,7 +23,18 @@ pub fn json_schema(parts: &[&'static dyn Part]) -> J {
             "description": "More files with nodes: paths, folders or globs from the topology's folder."
         },
         "engine": hoist("engine", J::from(schemars::schema_for!(EngineSettings)), &mut defs),
+        "cluster": hoist("cluster", J::from(schemars::schema_for!(ClusterSettings)), &mut defs),
     });
+    let logs: Vec<(Spec, J)> = parts
+        .iter()
+        .map(|p| (p.spec(), p))
+        .filter(|(s, _)| s.kind == Kind::Log)
+        .map(|(s, p)| (s, p.schema()))
+        .collect();
+    let mut logs: Vec<J> = logs.into_iter().map(|(s, schema)| node(s, schema, false, &mut defs)).collect();
+    if !logs.is_empty() {
+        properties["log"] = if logs.len() == 1 { logs.remove(0) } else { json!({ "oneOf": logs }) };
+    }
     for kind in Kind::ALL {
         let of_kind: Vec<(Spec, J)> =
             parts.iter().map(|p| (p.spec(), p)).filter(|(s, _)| s.kind == kind).map(|(s, p)| (s, p.schema())).collect();
@@ -59,7 +70,7 @@ fn section(kind: Kind, mut nodes: Vec<J>) -> J {
 fn node(spec: Spec, schema: J, alone: bool, defs: &mut Map<String, J>) -> J {
     let name = format!("{}.{}", spec.kind.section(), spec.name);
     let mut own = vec![("type", json!({ "const": spec.name, "description": spec.doc }), !alone)];
-    if spec.kind != Kind::Source {
+    if ![Kind::Source, Kind::Log].contains(&spec.kind) {
         let outputs = "Outputs to read from: \"name\" or \"name.output\".";
         let inputs = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true,
             "description": outputs });

@@ -31,6 +31,66 @@ pub struct EngineSettings {
     /// Number of snapshots kept.
     #[schemars(range(min = 1, max = 100))]
     pub keep_snapshots: u32,
+    /// With `[log]`: where state snapshots are kept, a folder or `s3://bucket/prefix`; `snapshots` in the data folder if
+    /// not given. In a cluster of several machines every process must reach it.
+    pub snapshots: Option<String>,
+    /// Address of the HTTP endpoint with `/metrics`, `/healthz` and `/readyz`, as `127.0.0.1:9600`; none if not given.
+    pub http: Option<String>,
+    /// Allow `http` to listen on an address that is not this machine's own. Nobody is asked who they are there.
+    pub http_public: bool,
+}
+
+/// `[cluster]` of a topology: several processes that run one dataflow.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSettings {
+    /// Address of every process, `host:port`, in order: process 0 first. All processes have the same list.
+    #[schemars(length(min = 1, max = 64))]
+    pub hosts: Vec<String>,
+    /// What every process proves to know before it is let in, at least 16 characters; best `SECRET[env.NAME]`.
+    pub secret: String,
+    /// Address that a process listens on, if that is not its entry in `hosts`: `0.0.0.0:2101` in a container.
+    pub bind: Option<String>,
+    /// A process that is not heard of for this long is taken for lost, and the cluster starts again from the log.
+    #[serde(default = "contact")]
+    pub timeout: Dur,
+}
+
+impl std::fmt::Debug for ClusterSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterSettings").field("hosts", &self.hosts).field("bind", &self.bind).finish_non_exhaustive()
+    }
+}
+
+fn contact() -> Dur {
+    Dur(10_000)
+}
+
+/// Shortest cluster secret.
+pub const SECRET_MIN: usize = 16;
+
+impl ClusterSettings {
+    /// What the schema cannot say: `(setting, message, hint)`.
+    pub(crate) fn problems(&self) -> Vec<(String, String, &'static str)> {
+        let mut out = Vec::new();
+        for (i, h) in self.hosts.iter().chain(&self.bind).enumerate() {
+            let at = if i < self.hosts.len() { format!("hosts[{i}]") } else { "bind".into() };
+            let port = h.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, p)| p.parse::<u16>().ok());
+            if port.is_none() {
+                out.push((at, format!("`{h}` is not an address"), "write \"host:port\""));
+            } else if self.hosts[..i.min(self.hosts.len())].contains(h) && i < self.hosts.len() {
+                out.push((at, format!("`{h}` stands twice"), "every process needs an address of its own"));
+            }
+        }
+        if self.secret.len() < SECRET_MIN {
+            let m = format!("`secret` has {} characters, at least {SECRET_MIN} are needed", self.secret.len());
+            out.push(("secret".into(), m, "openssl rand -hex 32"));
+        }
+        if self.timeout.0 < 1000 {
+            out.push(("timeout".into(), "`timeout` is shorter than a second".into(), "write \"10s\""));
+        }
+        out
+    }
 }
 
 impl Default for EngineSettings {
@@ -45,6 +105,9 @@ impl Default for EngineSettings {
             drain: Dur(30_000),
             data_dir: None,
             keep_snapshots: 3,
+            snapshots: None,
+            http: None,
+            http_public: false,
         }
     }
 }
@@ -62,6 +125,18 @@ impl EngineSettings {
         if self.checkpoint < self.epoch {
             let m = format!("`checkpoint` ({}) is shorter than `epoch` ({})", self.checkpoint, self.epoch);
             out.push(("checkpoint", m, "a snapshot is taken between two epochs: give it at least the time of one"));
+        }
+        if let Some(h) = &self.http {
+            match h.parse::<std::net::SocketAddr>() {
+                Err(_) => {
+                    out.push(("http", format!("`{h}` is not an address with a port"), "write \"127.0.0.1:9600\""))
+                }
+                Ok(a) if !a.ip().is_loopback() && !self.http_public => {
+                    let m = format!("`{h}` can be reached from other machines, and nobody is asked who they are there");
+                    out.push(("http", m, "listen on 127.0.0.1, or set http_public = true behind a firewall"));
+                }
+                Ok(_) => {}
+            }
         }
         if self.data_dir.as_deref() == Some("") {
             out.push(("data_dir", "`data_dir` must not be empty".into(), "leave it out for the default folder"));

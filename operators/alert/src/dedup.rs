@@ -187,6 +187,10 @@ impl Keyed for Dedup {
         Ok(())
     }
 
+    fn keys(&self) -> u64 {
+        self.state.values().map(|g| g.keys() as u64).sum()
+    }
+
     fn take_dirty(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.dirty).into_iter().collect()
     }

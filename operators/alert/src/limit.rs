@@ -312,6 +312,10 @@ impl Keyed for Limit {
         Ok(())
     }
 
+    fn keys(&self) -> u64 {
+        self.state.values().map(|g| g.len() as u64).sum()
+    }
+
     fn take_dirty(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.dirty).into_iter().collect()
     }

@@ -261,6 +261,10 @@ pub struct Group {
 }
 
 impl Group {
+    /// Number of windows.
+    pub fn keys(&self) -> usize {
+        self.windows.len()
+    }
     /// Moves the clock on and forgets what has expired. True if that forgot anything.
     pub fn advance(&mut self, clock: i64) -> bool {
         let now = self.clock.map_or(clock, |c| c.max(clock));

@@ -116,6 +116,8 @@ fn touch(batch: &EventBatch) {
 fn map_of(node: &dyn Node) -> Result<Box<dyn Map>, model::Error> {
     let cx = BuildCx {
         id: Kind::Detect.section().into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs: Needs::default(),
         store_events: false,
@@ -125,6 +127,7 @@ fn map_of(node: &dyn Node) -> Result<Box<dyn Map>, model::Error> {
         work_dir: Default::default(),
         event_time: true,
         once: true,
+        ..Default::default()
     };
     match node.build(&cx)? {
         Built::Map(map) => Ok(map),

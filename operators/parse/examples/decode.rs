@@ -89,6 +89,8 @@ fn parser(log_type: &str) -> Result<Box<dyn model::Map>, Error> {
     }
     let cx = BuildCx {
         id: "decode".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs: Needs::default(),
         store_events: false,
@@ -98,6 +100,7 @@ fn parser(log_type: &str) -> Result<Box<dyn model::Map>, Error> {
         work_dir: ".".into(),
         event_time: true,
         once: true,
+        ..Default::default()
     };
     match opened.node.ok_or("the log type cannot be opened")?.build(&cx)? {
         Built::Map(map) => Ok(map),

@@ -85,6 +85,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     }
     let cx = BuildCx {
         id: "events".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs,
         store_events: false,
@@ -94,6 +96,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         work_dir: ".".into(),
         event_time: false,
         once: true,
+        ..Default::default()
     };
     let Built::Map(mut map) = node.build(&cx)? else { return Err("not a map".into()) };
     let bytes = std::fs::read(file)?;

@@ -99,6 +99,8 @@ pub fn build(part: &dyn Part, settings: J) -> Box<dyn Map> {
     let node = opened.node.unwrap_or_else(|| panic!("{:?}", opened.problems));
     let cx = BuildCx {
         id: "t".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs: Needs::default(),
         store_events: false,
@@ -108,6 +110,7 @@ pub fn build(part: &dyn Part, settings: J) -> Box<dyn Map> {
         work_dir: Default::default(),
         event_time: false,
         once: true,
+        ..Default::default()
     };
     match node.build(&cx).unwrap() {
         Built::Map(m) => m,

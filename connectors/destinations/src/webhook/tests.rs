@@ -92,6 +92,8 @@ fn sink(dir: &Path, url: &str, more: J) -> Box<dyn Sink> {
     let opened = WebhookPart.open("hook", &s, &model::files::MemFiles::default());
     let cx = BuildCx {
         id: "hook".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs: Default::default(),
         store_events: false,
@@ -101,6 +103,7 @@ fn sink(dir: &Path, url: &str, more: J) -> Box<dyn Sink> {
         work_dir: dir.into(),
         event_time: false,
         once: true,
+        ..Default::default()
     };
     let Built::Sink(s) = opened.node.unwrap_or_else(|| panic!("{:?}", opened.problems)).build(&cx).unwrap() else {
         panic!()

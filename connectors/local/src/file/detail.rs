@@ -3,62 +3,8 @@ use model::Result;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
+pub(crate) use stream::{Codec, Stream};
 use xxhash_rust::xxh3::xxh3_64;
-
-/// How a file is cut into records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stream {
-    /// Decided by the content.
-    Auto,
-    /// One record per line.
-    #[default]
-    Lines,
-    /// JSON values one after the other, over any number of lines.
-    Json,
-    /// Elements of a JSON array: the file itself, or the array at `array_field`.
-    JsonArray,
-    /// Elements of `Records`, as CloudTrail delivers files.
-    #[serde(rename = "cloudtrail")]
-    CloudTrail,
-    /// Messages of CloudWatch Logs envelopes.
-    #[serde(rename = "cloudwatch")]
-    CloudWatch,
-    /// Comma-separated values: quoted fields may hold line ends.
-    Csv,
-}
-
-/// Compression, found in the first bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Codec {
-    /// Not compressed.
-    #[default]
-    Plain,
-    /// gzip, any number of members.
-    Gzip,
-    /// Zstandard without dictionary, any number of frames.
-    Zstd,
-}
-
-impl Codec {
-    /// From the first bytes of a file.
-    pub(crate) fn of(head: &[u8]) -> Codec {
-        match head {
-            [0x1f, 0x8b, 8, ..] => Codec::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
-            _ => Codec::Plain,
-        }
-    }
-    /// Name in codes and messages.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Codec::Plain => "plain",
-            Codec::Gzip => "gzip",
-            Codec::Zstd => "zstd",
-        }
-    }
-}
 
 /// The detail of a split.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -131,13 +77,6 @@ impl FileId {
     /// True if this is the file.
     pub(crate) fn matches(&self, file: &File) -> bool {
         file.metadata().is_ok_and(|m| m.ino() == self.ino) && self.begins_alike(file)
-    }
-}
-
-impl Stream {
-    /// True if a file is read in one go: its records cannot be found from the middle.
-    pub(crate) fn is_whole(self) -> bool {
-        self != Stream::Lines
     }
 }
 

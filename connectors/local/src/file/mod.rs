@@ -7,26 +7,22 @@
 //!
 //! A partition is one file: one inode with one beginning. A renamed file keeps its partition and is read to its end
 //! under its old name; a new file at the path, or one that was cut and refilled, is a new partition.
-pub(crate) mod batch;
-mod decode;
 pub(crate) mod detail;
-mod json;
 pub(crate) mod lines;
 pub(crate) mod reader;
-mod sniff;
 pub(crate) mod source;
-mod text;
 
 use crate::walk;
 use detail::Stream;
 use model::part::{Kind, Opened, Sharding};
-use model::path::{Path, Seg};
+use model::path::Path;
 use model::units::Size;
 use model::{BuildCx, Built, Files, Flow, Node, Part, Port, Problem, Result, Spec};
 use reader::{FileReader, Pins};
 use serde::Deserialize;
 use source::FileSource;
 use std::sync::Arc;
+pub(crate) use stream::batch;
 
 /// Outputs of every source that reads bytes.
 pub(crate) const OUTPUTS: &[Port] =
@@ -86,15 +82,11 @@ fn max_decoded() -> Size {
     Size(2 << 30)
 }
 
-/// Bounds of `max_line`: spans are 32 bits wide, and a batch is held several times.
-const MAX_LINE: std::ops::RangeInclusive<u64> = 64..=64 << 20;
-
 /// Checked settings.
 pub(crate) struct Config {
     pub(crate) paths: Vec<String>,
     pub(crate) stream: Stream,
     pub(crate) array: Path,
-    pub(crate) records: Path,
     pub(crate) follow: Option<bool>,
     pub(crate) max_line: usize,
     pub(crate) max_ratio: u64,
@@ -109,7 +101,6 @@ impl Config {
             paths: Vec::new(),
             stream: Stream::Lines,
             array: Path::default(),
-            records: Path::default(),
             follow: None,
             max_line: max_line.0 as usize,
             max_ratio: max_ratio(),
@@ -117,15 +108,11 @@ impl Config {
             label: label.map(Arc::from),
         }
     }
-    /// Where the records of a document are.
-    fn array(&self, stream: Stream) -> &Path {
-        if stream == Stream::CloudTrail { &self.records } else { &self.array }
-    }
 }
 
 /// Problem of a `max_line` that cannot be kept.
 pub(crate) fn check_max_line(max_line: Size) -> Option<Problem> {
-    (!MAX_LINE.contains(&max_line.0)).then(|| {
+    (!stream::MAX_RECORD.contains(&max_line.0)).then(|| {
         Problem::at("max_line", format!("{max_line} is out of range"))
             .hint("between 64 bytes and 64MiB; events are seldom over 1MiB")
     })
@@ -147,18 +134,10 @@ fn check(s: Settings) -> std::result::Result<Config, Vec<Problem>> {
             problems.push(Problem::at(&name(i), e).hint("`*` is any name, `**` any folders, `[ab]` one character"));
         }
     }
-    let array = match s.array_field.as_deref().map(Path::parse) {
-        None => Path::default(),
-        Some(Ok(p)) if p.has_each() || p.0.iter().any(|s| matches!(s, Seg::Index(i) if *i < 0)) => {
-            problems.push(Problem::at("array_field", "only names and indexes from the start lead to an array"));
-            Path::default()
-        }
-        Some(Ok(p)) => p,
-        Some(Err(e)) => {
-            problems.push(Problem::at("array_field", e));
-            Path::default()
-        }
-    };
+    let array = s.array_field.as_deref().map_or(Ok(Path::default()), stream::array_path).unwrap_or_else(|e| {
+        problems.push(Problem::at("array_field", e));
+        Path::default()
+    });
     if s.array_field.is_some() && s.stream != Stream::JsonArray {
         problems.push(Problem::at("array_field", "it is only used by one stream").hint("set stream = \"json_array\""));
     }
@@ -172,7 +151,6 @@ fn check(s: Settings) -> std::result::Result<Config, Vec<Problem>> {
         paths,
         stream: s.stream,
         array,
-        records: Path::key("Records"),
         follow: s.follow,
         max_line: s.max_line.0 as usize,
         max_ratio: s.max_ratio,

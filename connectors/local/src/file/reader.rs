@@ -7,16 +7,17 @@
 //! coordinator holds it open ([`Pins`]).
 use super::Config;
 use super::batch::Batcher;
-use super::decode::{Decoded, Fault, Limits};
-use super::detail::{Detail, FileId, Stream};
-use super::{json, lines, text};
+use super::detail::{Detail, FileId};
+use super::lines;
 use crate::failure::at;
 use model::{Origin, Packet, Reader, Result, Split};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use stream::{How, Limits};
 
 /// Files the coordinator holds open for the readers of this process.
 const MAX_PINS: usize = 256;
@@ -151,36 +152,34 @@ pub(crate) fn find_beside(path: &Path, id: &FileId) -> Option<Arc<File>> {
     same.find_map(|e| open_as(&e.path(), id))
 }
 
-fn read_whole(file: Arc<File>, split: &Split, detail: &Detail, config: &Config, mut out: Batcher) -> Result<()> {
+fn read_whole(file: Arc<File>, split: &Split, detail: &Detail, config: &Config, out: Batcher) -> Result<()> {
     let len = file.metadata().map_err(at("look at", Path::new(&*split.name)))?.len();
     if len < split.to {
         return Err(no_replay(split, "it is shorter than it was"));
     }
     let limits = Limits { ratio: config.max_ratio, decoded: config.max_decoded };
-    let max = config.max_line;
-    let mut d = match Decoded::new(file, split.to, detail.codec, limits) {
-        Ok(d) => d,
-        Err(Fault::Io(e)) => return Err(no_replay(split, &e.to_string())),
-        Err(Fault::Bad(code, why)) => {
-            out.reject((0, 0), code, why, b"", 0);
-            return Ok(());
-        }
-    };
-    let done = match detail.stream {
-        Stream::Auto | Stream::Lines => text::read(&mut d, max, false, &mut out),
-        Stream::Csv => text::read(&mut d, max, true, &mut out),
-        Stream::Json => json::values(&mut d, max, &mut out),
-        Stream::JsonArray | Stream::CloudTrail => json::elements(&mut d, config.array(detail.stream), max, &mut out),
-        Stream::CloudWatch => json::cloudwatch(&mut d, max, &mut out),
-    };
-    out.flush();
-    match done {
-        Ok(()) => Ok(()),
-        Err(Fault::Io(e)) => Err(no_replay(split, &e.to_string())),
-        Err(Fault::Bad(code, why)) => {
-            let pending = d.pending();
-            out.reject((d.offset(), 0), code, why, pending, pending.len() as u64);
-            Ok(())
+    let how =
+        How { codec: detail.codec, stream: detail.stream, array: &config.array, max_record: config.max_line, limits };
+    let bytes = FileRange { file, at: 0, end: split.to };
+    stream::read(bytes, &how, out).map_err(|e| no_replay(split, &e.to_string()))
+}
+
+/// The first bytes of a file, up to `end`, whatever it has grown to since.
+struct FileRange {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+}
+
+impl Read for FileRange {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = (buf.len() as u64).min(self.end - self.at) as usize;
+        match self.file.read_at(&mut buf[..n], self.at)? {
+            0 if n > 0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was")),
+            n => {
+                self.at += n as u64;
+                Ok(n)
+            }
         }
     }
 }

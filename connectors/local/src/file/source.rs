@@ -8,7 +8,6 @@ use super::Config;
 use super::batch::BATCH;
 use super::detail::{Codec, Detail, FileId, Stream, Unreadable};
 use super::reader::{Pins, find_beside};
-use super::sniff::sniff;
 use crate::failure::at;
 use crate::walk::{self, Found};
 use model::source::{Budget, Poll};
@@ -276,7 +275,7 @@ impl FileSource {
         };
         let split = |from: u64, to: u64, d: Detail, name: &Arc<str>| -> Result<Split> {
             let detail = serde_json::to_value(d)?;
-            Ok(Split { source: id.clone(), partition: p, name: name.clone(), from, to, detail, lane: 0 })
+            Ok(Split { source: id.clone(), partition: p, name: name.clone(), from, to, detail, lane: Split::ANY_LANE })
         };
         let mut detail = Detail {
             id: part.id.clone(),
@@ -342,6 +341,15 @@ fn open_part(path: &std::path::Path, id: &FileId) -> io::Result<Arc<File>> {
         _ => {}
     }
     find_beside(path, id).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the file is gone"))
+}
+
+/// Codec and stream of a file. What cannot be read is taken for lines: the reader will say so.
+fn sniff(file: &File, size: u64, wanted: Stream) -> (Codec, Stream) {
+    let mut head = vec![0; size.min(stream::WINDOW as u64) as usize];
+    match file.read_exact_at(&mut head, 0) {
+        Ok(()) => stream::sniff(&head, wanted),
+        Err(_) => (Codec::Plain, Stream::Lines),
+    }
 }
 
 /// True if nothing of a file that is being written tells yet what it is: no line end, and not much of it.

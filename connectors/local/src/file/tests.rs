@@ -18,6 +18,8 @@ fn open(settings: J) -> std::result::Result<Arc<dyn Node>, String> {
 fn cx(dir: &FsPath, once: bool) -> BuildCx {
     BuildCx {
         id: "src".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 3,
         needs: Default::default(),
         store_events: false,
@@ -27,6 +29,7 @@ fn cx(dir: &FsPath, once: bool) -> BuildCx {
         work_dir: dir.into(),
         event_time: false,
         once,
+        ..Default::default()
     }
 }
 

@@ -202,7 +202,7 @@ impl Source for Generator {
                     from,
                     to: end,
                     detail: serde_json::to_value(Detail { at_ms })?,
-                    lane: 0,
+                    lane: Split::ANY_LANE,
                 });
                 from = end;
             }

@@ -8,6 +8,8 @@ fn build(settings: J, once: bool) -> (Box<dyn Source>, Box<dyn Reader>) {
     let node = GeneratePart.open("gen", &settings, &model::files::MemFiles::default()).node.unwrap();
     let cx = BuildCx {
         id: "gen".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs: Default::default(),
         store_events: false,
@@ -17,6 +19,7 @@ fn build(settings: J, once: bool) -> (Box<dyn Source>, Box<dyn Reader>) {
         work_dir: ".".into(),
         event_time: false,
         once,
+        ..Default::default()
     };
     let Built::Source(s, r) = node.build(&cx).unwrap() else { panic!() };
     (s, r().unwrap())
@@ -197,6 +200,8 @@ fn a_run_without_end_is_refused() {
     let node = GeneratePart.open("gen", &json!({}), &model::files::MemFiles::default()).node.unwrap();
     let cx = BuildCx {
         id: "gen".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs: Default::default(),
         store_events: false,
@@ -206,6 +211,7 @@ fn a_run_without_end_is_refused() {
         work_dir: ".".into(),
         event_time: false,
         once: true,
+        ..Default::default()
     };
     assert!(node.build(&cx).err().unwrap().to_string().contains("needs `count`"));
     assert!(!GeneratePart.open("gen", &json!({"rate": "0/s"}), &model::files::MemFiles::default()).problems.is_empty());

@@ -176,6 +176,8 @@ mod tests {
         let node = JsonlPart.open("out", &settings, &model::files::MemFiles::default()).node.unwrap();
         let cx = BuildCx {
             id: "out".into(),
+            topology: "test".into(),
+            generation: 1,
             index: 0,
             needs: Default::default(),
             store_events: false,
@@ -185,6 +187,7 @@ mod tests {
             work_dir: dir.into(),
             event_time: false,
             once: true,
+            ..Default::default()
         };
         let Built::Sink(s) = node.build(&cx).unwrap() else { panic!() };
         s

@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// Take the lock of a store; it is held while the file is open.
-pub(crate) fn exclusive(dir: &Path) -> Result<File> {
+/// Take the lock of a data folder; it is held while the file is open.
+pub fn exclusive(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let mut f = OpenOptions::new()
         .read(true)

@@ -3,6 +3,7 @@
 //! ```text
 //! <dir>/lock                       held by the running process, names its pid
 //!       format                     version of this layout
+//!       identity                   random name of this state
 //!       generation                 number of the newest incarnation
 //!       epochs.log                 framed epoch records (log.rs)
 //!       commits/<sink>.<shard>.log framed commit records
@@ -18,7 +19,8 @@ mod durable;
 mod lock;
 mod log;
 
-pub(crate) use durable::{create_dirs, sync_dir};
+pub(crate) use durable::{create_dirs, replace, sync_dir};
+pub use lock::exclusive;
 
 use crate::failure::{at, damaged};
 use log::Log;
@@ -27,6 +29,7 @@ use model::{Epoch, EpochRecord, Result, fault};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,15 +41,27 @@ const FOLDERS: [&str; 4] = ["commits", "manifests", "objects", "tmp"];
 /// A store in a local folder; see the module.
 pub struct LocalStore {
     dir: PathBuf,
-    /// Held for its lock; `None` when opened for reading.
-    lock: Option<File>,
+    role: Role,
     epochs: Mutex<EpochLog>,
     commits: Mutex<BTreeMap<(String, u32), Arc<Mutex<Log>>>>,
+    /// Shards that this process commits, with the records appended since their log was last trimmed. A log is
+    /// rewritten by its owner only.
+    owned: Mutex<BTreeMap<(String, u32), u64>>,
     /// Objects found on open that no manifest may name: left by a crash, removed by the next trim.
     found: Mutex<BTreeSet<String>>,
     /// Highest generation seen in any record.
     seen: AtomicU64,
     tmp: AtomicU64,
+}
+
+/// What this process may do with the store.
+enum Role {
+    /// The coordinator: everything. The file is held for its lock.
+    Coordinator(#[expect(dead_code, reason = "held, not read")] File),
+    /// Another process of the same cluster on this machine: commit records of its own shards, and objects.
+    Member,
+    /// Look only.
+    Reader,
 }
 
 struct EpochLog {
@@ -79,7 +94,7 @@ impl LocalStore {
         for e in list(&dir.join("tmp"))? {
             fs::remove_file(dir.join("tmp").join(&e)).map_err(at("remove", &dir.join("tmp").join(&e)))?;
         }
-        let store = LocalStore::load(dir, Some(lock), Log::open)?;
+        let store = LocalStore::load(dir, Role::Coordinator(lock), Log::open)?;
         let mut found = BTreeSet::new();
         objects_below(&dir.join("objects"), "", &mut found)?;
         *locked(&store.found) = found;
@@ -93,19 +108,31 @@ impl LocalStore {
             return Err(format!("there is no engine state in {}", dir.display()).into());
         }
         check_format(dir, false)?;
-        LocalStore::load(dir, None, |p| Ok(Log::open_read_only(p)))
+        LocalStore::load(dir, Role::Reader, |p| Ok(Log::open_read_only(p)))
     }
 
-    fn load(dir: &Path, lock: Option<File>, open: impl Fn(&Path) -> Result<Log>) -> Result<LocalStore> {
-        let store = LocalStore {
+    /// Open the store of a folder that the coordinator's process on this machine has open; see [`Store::join`].
+    pub fn open_as_member(dir: impl AsRef<Path>) -> Result<LocalStore> {
+        let dir = dir.as_ref();
+        check_format(dir, false)?;
+        Ok(LocalStore::new(dir, Role::Member, Log::open_read_only(&dir.join("epochs.log"))))
+    }
+
+    fn new(dir: &Path, role: Role, epochs: Log) -> LocalStore {
+        LocalStore {
             dir: dir.into(),
-            lock,
-            epochs: Mutex::new(EpochLog { log: open(&dir.join("epochs.log"))?, last: None }),
+            role,
+            epochs: Mutex::new(EpochLog { log: epochs, last: None }),
             commits: Mutex::default(),
+            owned: Mutex::default(),
             found: Mutex::default(),
             seen: AtomicU64::new(0),
             tmp: AtomicU64::new(0),
-        };
+        }
+    }
+
+    fn load(dir: &Path, role: Role, open: impl Fn(&Path) -> Result<Log>) -> Result<LocalStore> {
+        let store = LocalStore::new(dir, role, open(&dir.join("epochs.log"))?);
         let saw = |g: u64| store.seen.fetch_max(g, Ordering::Relaxed);
         let records = store.epoch_records()?;
         records.iter().for_each(|r| {
@@ -167,14 +194,52 @@ impl LocalStore {
     }
 
     fn writable(&self) -> Result<()> {
-        match self.lock {
-            Some(_) => Ok(()),
-            None => Err(format!("the store {} is open for reading only", self.dir.display()).into()),
+        match self.role {
+            Role::Coordinator(_) | Role::Member => Ok(()),
+            Role::Reader => Err(format!("the store {} is open for reading only", self.dir.display()).into()),
+        }
+    }
+
+    fn coordinates(&self) -> Result<()> {
+        self.writable()?;
+        match self.role {
+            Role::Member => Err(format!("only the coordinator writes that in {}", self.dir.display()).into()),
+            _ => Ok(()),
         }
     }
 
     fn temp(&self) -> PathBuf {
-        self.dir.join("tmp").join(self.tmp.fetch_add(1, Ordering::Relaxed).to_string())
+        let n = self.tmp.fetch_add(1, Ordering::Relaxed);
+        self.dir.join("tmp").join(format!("{}.{n}", std::process::id()))
+    }
+
+    /// Cut from a commit log what no kept manifest needs.
+    fn trim_commits(&self, log: &Mutex<Log>, oldest: Epoch) -> Result<()> {
+        let mut log = locked(log);
+        let lines = commit_lines(&log)?;
+        // The newest one stays in any case: it is where the shard stands.
+        let newest = lines.last().map(|l| l.commit.epoch);
+        let keep: Vec<&CommitLine> =
+            lines.iter().filter(|l| l.commit.epoch > oldest || Some(l.commit.epoch) == newest).collect();
+        if keep.len() < lines.len() {
+            let keep = keep.into_iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>()?;
+            log.rewrite(&self.temp(), &keep)?;
+        }
+        Ok(())
+    }
+
+    /// A member is not asked to trim: it cuts its logs by itself, after so many records, to the oldest manifest there is.
+    fn trim_as_member(&self, key: &(String, u32), log: &Mutex<Log>) -> Result<()> {
+        const EVERY: u64 = 512;
+        let mut owned = locked(&self.owned);
+        let n = owned.entry(key.clone()).or_default();
+        *n += 1;
+        if *n % EVERY != 0 {
+            return Ok(());
+        }
+        let oldest = list(&self.dir.join("manifests"))?;
+        let oldest = oldest.first().and_then(|n| n.trim_end_matches(".json").parse().ok());
+        oldest.map_or(Ok(()), |oldest| self.trim_commits(log, oldest))
     }
 
     fn trim_logs(&self, oldest: Epoch) -> Result<()> {
@@ -185,26 +250,20 @@ impl LocalStore {
             .map(serde_json::to_vec)
             .collect::<Result<Vec<_>, _>>()?;
         locked(&self.epochs).log.rewrite(&self.temp(), &keep)?;
-        let logs: Vec<_> = locked(&self.commits).values().cloned().collect();
-        for log in logs {
-            let mut log = locked(&log);
-            let lines = commit_lines(&log)?;
-            // The newest one stays in any case: it is where the shard stands.
-            let newest = lines.last().map(|l| l.commit.epoch);
-            let keep: Vec<&CommitLine> =
-                lines.iter().filter(|l| l.commit.epoch > oldest || Some(l.commit.epoch) == newest).collect();
-            if keep.len() < lines.len() {
-                let keep = keep.into_iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>()?;
-                log.rewrite(&self.temp(), &keep)?;
-            }
-        }
-        Ok(())
+        let owned = locked(&self.owned);
+        let logs: Vec<_> =
+            locked(&self.commits).iter().filter(|l| owned.contains_key(l.0)).map(|l| l.1.clone()).collect();
+        logs.iter().try_for_each(|log| self.trim_commits(log, oldest))
     }
 }
 
 impl Store for LocalStore {
     fn begin(&self) -> Result<u64> {
-        self.writable()?;
+        self.coordinates()?;
+        let identity = self.dir.join("identity");
+        if !identity.exists() {
+            durable::replace(&self.temp(), &identity, &[random_name()?.as_bytes()], || ())?;
+        }
         let path = self.dir.join("generation");
         let before = match fs::read_to_string(&path) {
             Ok(text) => text
@@ -225,7 +284,27 @@ impl Store for LocalStore {
         Ok(n)
     }
 
+    fn join(&self, generation: u64) -> Result<()> {
+        let path = self.dir.join("generation");
+        let text = fs::read_to_string(&path).map_err(at("read", &path))?;
+        match text.split_once(' ').and_then(|(n, _)| n.parse::<u64>().ok()) {
+            Some(n) if n == generation => Ok(()),
+            _ => Err(format!(
+                "{}: this process joins generation {generation}, but the folder holds another one. With the local log, all \
+                 processes of a cluster share one data folder; on several machines use [log]",
+                path.display()
+            )
+            .into()),
+        }
+    }
+
+    fn identity(&self) -> Result<String> {
+        let path = self.dir.join("identity");
+        fs::read_to_string(&path).map_err(at("read", &path))
+    }
+
     fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
+        self.coordinates()?;
         let payload = serde_json::to_vec(record)?;
         let mut e = locked(&self.epochs);
         if let Some(last) = e.last
@@ -256,7 +335,15 @@ impl Store for LocalStore {
     fn append_commit(&self, sink: &str, shard: u32, commit: &Commit, sync: bool) -> Result<()> {
         let log = self.commit_log(sink, shard, true)?.ok_or("no commit log")?;
         let payload = serde_json::to_vec(&CommitLine { sink: sink.into(), shard, commit: commit.clone() })?;
-        locked(&log).append(&payload, sync, "commit.torn_append")
+        locked(&log).append(&payload, sync, "commit.torn_append")?;
+        let key = (sink.to_string(), shard);
+        match self.role {
+            Role::Member => self.trim_as_member(&key, &log),
+            _ => {
+                locked(&self.owned).entry(key).or_default();
+                Ok(())
+            }
+        }
     }
 
     fn commits(&self, sink: &str, shard: u32) -> Result<Vec<Commit>> {
@@ -267,7 +354,20 @@ impl Store for LocalStore {
     }
 
     fn shards(&self) -> Result<Vec<(String, u32)>> {
-        Ok(locked(&self.commits).keys().cloned().collect())
+        let mut logs = locked(&self.commits);
+        // Members of a cluster may have written since: look again at every log that is not this process's own.
+        let owned = locked(&self.owned);
+        if matches!(self.role, Role::Coordinator(_)) {
+            for file in list(&self.dir.join("commits"))? {
+                let log = Log::open(&self.dir.join("commits").join(&file))?;
+                let Some(newest) = commit_lines(&log)?.pop() else { continue };
+                let key = (newest.sink, newest.shard);
+                if !owned.contains_key(&key) {
+                    logs.insert(key, Arc::new(Mutex::new(log)));
+                }
+            }
+        }
+        Ok(logs.keys().cloned().collect())
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<ObjectRef> {
@@ -296,7 +396,7 @@ impl Store for LocalStore {
     }
 
     fn publish(&self, manifest: &Manifest) -> Result<()> {
-        self.writable()?;
+        self.coordinates()?;
         fault::crash_point("manifest.before_publish");
         let json = serde_json::to_vec(manifest)?;
         let head = format!("{:032x}\n", xxh3_128(&json));
@@ -314,7 +414,7 @@ impl Store for LocalStore {
     }
 
     fn trim(&self, keep: usize) -> Result<()> {
-        self.writable()?;
+        self.coordinates()?;
         let all: Vec<Manifest> = self.manifests()?.into_iter().flatten().collect();
         let (kept, _) = all.split_at(keep.max(1).min(all.len()));
         let Some(oldest) = kept.last().map(|m| m.epoch) else { return Ok(()) };
@@ -339,6 +439,14 @@ impl Store for LocalStore {
         }
         Ok(())
     }
+}
+
+/// 128 random bits in hex.
+fn random_name() -> Result<String> {
+    let mut b = [0u8; 16];
+    let path = Path::new("/dev/urandom");
+    File::open(path).and_then(|mut f| f.read_exact(&mut b)).map_err(at("read", path))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(b)))
 }
 
 fn check_format(dir: &Path, make: bool) -> Result<()> {

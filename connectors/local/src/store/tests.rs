@@ -345,3 +345,32 @@ fn a_full_disk_is_named_and_leaves_nothing_torn() {
     assert_eq!(files_below(dir.path()).iter().filter(|p| p.starts_with(dir.path().join("objects"))).count(), 0);
     s.append_epoch(&epoch(last + 1)).unwrap();
 }
+
+#[test]
+fn a_member_writes_beside_the_coordinator_and_neither_cuts_the_others_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let s = LocalStore::open(dir.path()).unwrap();
+    assert_eq!(s.begin().unwrap(), 1);
+    let m = LocalStore::open_as_member(dir.path()).unwrap();
+    assert!(m.join(2).unwrap_err().to_string().contains("generation 2"));
+    m.join(1).unwrap();
+    assert_eq!(m.identity().unwrap(), s.identity().unwrap());
+    assert!(m.begin().is_err() && m.append_epoch(&epoch(1)).is_err() && m.trim(1).is_err());
+    assert!(m.publish(&Manifest::default()).is_err());
+    for n in 1..=600 {
+        fill(&s, n, n);
+        m.append_commit("far", 1, &commit(n), false).unwrap();
+        if n % 3 == 0 {
+            s.trim(1).unwrap();
+        }
+    }
+    let far = s.commits("far", 1).unwrap();
+    assert!(far.is_empty(), "the coordinator does not follow a member's log while both run");
+    assert!(s.shards().unwrap().contains(&("far".to_string(), 1)));
+    let far = s.commits("far", 1).unwrap();
+    assert_eq!(far.last(), Some(&commit(600)));
+    assert!(far.len() < 600 && far.len() > 80, "the member cuts its own log: {} records", far.len());
+    assert_eq!(s.commits("alerts", 0).unwrap(), [commit(600)]);
+    let o = m.put("snap/600/w1", b"x").unwrap();
+    assert_eq!(s.get(&o).unwrap(), b"x");
+}

@@ -28,6 +28,8 @@ fn node(files: &MemFiles) -> Arc<dyn Node> {
 fn run(node: &dyn Node, batches: &[&[J]], store_events: bool) -> (Vec<Match>, Vec<(&'static str, Arc<str>, u64)>) {
     let cx = BuildCx {
         id: "rules".into(),
+        topology: "test".into(),
+        generation: 1,
         index: 0,
         needs: Needs::default(),
         store_events,
@@ -37,6 +39,7 @@ fn run(node: &dyn Node, batches: &[&[J]], store_events: bool) -> (Vec<Match>, Ve
         work_dir: Default::default(),
         event_time: true,
         once: true,
+        ..Default::default()
     };
     let Ok(Built::Map(mut map)) = node.build(&cx) else { panic!("detect is a map") };
     let layout = support::layout("Test.Type", &node.needs().of("Test.Type"));

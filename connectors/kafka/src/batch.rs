@@ -3,17 +3,16 @@ use model::raw::PAD;
 use model::{Origin, Packet, Pos, RawBatch, RawRecord, Record, Rejected, Split};
 use std::sync::Arc;
 
-/// Bytes of records in one batch (384 pages); a larger record makes a batch of its own.
+/// Bytes of records in one batch; a larger record makes a batch of its own. Where a batch ends depends on the records
+/// alone, never on how they arrived.
 pub(crate) const BATCH: usize = 384 * 4096;
-/// Size that the buffer of copied records starts with.
+/// Size that the buffer of a split's first batch starts with.
 const FIRST: usize = 32 << 10;
 /// Most bytes of a bad record that its reject keeps.
 pub(crate) const REJECT_RAW: usize = 4096;
-/// Longest first line that is kept as a header.
-pub(crate) const MAX_HEADER: usize = 64 << 10;
 
 /// Room behind `used` bytes of raw data for the values a parser appends.
-pub(crate) fn spare(used: usize) -> usize {
+fn spare(used: usize) -> usize {
     (64 << 10) + used / 16
 }
 
@@ -22,8 +21,6 @@ pub(crate) struct Batcher<'a> {
     split: &'a Split,
     origin: &'a Arc<Origin>,
     out: &'a mut dyn FnMut(Packet),
-    /// First line of the stream, if it has lines.
-    pub(crate) header: Option<Arc<[u8]>>,
     first: bool,
     data: Vec<u8>,
     records: Vec<RawRecord>,
@@ -31,18 +28,18 @@ pub(crate) struct Batcher<'a> {
 
 impl<'a> Batcher<'a> {
     pub(crate) fn new(split: &'a Split, origin: &'a Arc<Origin>, out: &'a mut dyn FnMut(Packet)) -> Batcher<'a> {
-        Batcher { split, origin, out, header: None, first: true, data: Vec::new(), records: Vec::new() }
+        Batcher { split, origin, out, first: true, data: Vec::new(), records: Vec::new() }
     }
 
-    /// Add a record by copying it.
+    /// Add an event: part `ordinal` of the Kafka record at `offset`.
     pub(crate) fn push(&mut self, bytes: &[u8], offset: u64, ordinal: u32) {
         if self.data.len() + bytes.len() > BATCH {
             self.flush();
         }
         if self.data.capacity() == 0 {
-            // Grows from here: most batches of a slow source are far from full, and the buffer lives as long as the
-            // events in it.
-            let size = FIRST.max(bytes.len());
+            // The first batch of a split is often small, and the buffer lives as long as the events in it; the others
+            // follow a full one.
+            let size = if self.first { FIRST } else { BATCH }.max(bytes.len());
             self.data.reserve_exact(size + PAD + spare(size));
         }
         let start = self.data.len() as u32;
@@ -52,16 +49,11 @@ impl<'a> Batcher<'a> {
 
     /// Send what was pushed.
     pub(crate) fn flush(&mut self) {
-        let (data, records) = (std::mem::take(&mut self.data), std::mem::take(&mut self.records));
-        self.send(data, records);
-    }
-
-    /// Send a buffer as it is; the records lie in its used part.
-    pub(crate) fn send(&mut self, mut data: Vec<u8>, records: Vec<RawRecord>) {
-        if records.is_empty() {
+        if self.records.is_empty() {
             return;
         }
-        // A buffer that grew with its records may have no room left; one that was made for its split has.
+        let (mut data, records) = (std::mem::take(&mut self.data), std::mem::take(&mut self.records));
+        // A buffer that grew with its records may have no room left; one that was made for its size has.
         data.reserve_exact(PAD + spare(data.len()));
         data.resize(data.len() + PAD, 0);
         (self.out)(Packet::Raw(Arc::new(RawBatch {
@@ -70,13 +62,13 @@ impl<'a> Batcher<'a> {
             lane: self.split.lane,
             data,
             records,
-            header: self.header.clone(),
+            header: None,
             first: std::mem::take(&mut self.first),
         })));
     }
 
-    /// Reject input at a place; keeps the first [`REJECT_RAW`] bytes, of `size` in all.
-    pub(crate) fn reject(&mut self, at: (u64, u32), code: &str, reason: String, raw: &[u8], size: u64) {
+    /// Reject a record, or a part of one; keeps the first [`REJECT_RAW`] bytes.
+    pub(crate) fn reject(&mut self, at: (u64, u32), code: &str, reason: String, raw: &[u8]) {
         let kept = &raw[..raw.len().min(REJECT_RAW)];
         let o = self.origin;
         (self.out)(Packet::Records(vec![Record::Rejected(Box::new(Rejected {
@@ -87,7 +79,7 @@ impl<'a> Batcher<'a> {
             reason,
             origin: o.name.clone(),
             raw: kept.to_vec(),
-            truncated: (kept.len() as u64) < size,
+            truncated: kept.len() < raw.len(),
             now_ms: 0,
         }))]));
     }

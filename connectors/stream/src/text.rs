@@ -1,6 +1,6 @@
 //! Lines out of a stream that is read in one go: compressed files, and CSV, where a quoted field may hold line ends.
-use super::batch::{Batcher, MAX_HEADER};
-use super::decode::{Decoded, Fault};
+use crate::batch::{Batcher, MAX_HEADER};
+use crate::decode::{Decoded, Fault};
 
 /// Cut the whole stream into records. `quoted`: a line end between double quotes is part of the record.
 pub(crate) fn read(d: &mut Decoded, max_line: usize, quoted: bool, out: &mut Batcher) -> Result<(), Fault> {

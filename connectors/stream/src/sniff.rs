@@ -1,29 +1,23 @@
-//! What kind of stream a file is, told from its first 64 KiB (decompressed).
-use super::detail::{Codec, Stream};
-use std::fs::File;
+//! What kind of stream it is, told from its first 64 KiB (decompressed).
+use crate::form::{Codec, Stream};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 
-/// How much is looked at.
-const WINDOW: usize = 64 << 10;
+/// How much is looked at, bytes.
+pub const WINDOW: usize = 64 << 10;
 
-/// Codec and stream of a file; `wanted` is the setting. What cannot be read is taken for lines: the reader will find
-/// the same fault and reject it.
-pub(crate) fn sniff(file: &File, size: u64, wanted: Stream) -> (Codec, Stream) {
-    let mut raw = vec![0; size.min(WINDOW as u64) as usize];
-    if file.read_exact_at(&mut raw, 0).is_err() {
-        return (Codec::Plain, Stream::Lines);
-    }
-    let codec = Codec::of(&raw);
+/// Codec and stream of what begins with these bytes ([`WINDOW`] of them, or all there are); `wanted` is the setting.
+/// What cannot be decoded is taken for lines: the reader will find the same fault and reject it.
+pub fn sniff(raw: &[u8], wanted: Stream) -> (Codec, Stream) {
+    let codec = Codec::of(raw);
     if wanted != Stream::Auto {
         return (codec, wanted);
     }
     let mut text = Vec::new();
     match codec {
-        Codec::Plain => text = raw,
-        Codec::Gzip => some_of(flate2::read::MultiGzDecoder::new(&raw[..]), &mut text),
+        Codec::Plain => return (codec, stream_of(&raw[..raw.len().min(WINDOW)])),
+        Codec::Gzip => some_of(flate2::read::MultiGzDecoder::new(raw), &mut text),
         Codec::Zstd => {
-            if let Ok(d) = zstd::stream::read::Decoder::new(&raw[..]) {
+            if let Ok(d) = zstd::stream::read::Decoder::new(raw) {
                 some_of(d, &mut text)
             }
         }

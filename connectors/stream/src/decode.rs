@@ -1,11 +1,8 @@
-//! The decompressed bytes of a file, with limits: a small file must not become a large one without end.
-use super::detail::Codec;
+//! The decompressed bytes of a stream, with limits: a small file must not become a large one without end.
+use crate::form::Codec;
 use std::cell::{Cell, RefCell};
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Output below this is never called a bomb.
 pub(crate) const RATIO_FLOOR: u64 = 10 << 20;
@@ -14,11 +11,11 @@ const BLOCK: usize = 64 << 10;
 
 /// Limits of decompression.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Most bytes out per byte in, once [`RATIO_FLOOR`] is passed.
-    pub(crate) ratio: u64,
+pub struct Limits {
+    /// Most bytes out per byte in, once 10 MiB have come out.
+    pub ratio: u64,
     /// Most bytes out.
-    pub(crate) decoded: u64,
+    pub decoded: u64,
 }
 
 /// Why there is no more.
@@ -26,7 +23,7 @@ pub(crate) struct Limits {
 pub(crate) enum Fault {
     /// The bytes are not what they claim to be: code and reason of the reject.
     Bad(&'static str, String),
-    /// The disk failed: stops the engine.
+    /// The raw bytes cannot be read: stops the engine.
     Io(io::Error),
 }
 
@@ -50,10 +47,10 @@ pub(crate) struct Decoded {
 }
 
 impl Decoded {
-    /// Decode the first `end` bytes of a file.
-    pub(crate) fn new(file: Arc<File>, end: u64, codec: Codec, limits: Limits) -> Result<Decoded, Fault> {
+    /// Decode raw bytes.
+    pub(crate) fn new(raw: impl Read + 'static, codec: Codec, limits: Limits) -> Result<Decoded, Fault> {
         let (taken, disk) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
-        let raw = Taken { file, end, taken: taken.clone(), disk: disk.clone() };
+        let raw = Taken { raw, taken: taken.clone(), disk: disk.clone() };
         let from: Box<dyn Read> = match codec {
             Codec::Plain => Box::new(raw),
             Codec::Gzip => Box::new(flate2::read::MultiGzDecoder::new(raw)),
@@ -163,28 +160,18 @@ impl Decoded {
     }
 }
 
-/// The raw bytes of a file up to `end`, counted; a failing disk is told apart from bad data.
-struct Taken {
-    file: Arc<File>,
-    end: u64,
+/// Raw bytes, counted; that they cannot be read is told apart from bad data.
+struct Taken<R> {
+    raw: R,
     taken: Rc<Cell<u64>>,
     disk: Rc<RefCell<Option<io::Error>>>,
 }
 
-impl Read for Taken {
+impl<R: Read> Read for Taken<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let at = self.taken.get();
-        let n = (buf.len() as u64).min(self.end - at) as usize;
-        if n == 0 {
-            return Ok(0);
-        }
-        let got = match self.file.read_at(&mut buf[..n], at) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was")),
-            r => r,
-        };
-        match got {
+        match self.raw.read(buf) {
             Ok(n) => {
-                self.taken.set(at + n as u64);
+                self.taken.set(self.taken.get() + n as u64);
                 Ok(n)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),

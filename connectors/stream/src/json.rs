@@ -2,9 +2,9 @@
 //!
 //! A scanner that knows only brackets, strings and separators cuts the stream; the parser behind judges each record.
 //! Memory is bounded by one record: of a longer one its beginning is kept for the reject, the rest is passed over.
-use super::batch::{Batcher, REJECT_RAW};
-use super::decode::{Decoded, Fault};
-use super::text::{skip_bom, skip_line};
+use crate::batch::{Batcher, REJECT_RAW};
+use crate::decode::{Decoded, Fault};
+use crate::text::{skip_bom, skip_line};
 use model::path::{Path, Seg};
 use serde::Deserialize;
 

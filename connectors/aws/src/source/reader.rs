@@ -1,0 +1,68 @@
+//! Worker side: reads an object exactly as it was logged.
+use super::Config;
+use super::clients::Clients;
+use super::detail::Detail;
+use super::prefix::form;
+use crate::blob::{Blob, Download, Effort};
+use crate::runtime::wait;
+use model::{Origin, Packet, Reader, Result, Split};
+use std::io::{self, Read};
+use std::sync::Arc;
+use stream::{Batcher, How, WINDOW, sniff};
+
+/// See the module.
+pub(crate) struct ObjectReader {
+    config: Arc<Config>,
+    clients: Arc<Clients>,
+}
+
+impl ObjectReader {
+    pub(crate) fn new(config: Arc<Config>, clients: Arc<Clients>) -> ObjectReader {
+        ObjectReader { config, clients }
+    }
+}
+
+impl Reader for ObjectReader {
+    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
+        let d = Detail::of(split)?;
+        let form = form(&self.config.prefixes, &d.key);
+        let label = form.and_then(|f| f.label.clone()).unwrap_or_else(|| origin.label.clone());
+        let origin = Arc::new(Origin { name: d.name().into(), label, ..(**origin).clone() });
+        let mut batch = Batcher::new(split, &origin, out).numbered(split.from);
+        if let Some(f) = d.fault {
+            batch.reject((0, 0), &f.code, f.reason, f.raw.as_bytes(), f.len);
+            return Ok(());
+        }
+        let form = form.ok_or_else(|| format!("{}: no prefix of the settings holds {}", split.source, d.name()))?;
+        let blob = Blob {
+            client: wait(self.clients.s3(d.region.as_deref())),
+            bucket: d.bucket.clone(),
+            key: d.key.clone(),
+            version: d.version.clone(),
+            etag: Some(format!("\"{}\"", d.etag)),
+        };
+        let what = format!("source {}: read {}", split.source, d.name());
+        let mut bytes = Download::new(Arc::new(blob), 0, d.size, Effort::Endless(what.into()));
+        let mut head = Vec::new();
+        let failed = |e: io::Error| no_replay(split, &d, &e.to_string());
+        (&mut bytes).take(WINDOW as u64).read_to_end(&mut head).map_err(failed)?;
+        let (codec, stream) = sniff(&head, form.stream);
+        let limits = self.config.limits;
+        let how = How { codec, stream, array: &form.array, max_record: self.config.max_record, limits };
+        stream::read(io::Cursor::new(head).chain(bytes), &how, batch).map_err(failed)
+    }
+}
+
+fn no_replay(split: &Split, d: &Detail, why: &str) -> model::Error {
+    let version = d.version.as_ref().map(|v| format!(", version {v}")).unwrap_or_default();
+    format!(
+        "input no longer replays: {} (source {}; etag {}{version}, {} bytes) cannot be read as it was logged: {why}; put \
+         the object back as it was and see that it may be read (s3:GetObject, kms:Decrypt), or start over with an empty \
+         data folder",
+        d.name(),
+        split.source,
+        d.etag,
+        d.size
+    )
+    .into()
+}

@@ -1,0 +1,155 @@
+//! An idempotent writer without transactions: every row at least once, in order, acknowledged by all replicas.
+use crate::client::{Connection, Link};
+use crate::fail::Fail;
+use crate::rows::Rows;
+use crate::topics::{Pause, note};
+use crate::txn::{Compression, Target, breathe, is_full, produce_settings, record};
+use model::Result;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The writer. Shared by threads: what they write at the same time travels together.
+pub(crate) struct Plain {
+    connection: Arc<Connection>,
+    link: Link,
+    compression: Compression,
+    max_message: usize,
+    live: Mutex<Option<Arc<BaseProducer<Context>>>>,
+}
+
+/// Rows that are on their way, and the first that failed.
+#[derive(Default)]
+struct Ticket {
+    open: AtomicU64,
+    failed: Mutex<Option<KafkaError>>,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Plain {
+    /// A writer that has not touched the world yet.
+    pub(crate) fn new(connection: Arc<Connection>, link: Link, compression: Compression, max_message: usize) -> Plain {
+        Plain { connection, link, compression, max_message, live: Mutex::new(None) }
+    }
+
+    /// Write rows in order. With `wait` it returns when all replicas have them, and waits for a cluster that is away;
+    /// without, the rows may be lost if the process dies soon.
+    pub(crate) fn write(&self, target: &Target, rows: &Rows, wait: bool) -> Result<()> {
+        let mut pause = Pause::new();
+        loop {
+            let p = self.producer()?;
+            match self.attempt(&p, target, rows, wait) {
+                Ok(()) => {
+                    if wait {
+                        self.link.reached();
+                    }
+                    return Ok(());
+                }
+                Err(Fail::Lasting(why)) => return Err(format!("cannot write to {}: {why}", target.topic).into()),
+                Err(Fail::Unknown(why) | Fail::Fenced(why)) => {
+                    if let Some(refused) = self.link.refused() {
+                        return Err(format!("Kafka refuses to write to {}: {refused}", target.topic).into());
+                    }
+                    let mut live = lock(&self.live);
+                    if live.as_ref().is_some_and(|l| Arc::ptr_eq(l, &p)) {
+                        *live = None;
+                    }
+                    drop(live);
+                    note(&self.link, &why);
+                    self.link.waiting("write");
+                    pause.wait();
+                }
+            }
+        }
+    }
+
+    /// Handle events of the client library while there is nothing to write.
+    pub(crate) fn idle(&self) {
+        if let Some(p) = &*lock(&self.live) {
+            p.poll(Duration::ZERO);
+        }
+    }
+
+    fn producer(&self) -> Result<Arc<BaseProducer<Context>>> {
+        let mut live = lock(&self.live);
+        if let Some(p) = &*live {
+            return Ok(p.clone());
+        }
+        let mut c = self.connection.config("writer");
+        produce_settings(&mut c, self.compression, self.max_message);
+        // Bounded by the deadline below; the library must not give up on its own before.
+        c.set("message.timeout.ms", (2 * self.connection.request_timeout.0).to_string());
+        let p: BaseProducer<Context> = c
+            .create_with_context(Context(self.link.clone()))
+            .map_err(|e| format!("cannot make a Kafka client: {e}"))?;
+        let p = Arc::new(p);
+        *live = Some(p.clone());
+        Ok(p)
+    }
+
+    fn attempt(&self, p: &BaseProducer<Context>, target: &Target, rows: &Rows, wait: bool) -> Result<(), Fail> {
+        let ticket = Arc::new(Ticket::default());
+        let deadline = Instant::now() + Duration::from_millis(2 * self.connection.request_timeout.0);
+        let late = || Fail::Unknown("the records were not taken in time".into());
+        for row in rows.iter() {
+            let partition = if row.key.is_some() { None } else { Some(target.partition) };
+            ticket.open.fetch_add(1, Relaxed);
+            let mut r = record(&target.topic, partition, &row, ticket.clone());
+            loop {
+                match p.send(r) {
+                    Ok(()) => break,
+                    Err((e, back)) if is_full(&e) && Instant::now() < deadline => {
+                        r = back;
+                        breathe(p);
+                    }
+                    Err((e, _)) => return Err(Fail::of(&e, p.client().fatal_error())),
+                }
+            }
+        }
+        p.poll(Duration::ZERO);
+        while wait && ticket.open.load(Relaxed) > 0 {
+            if Instant::now() >= deadline {
+                return Err(late());
+            }
+            breathe(p);
+        }
+        match &*lock(&ticket.failed) {
+            Some(e) => Err(Fail::of(e, p.client().fatal_error())),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Context(Link);
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, text: &str) {
+        self.0.log(level, fac, text);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.generate_oauth_token(config)
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Arc<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+        if let Err((e, _)) = result {
+            lock(&ticket.failed).get_or_insert_with(|| e.clone());
+        }
+        ticket.open.fetch_sub(1, Relaxed);
+    }
+}

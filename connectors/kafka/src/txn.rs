@@ -1,0 +1,566 @@
+//! A transactional writer that survives unknown outcomes.
+//!
+//! Every transaction carries a [`Mark`] beside its rows. If it cannot be said whether a transaction was committed (a
+//! timeout, a broken connection, a broker that died), the producer is thrown away, a new one with the same id is
+//! initialised, which fences whatever of the old one is still on its way, and then the marks are read: what is visible
+//! is not produced again. The client library's own retries of a commit can leave a copy of the request on its way even
+//! though the commit succeeded; therefore a producer whose connection was disturbed meanwhile is replaced as well
+//! before its next transaction.
+//!
+//! An older writer that wakes up finds itself fenced and sees the mark of the one that replaced it: it ends. A writer
+//! that was fenced because its transaction had become too old sees no such mark and goes on.
+use crate::client::{Connection, Link};
+use crate::fail::Fail;
+use crate::mark::{self, Mark, Who};
+use crate::rows::{Row, Rows};
+use crate::tail::{self, From, TAIL, Tail};
+use crate::topics::{Pause, QUIET, note, persist};
+use model::{Result, fault};
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes and records waiting inside the client library; what does not fit waits in [`Rows`].
+pub(crate) const QUEUE_KIB: usize = 16 << 10;
+const QUEUE_RECORDS: usize = 200_000;
+/// Bytes of a batch on the wire, before compression.
+const BATCH: usize = 1 << 20;
+/// How long records wait for company in a batch. All of an epoch is there at once, so company comes at once.
+const LINGER_MS: &str = "1";
+/// How long an attempt waits at a time before it looks at events again.
+const STEP: Duration = Duration::from_millis(500);
+/// Ending the transaction of a dead writer takes its time; only after this long it is worth a line.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Pause between two looks at records on their way.
+const BREATH: Duration = Duration::from_micros(500);
+/// Pause before asking brokers again that were busy.
+const BUSY: Duration = Duration::from_millis(20);
+/// Events handled in one go after a commit.
+const EVENTS: usize = 256;
+
+/// Compression of what is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Compression {
+    /// Small and still fast.
+    #[default]
+    Zstd,
+    /// Faster, larger.
+    Lz4,
+    /// As it is.
+    None,
+}
+
+impl Compression {
+    pub(crate) fn codec(self) -> &'static str {
+        match self {
+            Compression::Zstd => "zstd",
+            Compression::Lz4 => "lz4",
+            Compression::None => "none",
+        }
+    }
+}
+
+/// Who writes, and how.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pub connection: Arc<Connection>,
+    pub link: Link,
+    /// `transactional.id`; one writer at a time has it.
+    pub id: String,
+    /// Topic, partition and key of the marks.
+    pub marks: String,
+    pub partition: i32,
+    pub key: String,
+    pub who: Who,
+    /// Age at which the brokers end a transaction by themselves.
+    pub timeout: Duration,
+    pub compression: Compression,
+    /// Largest record, bytes, with key and headers.
+    pub max_message: usize,
+    /// Pass the crash points of a sink.
+    pub crash_points: bool,
+    /// What goes wrong at a point of a transaction, in tests.
+    #[cfg(test)]
+    pub trip: Trip,
+}
+
+/// Asked at every point of a transaction, by its name.
+#[cfg(test)]
+pub(crate) type Trip = Option<Arc<dyn Fn(&str) -> Option<Fail> + Send + Sync>>;
+
+/// The writer, with its producer while it has a good one. No transaction is open between calls.
+pub(crate) struct Txn {
+    w: Writer,
+    live: Option<BaseProducer<Context>>,
+    /// Offset of the mark by which it took over.
+    taken: Option<i64>,
+}
+
+impl Txn {
+    /// A writer that has not touched the world yet.
+    pub(crate) fn new(w: Writer) -> Txn {
+        Txn { w, live: None, taken: None }
+    }
+
+    /// Fence every earlier writer of this id and end its transaction. Returns the visible marks, oldest first: all
+    /// there are, or with `tail_only` at least the newest.
+    pub(crate) fn fence(&mut self, tail_only: bool) -> Result<Vec<(i64, Mark)>> {
+        let early = if fault::broken("kafka_no_fence") { Some(self.marks(tail_only)?) } else { None };
+        self.open()?;
+        fault::crash_point("kafka.init");
+        match early {
+            Some(marks) => Ok(marks),
+            None => self.marks(tail_only),
+        }
+    }
+
+    /// Take the place of earlier writers for good, as `who`: from here on they see that they were replaced. `marks` is
+    /// what [`Txn::fence`] said; returns them once more, because an older writer may have woken up in between, fenced
+    /// this one, and written. An error if a newer incarnation has taken over.
+    pub(crate) fn take_over(
+        &mut self,
+        who: &Who,
+        marks: Vec<(i64, Mark)>,
+        tail_only: bool,
+    ) -> Result<Vec<(i64, Mark)>> {
+        self.w.who = who.clone();
+        self.yield_to_newer(&marks)?;
+        self.commit(None, &Mark::takeover(who))?;
+        if fault::broken("kafka_no_fence") {
+            return Ok(marks);
+        }
+        let marks = self.marks(tail_only)?;
+        self.taken = marks.iter().rfind(|(_, m)| m.epoch.is_none() && m.who == *who).map(|(offset, _)| *offset);
+        Ok(marks)
+    }
+
+    /// Marks that are visible now, without fencing anybody.
+    pub(crate) fn look(&self) -> Result<Vec<(i64, Mark)>> {
+        self.read(true, None)
+    }
+
+    /// Make rows and their mark visible, all or nothing and once. Waits for a cluster that is away; an error if a newer
+    /// incarnation has taken over, or if the brokers refuse for good.
+    pub(crate) fn commit(&mut self, rows: Option<(&Target, &Rows)>, mark: &Mark) -> Result<()> {
+        let value = mark.to_bytes()?;
+        if value.len() > self.w.max_message {
+            return Err(format!("{}: a mark of {} bytes is too large", self.w.id, value.len()).into());
+        }
+        let mut unsure = false;
+        let (mut pause, started) = (Pause::new(), Instant::now());
+        loop {
+            if self.live.is_none() {
+                self.open()?;
+                let seen = self.marks(true)?;
+                self.yield_to_newer(&seen)?;
+                if unsure && !fault::broken("kafka_commit_twice") && self.is_visible(&seen, mark)? {
+                    return Ok(());
+                }
+            }
+            match self.attempt(rows, mark, &value) {
+                Ok(()) => {
+                    self.w.link.reached();
+                    return Ok(());
+                }
+                Err(Fail::Lasting(why)) => {
+                    self.live = None;
+                    return Err(format!("transaction of {}: {why}", self.w.id).into());
+                }
+                Err(Fail::Fenced(why)) => {
+                    self.live = None;
+                    note(&self.w.link, &why);
+                    // Before fencing anybody in turn: was it a newer incarnation?
+                    let seen = self.read(true, None)?;
+                    self.yield_to_newer(&seen)?;
+                }
+                Err(Fail::Unknown(why)) => {
+                    self.live = None;
+                    note(&self.w.link, &why);
+                    if started.elapsed() > QUIET {
+                        self.w.link.waiting("write");
+                    }
+                    pause.wait();
+                }
+            }
+            unsure = true;
+        }
+    }
+
+    /// Handle events of the client library while there is nothing to write.
+    pub(crate) fn idle(&self) {
+        if let Some(p) = &self.live {
+            p.poll(Duration::ZERO);
+        }
+    }
+
+    fn is_visible(&self, seen: &[(i64, Mark)], mark: &Mark) -> Result<bool> {
+        for (offset, m) in seen {
+            if m.stands_for(mark).map_err(|e| self.at(*offset, e))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn at(&self, offset: i64, e: model::Error) -> model::Error {
+        format!("{}[{}] offset {offset}: {e}", self.w.marks, self.w.partition).into()
+    }
+
+    fn yield_to_newer(&self, seen: &[(i64, Mark)]) -> Result<()> {
+        let w = &self.w;
+        let Some((offset, m)) = mark::successor(seen, &w.who, self.taken) else { return Ok(()) };
+        Err(format!(
+            "fenced by a newer incarnation: {} was taken over by generation {} of run {} ({}[{}] offset {offset}); this \
+             is generation {} of run {}. Two runs cannot write as one: stop one, or give its topology another name",
+            w.id, m.who.generation, m.who.run, w.marks, w.partition, w.who.generation, w.who.run
+        )
+        .into())
+    }
+
+    /// A new producer, initialised: everything of earlier ones is fenced and their transactions are ended.
+    fn open(&mut self) -> Result<()> {
+        self.live = None;
+        let w = &self.w;
+        let p = persist(&w.link, &format!("start transactions of {}", w.id), || w.init())?;
+        self.live = Some(p);
+        Ok(())
+    }
+
+    /// Marks up to the high watermark of now: the producer has been initialised before.
+    fn marks(&self, tail_only: bool) -> Result<Vec<(i64, Mark)>> {
+        let high = match &self.live {
+            Some(p) => Some(persist(&self.w.link, "read the end of its marks", || self.w.high(p))?),
+            None => None,
+        };
+        self.read(tail_only, high)
+    }
+
+    fn read(&self, tail_only: bool, high: Option<i64>) -> Result<Vec<(i64, Mark)>> {
+        let w = &self.w;
+        let tail = Tail {
+            connection: &w.connection,
+            link: &w.link,
+            topic: &w.marks,
+            partition: w.partition,
+            timeout: w.timeout.max(Duration::from_millis(w.connection.request_timeout.0)),
+        };
+        let get = |from: From| {
+            persist(&w.link, &format!("read the marks in {}", w.marks), || {
+                let mut found = Vec::new();
+                let bounds = tail.read(from, high, |m| {
+                    found.push(tail::owned(m));
+                    true
+                })?;
+                Ok((found, bounds))
+            })
+        };
+        let (mut found, bounds) = get(if tail_only { From::End(TAIL) } else { From::Start })?;
+        // Nothing but aborted transactions at the end: the newest mark lies further back.
+        if tail_only && bounds.low < bounds.stable - TAIL && !found.iter().any(|(_, key, _)| self.is_epoch(key)) {
+            found = get(From::Start)?.0;
+        }
+        let at = |o: i64| move || format!("{}[{}] offset {o}", w.marks, w.partition);
+        found.iter().map(|(o, _, value)| Ok((*o, Mark::read(value, at(*o))?))).collect()
+    }
+
+    fn is_epoch(&self, key: &[u8]) -> bool {
+        key == self.w.key.as_bytes()
+    }
+
+    /// One transaction, start to end.
+    fn attempt(&mut self, rows: Option<(&Target, &Rows)>, mark: &Mark, value: &[u8]) -> Result<(), Fail> {
+        let Some(p) = &self.live else { return Err(Fail::Unknown("there is no producer".into())) };
+        let w = &self.w;
+        let key = if mark.epoch.is_some() { w.key.clone() } else { w.takeover_key() };
+        w.drain(p);
+        w.link.take_disturbed();
+        w.begin(p)?;
+        let deadline = Instant::now() + w.timeout / 2;
+        if let Some((target, rows)) = rows {
+            let half = rows.count() / 2;
+            for (i, row) in rows.iter().enumerate() {
+                if i as u64 == half {
+                    w.crash_flushed(p, deadline, "kafka.mid_produce")?;
+                }
+                w.send(p, target, &row, deadline)?;
+            }
+            if fault::broken("kafka_progress_outside") {
+                w.finish(p, deadline)?;
+                w.begin(p)?;
+            }
+        }
+        w.send_to(p, &w.marks, Some(w.partition), &Row::plain(key.as_bytes(), value), deadline)?;
+        w.flush(p, deadline)?;
+        w.point("kafka.before_commit")?;
+        w.end(p)?;
+        w.point("kafka.after_commit")?;
+        w.drain(p);
+        if w.link.take_disturbed() {
+            self.live = None;
+        }
+        Ok(())
+    }
+}
+
+/// Where rows go.
+pub(crate) struct Target {
+    pub topic: String,
+    /// For rows without a key; rows with one are spread by it.
+    pub partition: i32,
+}
+
+impl Writer {
+    /// Key of the marks by which a writer takes over: apart from the epochs', so that compaction keeps both.
+    fn takeover_key(&self) -> String {
+        format!("{}/takeover", self.key)
+    }
+
+    fn point(&self, name: &str) -> Result<(), Fail> {
+        if self.crash_points {
+            fault::crash_point(name);
+        }
+        #[cfg(test)]
+        if let Some(f) = self.trip.as_ref().and_then(|t| t(name)) {
+            return Err(f);
+        }
+        Ok(())
+    }
+
+    /// Crash point that leaves what was sent so far with the brokers.
+    fn crash_flushed(&self, p: &BaseProducer<Context>, deadline: Instant, name: &str) -> Result<(), Fail> {
+        if self.crash_points && fault::about_to_crash(name) {
+            self.flush(p, deadline)?;
+            fault::die(name)
+        }
+        #[cfg(test)]
+        if self.trip.is_some() {
+            self.flush(p, deadline)?;
+            self.point(name)?;
+        }
+        Ok(())
+    }
+
+    /// How long one call of the library may take: shorter than its own patience with a request, so that it does not
+    /// send a second copy of a commit before this side has given up.
+    fn call_timeout(&self) -> Duration {
+        self.socket_timeout() * 9 / 10
+    }
+
+    fn socket_timeout(&self) -> Duration {
+        Duration::from_millis(self.connection.request_timeout.0).min(self.timeout / 3)
+    }
+
+    fn init(&self) -> Result<BaseProducer<Context>, Fail> {
+        let mut c = self.connection.config(&self.id);
+        let socket = self.socket_timeout().as_millis().to_string();
+        c.set("transactional.id", &self.id);
+        c.set("transaction.timeout.ms", self.timeout.as_millis().to_string());
+        c.set("socket.timeout.ms", &socket);
+        c.set("request.timeout.ms", &socket);
+        produce_settings(&mut c, self.compression, self.max_message);
+        // Only failures are reported one by one: the commit says that all others arrived.
+        c.set("delivery.report.only.error", "true");
+        // Asked for the end of a partition it must say where the log ends, not the last decided transaction.
+        c.set("isolation.level", "read_uncommitted");
+        let context = Context::new(self.link.clone());
+        let p: BaseProducer<Context> =
+            c.create_with_context(context).map_err(|e| Fail::Lasting(format!("cannot make a Kafka client: {e}")))?;
+        match init_transactions(&p, &self.link, self.timeout) {
+            Ok(()) => Ok(p),
+            // Somebody else took the id at the same moment; whoever is newer will see the marks.
+            Err(Fail::Fenced(why)) => Err(Fail::Unknown(why)),
+            Err(f) => Err(f),
+        }
+    }
+
+    fn high(&self, p: &BaseProducer<Context>) -> Result<i64, Fail> {
+        let r = p.client().fetch_watermarks(&self.marks, self.partition, self.call_timeout());
+        r.map(|(_, high)| high).map_err(|e| Fail::of(&e, p.client().fatal_error()))
+    }
+
+    fn begin(&self, p: &BaseProducer<Context>) -> Result<(), Fail> {
+        p.begin_transaction().map_err(|e| Fail::of(&e, p.client().fatal_error()))?;
+        self.point("kafka.after_begin")
+    }
+
+    /// End a transaction whose records have been sent.
+    fn finish(&self, p: &BaseProducer<Context>, deadline: Instant) -> Result<(), Fail> {
+        self.flush(p, deadline)?;
+        self.end(p)
+    }
+
+    fn end(&self, p: &BaseProducer<Context>) -> Result<(), Fail> {
+        p.commit_transaction(self.call_timeout()).map_err(|e| Fail::of(&e, p.client().fatal_error()))
+    }
+
+    fn send(&self, p: &BaseProducer<Context>, t: &Target, row: &Row, deadline: Instant) -> Result<(), Fail> {
+        let partition = if row.key.is_some() { None } else { Some(t.partition) };
+        self.send_to(p, &t.topic, partition, row, deadline)
+    }
+
+    fn send_to(
+        &self,
+        p: &BaseProducer<Context>,
+        topic: &str,
+        partition: Option<i32>,
+        row: &Row,
+        deadline: Instant,
+    ) -> Result<(), Fail> {
+        let mut record = record(topic, partition, row, ());
+        loop {
+            match p.send(record) {
+                Ok(()) => return Ok(()),
+                Err((e, back)) if is_full(&e) && Instant::now() < deadline => {
+                    record = back;
+                    breathe(p);
+                }
+                Err((e, _)) => return Err(Fail::of(&e, p.client().fatal_error())),
+            }
+        }
+    }
+
+    /// Wait until every record was taken by the brokers. Polled in small steps: the library's own way of waiting in a
+    /// commit costs a tenth of a second.
+    fn flush(&self, p: &BaseProducer<Context>, deadline: Instant) -> Result<(), Fail> {
+        while p.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(Fail::Unknown("the records of a transaction were not taken in time".into()));
+            }
+            breathe(p);
+            p.client().context().check()?;
+        }
+        p.client().context().check()
+    }
+
+    fn drain(&self, p: &BaseProducer<Context>) {
+        for _ in 0..EVENTS {
+            if p.in_flight_count() == 0 {
+                break;
+            }
+            p.poll(Duration::ZERO);
+        }
+    }
+}
+
+/// Initialise a new producer, which ends what earlier ones with its id have left open. The brokers may be busy with
+/// just that, or with moving the coordinator, so this takes up to `limit`.
+pub(crate) fn init_transactions(p: &BaseProducer<Context>, link: &Link, limit: Duration) -> Result<(), Fail> {
+    let started = Instant::now();
+    loop {
+        // In steps, because events (a token is due, a wrong password) are heard in between only.
+        breathe(p);
+        let Err(e) = p.init_transactions(STEP) else { return Ok(()) };
+        let again = matches!(&e, KafkaError::Transaction(t) if t.is_retriable() && !t.is_fatal());
+        if !again || started.elapsed() >= limit || link.refused().is_some() {
+            return Err(Fail::of(&e, p.client().fatal_error()));
+        }
+        if started.elapsed() > PATIENCE {
+            link.waiting("start transactions");
+        }
+        if e.rdkafka_error_code() != Some(Code::OperationTimedOut) {
+            std::thread::sleep(BUSY);
+        }
+    }
+}
+
+/// Settings of everything that produces.
+pub(crate) fn produce_settings(c: &mut rdkafka::ClientConfig, compression: Compression, max_message: usize) {
+    c.set("enable.idempotence", "true");
+    c.set("acks", "all");
+    c.set("compression.type", compression.codec());
+    c.set("linger.ms", LINGER_MS);
+    c.set("queue.buffering.max.kbytes", QUEUE_KIB.max(2 * max_message >> 10).to_string());
+    c.set("queue.buffering.max.messages", QUEUE_RECORDS.to_string());
+    c.set("batch.num.messages", "100000");
+    c.set("batch.size", BATCH.to_string());
+    c.set("message.max.bytes", max_message.to_string());
+    // Equal keys go to one partition, the one that the Java clients choose.
+    c.set("partitioner", "murmur2_random");
+}
+
+/// Wait a moment, then handle what has happened. Not by waiting inside the library's poll: for times below a
+/// millisecond that is a busy loop, which costs more than everything else a commit does.
+pub(crate) fn breathe<C: ProducerContext>(p: &BaseProducer<C>) {
+    std::thread::sleep(BREATH);
+    for _ in 0..8 {
+        p.poll(Duration::ZERO);
+    }
+}
+
+/// The library's queue is full; it empties as the brokers answer.
+pub(crate) fn is_full(e: &KafkaError) -> bool {
+    e.rdkafka_error_code() == Some(Code::QueueFull)
+}
+
+/// A row as the client library takes it.
+pub(crate) fn record<'a, D: rdkafka::util::IntoOpaque>(
+    topic: &'a str,
+    partition: Option<i32>,
+    row: &Row<'a>,
+    opaque: D,
+) -> BaseRecord<'a, [u8], [u8], D> {
+    let mut r = BaseRecord::with_opaque_to(topic, opaque).payload(row.value);
+    if let Some(k) = row.key {
+        r = r.key(k);
+    }
+    if let Some(p) = partition {
+        r = r.partition(p);
+    }
+    let mut headers: Option<OwnedHeaders> = None;
+    for (key, value) in row.headers() {
+        headers = Some(headers.unwrap_or_else(OwnedHeaders::new).insert(Header { key, value: Some(value) }));
+    }
+    match headers {
+        Some(h) => r.headers(h),
+        None => r,
+    }
+}
+
+/// Context of a transactional producer: the link, and the first record that could not be delivered.
+pub(crate) struct Context {
+    link: Link,
+    failed: Mutex<Option<KafkaError>>,
+}
+
+impl Context {
+    pub(crate) fn new(link: Link) -> Context {
+        Context { link, failed: Mutex::new(None) }
+    }
+
+    fn check(&self) -> Result<(), Fail> {
+        match &*self.failed.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(e) => Err(Fail::of(e, None)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, text: &str) {
+        self.link.log(level, fac, text);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.link.error(error, reason);
+    }
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.link.generate_oauth_token(config)
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        if let Err((e, _)) = result {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| e.clone());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A store made of a log elsewhere (Kafka) and object storage (a folder, a bucket).
+//!
+//! ```text
+//! manifests/<epoch, 20 digits>-g<generation>.json   a line with the hash of the rest, then the manifest
+//! objects/…                                         what manifests name
+//! ```
+//!
+//! Nothing is overwritten: object names hold epoch and generation. A manifest counts if it has its hash; of two for one
+//! epoch the one of the higher generation does.
+use model::objects::Objects;
+use model::store::{Commit, Log, Manifest, ObjectRef, Store};
+use model::{Epoch, EpochRecord, Result, fault};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// See the module.
+pub struct Composed {
+    log: Box<dyn Log>,
+    objects: Arc<dyn Objects>,
+    /// Objects that were there before this incarnation: what no kept manifest names is removed by the next trim.
+    found: Mutex<BTreeSet<String>>,
+}
+
+impl Composed {
+    /// Put a log and object storage together.
+    pub fn new(log: Box<dyn Log>, objects: Arc<dyn Objects>) -> Composed {
+        Composed { log, objects, found: Mutex::default() }
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `(name, manifest)`, newest first.
+    fn read_manifests(&self) -> Result<Vec<(String, std::result::Result<Manifest, String>)>> {
+        let mut names = self.objects.list("manifests/")?;
+        names.sort_by(|a, b| b.cmp(a));
+        let read = |name: String| {
+            let m = self.objects.get(&name).map_err(|e| e.to_string()).and_then(|b| parse(&b));
+            (name.clone(), m.map_err(|e| format!("{name}: {e}")))
+        };
+        Ok(names.into_iter().map(read).collect())
+    }
+}
+
+fn parse(bytes: &[u8]) -> std::result::Result<Manifest, String> {
+    let (hash, json) = bytes.split_at_checked(33).ok_or("it is cut short")?;
+    if hash != format!("{:032x}\n", xxh3_128(json)).as_bytes() {
+        return Err("it does not have its hash".into());
+    }
+    serde_json::from_slice(json).map_err(|e| e.to_string())
+}
+
+fn name_of(m: &Manifest) -> String {
+    format!("manifests/{:020}-g{:010}.json", m.epoch, m.generation)
+}
+
+fn objects_of(m: &Manifest) -> impl Iterator<Item = String> {
+    let state = m.state.values().flat_map(|n| n.groups.values());
+    m.sources.values().chain(state).map(|o| format!("objects/{}", o.name)).collect::<Vec<_>>().into_iter()
+}
+
+impl Store for Composed {
+    fn begin(&self) -> Result<u64> {
+        let generation = self.log.begin()?;
+        *self.found() = self.objects.list("objects/")?.into_iter().collect();
+        Ok(generation)
+    }
+    fn join(&self, generation: u64) -> Result<()> {
+        self.log.join(generation)
+    }
+    fn identity(&self) -> Result<String> {
+        self.log.identity()
+    }
+    fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
+        self.log.append_epoch(record)
+    }
+    fn epochs_after(&self, epoch: Epoch) -> Result<Vec<EpochRecord>> {
+        self.log.epochs_after(epoch)
+    }
+    fn append_commit(&self, sink: &str, shard: u32, commit: &Commit, sync: bool) -> Result<()> {
+        self.log.append_commit(sink, shard, commit, sync)
+    }
+    fn commits(&self, sink: &str, shard: u32) -> Result<Vec<Commit>> {
+        self.log.commits(sink, shard)
+    }
+    fn shards(&self) -> Result<Vec<(String, u32)>> {
+        self.log.shards()
+    }
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<ObjectRef> {
+        fault::crash_point("snapshot.mid_objects");
+        self.objects.put(&format!("objects/{name}"), bytes)?;
+        Ok(ObjectRef { name: name.into(), len: bytes.len() as u64, hash: format!("{:032x}", xxh3_128(bytes)) })
+    }
+    fn get(&self, object: &ObjectRef) -> Result<Vec<u8>> {
+        let bytes = self.objects.get(&format!("objects/{}", object.name))?;
+        if bytes.len() as u64 != object.len || format!("{:032x}", xxh3_128(&bytes)) != object.hash {
+            return Err(format!(
+                "object {} is damaged: it has {} bytes, or not the hash that was written ({} bytes)",
+                object.name,
+                bytes.len(),
+                object.len
+            )
+            .into());
+        }
+        Ok(bytes)
+    }
+    fn publish(&self, manifest: &Manifest) -> Result<()> {
+        fault::crash_point("manifest.before_publish");
+        let json = serde_json::to_vec(manifest)?;
+        let mut bytes = format!("{:032x}\n", xxh3_128(&json)).into_bytes();
+        bytes.extend_from_slice(&json);
+        self.objects.put(&name_of(manifest), &bytes)?;
+        fault::crash_point("manifest.after_publish");
+        Ok(())
+    }
+    fn manifests(&self) -> Result<Vec<std::result::Result<Manifest, String>>> {
+        Ok(self.read_manifests()?.into_iter().map(|m| m.1).collect())
+    }
+    fn trim(&self, keep: usize) -> Result<()> {
+        let all = self.read_manifests()?;
+        let whole: Vec<&Manifest> = all.iter().filter_map(|m| m.1.as_ref().ok()).collect();
+        let Some(oldest) = whole.iter().take(keep.max(1)).last().map(|m| m.epoch) else { return Ok(()) };
+        let used: BTreeSet<String> = whole.iter().take(keep.max(1)).flat_map(|m| objects_of(m)).collect();
+        let mut unused = std::mem::take(&mut *self.found());
+        unused.extend(whole.iter().flat_map(|m| objects_of(m)));
+        // Manifests first: what a crash leaves behind is then too much, never too little.
+        let first = format!("manifests/{oldest:020}");
+        for (name, _) in all.iter().filter(|m| m.0 < first) {
+            self.objects.delete(name)?;
+        }
+        fault::crash_point("trim.mid");
+        self.log.trim(oldest)?;
+        for name in unused.iter().filter(|n| !used.contains(*n)) {
+            self.objects.delete(name)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! The writer of a sink: takes whole epochs of its shards through stage and commit, once per (shard, epoch).
+//!
+//! A writer runs on a thread of its own: a commit waits for a disk or a broker, and while it waits the worker goes on
+//! with the next epochs. What may pile up in front of it is bounded by the epochs in flight.
+use crate::fatal::{Diverged, commit_failed, fatal};
+use crate::recovery::Start;
+use crate::status::Status;
+use model::epoch::EpochInfo;
+use model::sink::{Receipt, Sink};
+use model::store::{Commit, Store};
+use model::{Epoch, Packet};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+use timely::scheduling::SyncActivator;
+
+/// What a writer needs: the shards that this worker owns, and where their commit records are.
+pub(crate) struct Committer {
+    pub id: Arc<str>,
+    pub store: Arc<dyn Store>,
+    pub generation: u64,
+    /// Numbers of the shards.
+    pub shards: Vec<u32>,
+    /// Makes the sink of a shard.
+    pub build: Box<dyn Fn(u32) -> Box<dyn Sink> + Send>,
+    /// Where each takes over.
+    pub start: Arc<Start>,
+    /// Figures for people.
+    pub status: Arc<Status>,
+    /// Given to [`Sink::finish`] after the last epoch.
+    pub drain_ms: u64,
+    /// Commit on the worker's own thread: for simulation, which has one runner at a time.
+    pub inline: bool,
+}
+
+/// To a writer.
+pub(crate) enum Job {
+    /// An epoch, with the packets of each shard in order.
+    Epoch(Arc<EpochInfo>, Vec<Vec<Packet>>),
+    /// The last epoch is through.
+    Finish,
+}
+
+/// From a writer.
+pub(crate) enum Done {
+    /// Committed, with the new commit records by shard.
+    Epoch(Epoch, Vec<(u32, Commit)>),
+    /// Everything is delivered that could be in the time given.
+    Finished,
+}
+
+/// Handle of a writer.
+pub(crate) enum Writer {
+    Thread { jobs: Sender<Job>, done: Receiver<Done> },
+    Inline { shards: Box<Shards>, done: VecDeque<Done> },
+}
+
+impl Writer {
+    /// Let the shards take over, and be ready for their first epoch. `wake` tells the operator that there is an answer.
+    pub fn start(committer: Committer, wake: SyncActivator) -> Writer {
+        if committer.inline || committer.shards.is_empty() {
+            return Writer::Inline { shards: Box::new(Shards::open(committer)), done: VecDeque::new() };
+        }
+        let (jobs, inbox) = channel();
+        let (answers, done) = channel();
+        let run = move || {
+            let mut shards = Shards::open(committer);
+            while let Ok(job) = inbox.recv() {
+                if answers.send(shards.work(job)).is_err() || wake.activate().is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("writer".into()).spawn(run).expect("start a writer thread");
+        Writer::Thread { jobs, done }
+    }
+    /// Give it something to do.
+    pub fn give(&mut self, job: Job) {
+        match self {
+            // A writer that has ended has ended the process.
+            Writer::Thread { jobs, .. } => drop(jobs.send(job)),
+            Writer::Inline { shards, done } => done.push_back(shards.work(job)),
+        }
+    }
+    /// Take an answer, if there is one.
+    pub fn take(&mut self) -> Option<Done> {
+        match self {
+            Writer::Thread { done, .. } => done.try_recv().ok(),
+            Writer::Inline { done, .. } => done.pop_front(),
+        }
+    }
+}
+
+/// One shard with its progress.
+struct Shard {
+    number: u32,
+    sink: Box<dyn Sink>,
+    /// The sink writes its commit records itself.
+    own: bool,
+    /// Epoch up to which an earlier incarnation committed.
+    committed: Epoch,
+    /// Receipts of epochs that may be replayed.
+    receipts: BTreeMap<Epoch, Receipt>,
+}
+
+/// The shards of one writer.
+pub(crate) struct Shards {
+    /// The sink.
+    pub id: Arc<str>,
+    store: Arc<dyn Store>,
+    generation: u64,
+    drain_ms: u64,
+    status: Arc<Status>,
+    shards: Vec<Shard>,
+}
+
+impl Shards {
+    /// Build every shard and let it take over from its newest commit record.
+    pub fn open(c: Committer) -> Shards {
+        let open = |&number: &u32| {
+            let mut sink = (c.build)(number);
+            let failed = |e: model::Error| -> ! { fatal(&c.id, format!("take over shard {number}: {e}")) };
+            let own = sink.own_commits().unwrap_or_else(|e| failed(e));
+            if let Some(ahead) = own.iter().flatten().find(|o| o.epoch > c.start.last_epoch()) {
+                let (a, last) = (ahead.epoch, c.start.last_epoch());
+                failed(
+                    format!("it has committed epoch {a}, but the epoch log ends at {last}: the log lost its end")
+                        .into(),
+                )
+            }
+            let progress = c.start.progress(&c.id, number, own.as_deref());
+            if let Err(e) = sink.recover(progress.last.as_ref()) {
+                failed(e)
+            }
+            let (committed, receipts) = (progress.committed, progress.receipts);
+            Shard { number, sink, own: own.is_some(), committed, receipts }
+        };
+        let shards = c.shards.iter().map(open).collect();
+        let Committer { id, store, generation, drain_ms, status, .. } = c;
+        Shards { id, store, generation, drain_ms, status, shards }
+    }
+
+    fn work(&mut self, job: Job) -> Done {
+        match job {
+            Job::Epoch(info, packets) => {
+                let began = Instant::now();
+                let commits = self.epoch(&info, packets);
+                self.status.commit_ms(&self.id, began.elapsed().as_millis() as u64);
+                Done::Epoch(info.epoch, commits)
+            }
+            Job::Finish => {
+                self.finish();
+                Done::Finished
+            }
+        }
+    }
+
+    /// Take an epoch of every shard through; a failure ends the process.
+    pub fn epoch(&mut self, info: &EpochInfo, packets: Vec<Vec<Packet>>) -> Vec<(u32, Commit)> {
+        let mut out = Vec::new();
+        for (at, packets) in packets.into_iter().enumerate() {
+            for packet in &packets {
+                if let Err(e) = self.shards[at].sink.stage(packet) {
+                    fatal(&self.id, format!("stage epoch {}: {e}", info.epoch));
+                }
+            }
+            match self.close(at, info) {
+                Ok(Some(commit)) => out.push((self.shards[at].number, commit)),
+                Ok(None) => {}
+                Err(e) => commit_failed(&self.id, info.epoch, e),
+            }
+        }
+        out
+    }
+
+    /// Take an epoch of one shard through `commit`, or check it against the receipt of an earlier incarnation.
+    fn close(&mut self, at: usize, info: &EpochInfo) -> model::Result<Option<Commit>> {
+        let shard = &mut self.shards[at];
+        if info.epoch <= shard.committed {
+            let got = shard.sink.discard(info)?;
+            let want = shard.receipts.remove(&info.epoch);
+            return match (got, want) {
+                (Some(got), Some(want)) if (got.rows, &got.digest) != (want.rows, &want.digest) => Err(Diverged(format!(
+                    "replay of epoch {} gave {} rows with digest {}, but {} rows with digest {} were committed. The \
+                     input or a content file changed under the log; nothing was written. Restore them, or start with \
+                     a new data_dir",
+                    info.epoch, got.rows, got.digest, want.rows, want.digest
+                ))
+                .into()),
+                // Reported again, so that the next manifest carries the newest receipt.
+                (_, want) => Ok(want.map(|receipt| Commit { epoch: info.epoch, generation: self.generation, receipt })),
+            };
+        }
+        let early = model::fault::broken("commit_before_write") && !shard.own;
+        if early {
+            let commit = Commit { epoch: info.epoch, generation: self.generation, receipt: Receipt::default() };
+            self.store.append_commit(&self.id, shard.number, &commit, true)?;
+        }
+        let Some(receipt) = shard.sink.commit(info)? else { return Ok(None) };
+        model::fault::crash_point("sink.before_commit");
+        let sync = receipt.rows > 0 || info.snapshot;
+        let commit = Commit { epoch: info.epoch, generation: self.generation, receipt };
+        if !early && !shard.own {
+            self.store.append_commit(&self.id, shard.number, &commit, sync)?;
+        }
+        model::fault::crash_point("sink.after_commit");
+        Ok(Some(commit))
+    }
+
+    /// The last epoch is through.
+    pub fn finish(&mut self) {
+        for s in &mut self.shards {
+            if let Err(e) = s.sink.finish(self.drain_ms) {
+                fatal(&self.id, format!("finish: {e}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Faults against the reference job on a real Kafka, judged by the [`crate::checker`]. A row of the fault table is a file
+//! with a function `(ctx, count) -> RowReport`; `count` is how many faults must hit the job while it works.
+
+mod ctx;
+mod job;
+mod rows;
+
+pub use ctx::{Ctx, RowReport, Scale};
+pub use job::{Job, Options};
+pub use rows::{ROWS, Row};
+
+use anyhow::{Result, ensure};
+
+/// Run rows (all, or one) and print what happened. An error if a row did not hold.
+pub fn run(only: Option<&str>, scale: Scale, seed: u64, keep: bool) -> Result<()> {
+    let rows: Vec<&Row> = ROWS.iter().filter(|r| only.is_none_or(|o| o.eq_ignore_ascii_case(r.name))).collect();
+    let names: Vec<&str> = ROWS.iter().map(|r| r.name).collect();
+    ensure!(!rows.is_empty(), "there is no row {}; there are {}", only.unwrap_or(""), names.join(" "));
+    println!("chaos: seed {seed}, commit {}, {scale:?}", ctx::commit());
+    let mut failed = Vec::new();
+    for row in rows {
+        let count = match scale {
+            Scale::Slice => row.slice,
+            Scale::Full => row.full,
+            Scale::Long => row.long,
+        };
+        let again = format!("cargo xtask chaos --only {} --seed {seed}{}", row.name, scale.flag());
+        println!("{}: {} x{count}   ({again})", row.name, row.what);
+        let ctx = Ctx::new(row.name, seed, scale, keep)?;
+        match (row.run)(&ctx, count) {
+            Ok(report) => println!("{}: held: {report}", row.name),
+            Err(e) => {
+                println!("{}: FAILED: {e:#}\n  again: {again}\n  kept in {}", row.name, ctx.keep().display());
+                failed.push(row.name);
+            }
+        }
+    }
+    ensure!(failed.is_empty(), "rows that did not hold: {}", failed.join(" "));
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! F3: SIGSTOP. Every second time of one process, which goes on as if nothing had happened; otherwise of the whole job,
+//! while another one takes over on another "machine" (the log is in Kafka), and then the sleeper wakes up: it must be
+//! fenced, and nothing that it still writes may count.
+use super::super::ctx::{Ctx, RowReport};
+use super::super::job::{Job, Options};
+use super::{broker, lasting};
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+
+const RATE: u64 = 2_000;
+/// A woken writer notices that it is fenced within this time.
+const FENCED_MAX: Duration = Duration::from_secs(30);
+
+pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
+    let (broker, mut report, mut fenced) = (broker()?, RowReport::default(), 0);
+    for n in 0..count {
+        let stop = ctx.scaled(1_000, 20_000);
+        if n % 2 == 0 {
+            let job = Job::start(ctx, &broker, lasting(ctx, stop.as_secs_f64() + 4.0, RATE), Options::default())?;
+            job.live.progress(0, Duration::from_secs(30))?;
+            let pids = job.up()?;
+            let pid = pids[ctx.below(pids.len() as u64) as usize];
+            job.signal(pid, libc::SIGSTOP);
+            std::thread::sleep(stop);
+            job.signal(pid, libc::SIGCONT);
+            let at = Instant::now();
+            if let Some(t) = job.output_since(at, at)? {
+                report.resume.push(t);
+            }
+            ctx.note(&format!("SIGSTOP {pid} for {:.1} s", stop.as_secs_f64()));
+            job.finish(1, &mut report)?;
+            continue;
+        }
+        let snapshots = ctx.dir().join(format!("snapshots-{n}"));
+        std::fs::create_dir_all(&snapshots)?;
+        let mut options = Options { processes: 1, ..Options::default() };
+        options.engine = format!("snapshots = \"{}\"", snapshots.display());
+        options.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
+        // Two "machines" of which one at a time has the job: process 0 of 1, in a folder of its own.
+        let mut job = Job::start(ctx, &broker, lasting(ctx, stop.as_secs_f64() + 8.0, RATE), options)?;
+        job.live.progress(0, Duration::from_secs(30))?;
+        std::thread::sleep(ctx.between(300, 1_500));
+        let (engines, supervisors) = (job.engines(), job.supervisors());
+        for pid in supervisors.iter().chain(&engines) {
+            job.signal(*pid, libc::SIGSTOP);
+        }
+        let sleeper = job.hand_over()?;
+        let at = Instant::now();
+        let taken = job.output_since(at, at)?;
+        std::thread::sleep(stop);
+        // The engine wakes, its supervisor does not: nobody starts it again.
+        for pid in &engines {
+            job.signal(*pid, libc::SIGCONT);
+        }
+        let end = Instant::now() + FENCED_MAX;
+        while sleeper.alive(&engines) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        ensure!(!sleeper.alive(&engines), "a fenced engine goes on after {FENCED_MAX:?}\n{}", job.log());
+        fenced += 1;
+        ctx.note(&format!("zombie {engines:?} woke after {:.1} s and ended", stop.as_secs_f64()));
+        report.resume.extend(taken);
+        drop(sleeper);
+        job.finish(1, &mut report)?;
+    }
+    report.notes.push(format!("{fenced} zombies fenced"));
+    report.took = ctx.began.elapsed();
+    Ok(report)
+}

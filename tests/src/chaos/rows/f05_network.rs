@@ -1,0 +1,100 @@
+//! F5: three machines (namespaces): the broker, and one process on each of two. Cut both ways, one way, in turns, lossy,
+//! slow; then healed. Output goes on within ten seconds of the heal.
+use super::super::ctx::{Ctx, RowReport};
+use super::super::job::{Job, Options};
+use super::{lasting, setup};
+use crate::kafka::Broker;
+use crate::netns::Network;
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+
+const RATE: u64 = 1_000;
+const BROKER: usize = 0;
+const WORKERS: [usize; 2] = [1, 2];
+/// Port on which the processes talk to each other.
+const MESH: u16 = 2101;
+/// Progress after the heal. A cluster that was taken for lost is started again first.
+const HEALED_MAX: Duration = Duration::from_secs(10);
+
+pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
+    let net = Network::new(3)?;
+    net.join()?;
+    let mut setup = setup();
+    setup.host = net.address(BROKER);
+    setup.wrap = net.on(BROKER);
+    let broker = Broker::start_with(setup)?;
+    let (mut report, mut late) = (RowReport::default(), Vec::new());
+    let mut n = 0;
+    while report.faults < count {
+        let faults = (count - report.faults).min(4);
+        let snapshots = ctx.dir().join(format!("snapshots-{}", report.jobs));
+        std::fs::create_dir_all(&snapshots)?;
+        let hosts: Vec<String> = WORKERS.iter().map(|w| format!("\"{}:{MESH}\"", net.address(*w))).collect();
+        let options = Options {
+            machines: WORKERS.iter().map(|w| net.on(*w)).collect(),
+            engine: format!("snapshots = \"{}\"", snapshots.display()),
+            sections: format!(
+                "[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n\n[cluster]\nhosts = [{}]\nsecret = \"{}\"\ntimeout = \"3s\"\n",
+                broker.bootstrap(),
+                hosts.join(", "),
+                "a secret of the fault tests",
+            ),
+            rate: RATE,
+            ..Options::default()
+        };
+        let seconds = faults as f64 * if ctx.scale == super::super::Scale::Slice { 8.0 } else { 20.0 };
+        let job = Job::start(ctx, &broker, lasting(ctx, seconds, RATE), options)?;
+        job.live.progress(0, Duration::from_secs(60))?;
+        let mut hit = 0;
+        while hit < faults && !job.done() {
+            std::thread::sleep(ctx.between(500, 1_500));
+            let (time, worker) = (ctx.scaled(1_000, 20_000), WORKERS[ctx.below(2) as usize]);
+            let what = wound(ctx, &net, n % 7, worker, time)?;
+            n += 1;
+            net.heal()?;
+            let at = Instant::now();
+            hit += 1;
+            if let Some(t) = job.output_since(at, at)? {
+                ctx.note(&format!(
+                    "{what} for {:.1} s: output {:.2} s after the heal",
+                    time.as_secs_f64(),
+                    t.as_secs_f64()
+                ));
+                report.resume.push(t);
+                if t > HEALED_MAX {
+                    late.push(format!("{what}: {t:?}"));
+                }
+            }
+        }
+        job.finish(hit, &mut report)?;
+    }
+    ensure!(late.is_empty(), "output later than {HEALED_MAX:?} after the heal: {late:?}");
+    report.took = ctx.began.elapsed();
+    Ok(report)
+}
+
+/// One fault of the network, for a time. It is not healed here.
+fn wound(ctx: &Ctx, net: &Network, kind: u64, worker: usize, time: Duration) -> Result<&'static str> {
+    let [a, b] = WORKERS;
+    let both = |x: usize, y: usize| net.cut(x, y).and_then(|()| net.cut(y, x));
+    let what = match kind {
+        0 => both(a, b).map(|()| "worker and worker cut"),
+        1 => both(worker, BROKER).map(|()| "worker and broker cut"),
+        2 => net.cut(worker, BROKER).map(|()| "worker to broker cut"),
+        3 => net.cut(BROKER, worker).map(|()| "broker to worker cut"),
+        4 => {
+            // In turns: who can talk to whom changes while the cluster tries to form.
+            for _ in 0..4 {
+                let pair = [(a, b), (a, BROKER), (b, BROKER)][ctx.below(3) as usize];
+                both(pair.0, pair.1)?;
+                std::thread::sleep(time / 4);
+                net.heal()?;
+            }
+            return Ok("cut in turns");
+        }
+        5 => net.lose(worker, 5 + ctx.below(26) as u32).map(|()| "packets lost"),
+        _ => net.slow(worker, 1_000).map(|()| "1 Mbit/s"),
+    }?;
+    std::thread::sleep(time);
+    Ok(what)
+}

@@ -1,0 +1,43 @@
+//! F10: the input topic gets more partitions while it is read, and strangers come and go in the source's consumer group.
+use super::super::ctx::{Ctx, RowReport};
+use super::super::job::{Job, Options};
+use super::{broker, lasting};
+use crate::checker::input::Plan;
+use anyhow::Result;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::time::{Duration, Instant};
+
+const RATE: u64 = 2_000;
+/// Strangers in the group for each growth of the topic.
+const STRANGERS: u64 = 4;
+
+pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
+    let (broker, mut report) = (broker()?, RowReport::default());
+    while report.faults < count {
+        let plan: Plan = lasting(ctx, 10.0, RATE);
+        let plan = Plan { grow_at: Some(plan.events / 3), ..plan };
+        let job = Job::start(ctx, &broker, plan, Options::default())?;
+        job.live.progress(0, Duration::from_secs(30))?;
+        let (group, topic, mut strangers) = (format!("{}.in", job.name), format!("{}.in", job.name), 0);
+        while strangers < STRANGERS && !job.done() {
+            let member: BaseConsumer = crate::kafka::settings(&broker.bootstrap())
+                .set("group.id", &group)
+                .set("session.timeout.ms", "6000")
+                .set("enable.auto.commit", "true")
+                .create()?;
+            member.subscribe(&[&topic])?;
+            let end = Instant::now() + ctx.between(500, 1_500);
+            while Instant::now() < end {
+                // What it reads does not matter; that it is a member does.
+                if let Some(Err(e)) = member.poll(Duration::from_millis(50)) {
+                    ctx.note(&format!("the stranger: {e}"));
+                }
+            }
+            strangers += 1;
+        }
+        ctx.note(&format!("4 → 8 partitions, {strangers} members came and went"));
+        job.finish(1, &mut report)?;
+    }
+    report.took = ctx.began.elapsed();
+    Ok(report)
+}

@@ -1,0 +1,137 @@
+//! What a broker for tests is told: its ports, and settings that make it small and quick.
+use anyhow::{Result, bail};
+use std::fmt::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Ports are taken from here: below what the system gives to clients, so that nobody gets a port of a broker that is down.
+const PORTS: std::ops::Range<u16> = 12_000..31_000;
+
+/// One node: broker and controller in one process.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// From 1.
+    pub id: usize,
+    /// Address of every listener.
+    pub host: String,
+    /// For clients; what is told to them may be another one, see `advertised`.
+    pub client: u16,
+    /// Host and port that clients are told: this node's own, or a proxy's.
+    pub advertised: (String, u16),
+    /// For the other brokers, and for a harness that wants to go past a proxy.
+    pub internal: u16,
+    /// For clients that log in with SASL PLAIN.
+    pub sasl: u16,
+    /// For the controllers' quorum.
+    pub controller: u16,
+    /// Where its log segments are.
+    pub data: PathBuf,
+}
+
+impl Node {
+    /// A node with free ports and its data below `dir`.
+    pub fn new(id: usize, host: &str, dir: &Path) -> Result<Node> {
+        let client = free_port(host)?;
+        Ok(Node {
+            id,
+            host: host.into(),
+            client,
+            advertised: (host.into(), client),
+            internal: free_port(host)?,
+            sasl: free_port(host)?,
+            controller: free_port(host)?,
+            data: dir.join(format!("node-{id}")),
+        })
+    }
+}
+
+/// A port that nobody listens on; not given twice by one process.
+pub fn free_port(host: &str) -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let len = PORTS.end - PORTS.start;
+    // Processes start at different places.
+    let start = (std::process::id().wrapping_mul(2_654_435_761) >> 16) as u16 % len;
+    // An address of another namespace cannot be bound from here; there, only our own nodes listen.
+    let probe = if host.starts_with("127.") { host } else { "127.0.0.1" };
+    for _ in 0..len {
+        let port = PORTS.start + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % len;
+        if TcpListener::bind((probe, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port in {PORTS:?}")
+}
+
+/// User and password of the SASL listener.
+pub const SASL_USER: (&str, &str) = ("millstream", "millstream-secret");
+
+/// `server.properties` of a node; `more` comes last and wins.
+pub fn properties(node: &Node, all: &[Node], more: &[(String, String)]) -> String {
+    let many = all.len() as u32;
+    let quorum: Vec<String> = all.iter().map(|n| format!("{}@{}:{}", n.id, n.host, n.controller)).collect();
+    let (host, (user, password)) = (&node.host, SASL_USER);
+    let mut text = format!(
+        "process.roles=broker,controller
+node.id={id}
+controller.quorum.voters={quorum}
+listeners=CLIENT://{host}:{client},INTERNAL://{host}:{internal},SASL://{host}:{sasl},CONTROLLER://{host}:{controller}
+advertised.listeners=CLIENT://{ahost}:{aport},INTERNAL://{host}:{internal},SASL://{host}:{sasl}
+listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=INTERNAL
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";
+log.dirs={data}
+",
+        id = node.id,
+        quorum = quorum.join(","),
+        client = node.client,
+        internal = node.internal,
+        sasl = node.sasl,
+        controller = node.controller,
+        ahost = node.advertised.0,
+        aport = node.advertised.1,
+        data = node.data.display(),
+    );
+    let replicas = many.to_string();
+    let in_sync = many.div_ceil(2).to_string();
+    let fixed: &[(&str, &str)] = &[
+        ("offsets.topic.replication.factor", &replicas),
+        ("transaction.state.log.replication.factor", &replicas),
+        ("transaction.state.log.min.isr", &in_sync),
+        ("share.coordinator.state.topic.replication.factor", &replicas),
+        ("share.coordinator.state.topic.min.isr", &in_sync),
+        ("min.insync.replicas", &in_sync),
+        // Each is created at its first use; a test should not wait for fifty partitions.
+        ("offsets.topic.num.partitions", "4"),
+        ("transaction.state.log.num.partitions", "4"),
+        ("share.coordinator.state.topic.num.partitions", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.min.session.timeout.ms", "1000"),
+        ("transaction.max.timeout.ms", "900000"),
+        // A transaction that outlived its time-out is aborted within a second, not ten.
+        ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "1000"),
+        // A dead broker of three is noticed in seconds.
+        ("broker.heartbeat.interval.ms", "300"),
+        ("broker.session.timeout.ms", "3000"),
+        ("auto.create.topics.enable", "false"),
+        ("auto.leader.rebalance.enable", "false"),
+        ("log.cleaner.dedupe.buffer.size", "8388608"),
+        ("log.cleaner.threads", "1"),
+        ("log.cleaner.backoff.ms", "1000"),
+        ("log.retention.check.interval.ms", "1000"),
+        ("log.segment.delete.delay.ms", "1000"),
+        ("num.network.threads", "2"),
+        ("num.io.threads", "4"),
+        ("background.threads", "2"),
+        ("controlled.shutdown.max.retries", "1"),
+    ];
+    for (k, v) in fixed {
+        let _ = writeln!(text, "{k}={v}");
+    }
+    for (k, v) in more {
+        let _ = writeln!(text, "{k}={v}");
+    }
+    text
+}

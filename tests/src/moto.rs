@@ -1,0 +1,129 @@
+//! A stand-in for S3, SQS and SNS for tests: `moto_server` from PyPI, in a virtual environment of its own, on loopback.
+use crate::kafka::{free_port, spawn};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The version that is installed.
+pub const VERSION: &str = "5.2.5";
+/// A server that is not ready by then never will be: a loaded machine needs a while.
+const READY_MAX: Duration = Duration::from_secs(90);
+
+/// A running server. Its data is gone when it is dropped.
+pub struct Moto {
+    process: Child,
+    /// Port on 127.0.0.1.
+    pub port: u16,
+}
+
+impl Moto {
+    /// The server of this process, started with the first use. Tests share it: use names of their own.
+    pub fn shared() -> &'static Moto {
+        static SHARED: OnceLock<Moto> = OnceLock::new();
+        SHARED.get_or_init(|| Moto::start().unwrap_or_else(|e| panic!("start moto: {e:#}")))
+    }
+
+    /// Start a server and wait until it answers.
+    pub fn start() -> Result<Moto> {
+        let program = installed()?;
+        let port = free_port("127.0.0.1")?;
+        let mut command = Command::new(program);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut moto = Moto { process: spawn(command)?, port };
+        let begun = Instant::now();
+        while !moto.answers() {
+            if let Some(status) = moto.process.try_wait()? {
+                bail!("moto_server ended with {status}");
+            }
+            ensure!(begun.elapsed() < READY_MAX, "moto_server does not answer after {READY_MAX:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(moto)
+    }
+
+    /// URL of every service.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Make a topic of SNS and subscribe a queue to it; the topic's ARN. `raw`: without SNS's envelope.
+    pub fn topic(&self, name: &str, queue_arn: &str, raw: bool) -> Result<String> {
+        let made = self.ask("sns", &format!("Action=CreateTopic&Name={name}"))?;
+        let arn = made.split("<TopicArn>").nth(1).and_then(|t| t.split('<').next()).context("no TopicArn")?.to_string();
+        let how = format!("&Attributes.entry.1.key=RawMessageDelivery&Attributes.entry.1.value={raw}");
+        self.ask("sns", &format!("Action=Subscribe&TopicArn={arn}&Protocol=sqs&Endpoint={queue_arn}{how}"))?;
+        Ok(arn)
+    }
+
+    /// A request of the query protocol.
+    fn ask(&self, service: &str, form: &str) -> Result<String> {
+        let mut c = TcpStream::connect(("127.0.0.1", self.port))?;
+        c.set_read_timeout(Some(Duration::from_secs(30)))?;
+        // The service is found by the scope of the credentials; signatures are not checked.
+        let scope =
+            format!("Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0");
+        let head = format!(
+            "POST / HTTP/1.0\r\nHost: localhost\r\nAuthorization: AWS4-HMAC-SHA256 {scope}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            form.len()
+        );
+        c.write_all(head.as_bytes())?;
+        c.write_all(form.as_bytes())?;
+        let mut answer = String::new();
+        c.read_to_string(&mut answer)?;
+        ensure!(answer.split_whitespace().nth(1) == Some("200"), "{form}: {answer}");
+        Ok(answer)
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(mut c) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+        let _ = c.set_read_timeout(Some(Duration::from_secs(5)));
+        let mut head = [0; 12];
+        c.write_all(b"GET /moto-api/ HTTP/1.0\r\n\r\n").is_ok()
+            && c.read_exact(&mut head).is_ok()
+            && head.ends_with(b"200")
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Path of `moto_server`, installed if it is not there yet. Several processes may ask at once.
+fn installed() -> Result<PathBuf> {
+    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
+    let base = home.join(".cache/millstream-moto");
+    fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
+    let lock = File::create(base.join("lock"))?;
+    // SAFETY: flock on a descriptor that we own; it is released when the file closes.
+    ensure!(unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } == 0, "lock {}", base.display());
+    let dir = base.join(VERSION);
+    let (program, whole) = (dir.join("bin/moto_server"), dir.join("whole"));
+    if !whole.exists() {
+        // A virtual environment knows its own path, so it is made in place; the mark says that it is complete.
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
+        }
+        run(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        run(Command::new(dir.join("bin/python")).args(pip).arg(format!("moto[server]=={VERSION}")))?;
+        fs::write(&whole, "")?;
+    }
+    Ok(program)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let out = command.stdin(Stdio::null()).output().with_context(|| format!("start {command:?}"))?;
+    ensure!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
+    Ok(())
+}
