@@ -11,5 +11,6 @@ mod kafka_proxy;
 mod kafka_qualify;
 mod live;
 mod reload;
+mod s3;
 mod samples;
 mod webhook;

@@ -56,29 +56,68 @@ impl Moto {
     /// Make a topic of SNS and subscribe a queue to it; the topic's ARN. `raw`: without SNS's envelope.
     pub fn topic(&self, name: &str, queue_arn: &str, raw: bool) -> Result<String> {
         let made = self.ask("sns", &format!("Action=CreateTopic&Name={name}"))?;
-        let arn = made.split("<TopicArn>").nth(1).and_then(|t| t.split('<').next()).context("no TopicArn")?.to_string();
+        let arn = between(&made, "TopicArn")?;
         let how = format!("&Attributes.entry.1.key=RawMessageDelivery&Attributes.entry.1.value={raw}");
         self.ask("sns", &format!("Action=Subscribe&TopicArn={arn}&Protocol=sqs&Endpoint={queue_arn}{how}"))?;
         Ok(arn)
     }
+    /// Make a bucket.
+    pub fn bucket(&self, name: &str) -> Result<()> {
+        self.request("PUT", &format!("/{name}"), "s3", "").map(drop)
+    }
+    /// Make a bucket, and a queue that hears of its objects; the queue's URL.
+    pub fn bucket_with_queue(&self, name: &str) -> Result<String> {
+        self.bucket(name)?;
+        let url = between(&self.ask("sqs", &format!("Action=CreateQueue&QueueName={name}"))?, "QueueUrl")?;
+        let to = format!("<Queue>arn:aws:sqs:us-east-1:123456789012:{name}</Queue><Event>s3:ObjectCreated:*</Event>");
+        let xml = format!(
+            "<NotificationConfiguration><QueueConfiguration><Id>1</Id>{to}</QueueConfiguration></NotificationConfiguration>"
+        );
+        self.request("PUT", &format!("/{name}?notification"), "s3", &xml)?;
+        Ok(url)
+    }
+    /// Write an object; the key must not need encoding.
+    pub fn put(&self, bucket: &str, key: &str, body: &str) -> Result<()> {
+        self.request("PUT", &format!("/{bucket}/{key}"), "s3", body).map(drop)
+    }
+    /// Keys of a bucket, at most a thousand.
+    pub fn keys(&self, bucket: &str) -> Result<Vec<String>> {
+        let list = self.request("GET", &format!("/{bucket}?list-type=2"), "s3", "")?;
+        Ok(list.split("<Key>").skip(1).filter_map(|k| k.split('<').next()).map(str::to_string).collect())
+    }
+    /// Messages of a queue: those that can be received, and those that are hidden.
+    pub fn messages(&self, url: &str) -> Result<(u64, u64)> {
+        let form = format!("Action=GetQueueAttributes&QueueUrl={url}&AttributeName.1=All");
+        let answer = self.ask("sqs", &form)?;
+        let count = |name: &str| -> Result<u64> {
+            let rest = answer.split(&format!("<Name>{name}</Name>")).nth(1).with_context(|| format!("no {name}"))?;
+            Ok(between(rest, "Value")?.parse()?)
+        };
+        Ok((count("ApproximateNumberOfMessages")?, count("ApproximateNumberOfMessagesNotVisible")?))
+    }
 
     /// A request of the query protocol.
     fn ask(&self, service: &str, form: &str) -> Result<String> {
+        self.request("POST", "/", service, form)
+    }
+
+    fn request(&self, method: &str, path: &str, service: &str, body: &str) -> Result<String> {
         let mut c = TcpStream::connect(("127.0.0.1", self.port))?;
         c.set_read_timeout(Some(Duration::from_secs(30)))?;
         // The service is found by the scope of the credentials; signatures are not checked.
         let scope =
             format!("Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0");
+        let kind = if method == "POST" { "Content-Type: application/x-www-form-urlencoded\r\n" } else { "" };
+        let len = body.len();
         let head = format!(
-            "POST / HTTP/1.0\r\nHost: localhost\r\nAuthorization: AWS4-HMAC-SHA256 {scope}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
-            form.len()
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: AWS4-HMAC-SHA256 {scope}\r\n{kind}\
+             Content-Length: {len}\r\n\r\n"
         );
         c.write_all(head.as_bytes())?;
-        c.write_all(form.as_bytes())?;
+        c.write_all(body.as_bytes())?;
         let mut answer = String::new();
         c.read_to_string(&mut answer)?;
-        ensure!(answer.split_whitespace().nth(1) == Some("200"), "{form}: {answer}");
+        ensure!(answer.split_whitespace().nth(1) == Some("200"), "{method} {path} {body}: {answer}");
         Ok(answer)
     }
 
@@ -97,6 +136,13 @@ impl Drop for Moto {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Text of the first XML element of a name.
+fn between(xml: &str, name: &str) -> Result<String> {
+    let rest = xml.split(&format!("<{name}>")).nth(1);
+    let text = rest.and_then(|r| r.split('<').next()).with_context(|| format!("no {name} in {xml}"))?;
+    Ok(text.to_string())
 }
 
 /// Path of `moto_server`, installed if it is not there yet. Several processes may ask at once.

@@ -1,9 +1,11 @@
 //! What a failed call means, and how long it is tried again.
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Kinds of failure, as far as somebody acts on them.
@@ -164,7 +166,6 @@ where
         match call().await {
             Err(f) if f.class == Class::Transient => {
                 failures += 1;
-                eprintln!("DBG {failures} {}", f.text);
                 let pause = patience.pause(failures);
                 if failures >= patience.tries || begun.elapsed() + pause > patience.total {
                     let text = format!("{} (tried {failures} times in {} s)", f.text, begun.elapsed().as_secs());
@@ -194,6 +195,12 @@ where
     }
 }
 
+/// Outages that people were told of. Several calls suffer from the same one.
+fn active() -> MutexGuard<'static, BTreeSet<String>> {
+    static ACTIVE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    ACTIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Tells people once that a service is away, and once that it is back.
 pub(crate) struct Outage {
     what: String,
@@ -206,7 +213,7 @@ pub(crate) struct Outage {
 const QUIET: u32 = 4;
 
 impl Outage {
-    /// `what` cannot be done while it lasts: "source x: receive from …".
+    /// `what` cannot be done while it lasts: "source x: receive from …". One text, one line.
     pub(crate) fn new(what: &str) -> Outage {
         Outage { what: what.into(), since: None, failures: 0, said: false }
     }
@@ -216,15 +223,28 @@ impl Outage {
         self.since.get_or_insert_with(Instant::now);
         if self.failures > QUIET && !self.said {
             self.said = true;
-            eprintln!("{}: {why}; waiting until it works", self.what);
+            if active().insert(self.what.clone()) {
+                eprintln!("{}: {why}; waiting until it works", self.what);
+            }
         }
         Patience::CALL.pause(self.failures)
     }
     /// It worked.
     pub(crate) fn over(&mut self) {
-        if let (true, Some(since)) = (self.said, self.since) {
+        if let (true, Some(since)) = (self.said, self.since)
+            && active().remove(&self.what)
+        {
             eprintln!("{}: works again after {} s", self.what, since.elapsed().as_secs());
         }
-        *self = Outage::new(&self.what);
+        (self.since, self.failures, self.said) = (None, 0, false);
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        // Nobody waits any more; the next outage is news again.
+        if self.said {
+            active().remove(&self.what);
+        }
     }
 }

@@ -295,7 +295,7 @@ impl Txn {
             }
         }
         w.send_to(p, &w.marks, Some(w.partition), &Row::plain(key.as_bytes(), value), deadline)?;
-        w.flush(p, deadline)?;
+        flush(p, deadline)?;
         w.point("kafka.before_commit")?;
         w.end(p)?;
         w.point("kafka.after_commit")?;
@@ -334,12 +334,12 @@ impl Writer {
     /// Crash point that leaves what was sent so far with the brokers.
     fn crash_flushed(&self, p: &BaseProducer<Context>, deadline: Instant, name: &str) -> Result<(), Fail> {
         if self.crash_points && fault::about_to_crash(name) {
-            self.flush(p, deadline)?;
+            flush(p, deadline)?;
             fault::die(name)
         }
         #[cfg(test)]
         if self.trip.is_some() {
-            self.flush(p, deadline)?;
+            flush(p, deadline)?;
             self.point(name)?;
         }
         Ok(())
@@ -363,8 +363,6 @@ impl Writer {
         c.set("socket.timeout.ms", &socket);
         c.set("request.timeout.ms", &socket);
         produce_settings(&mut c, self.compression, self.max_message);
-        // Only failures are reported one by one: the commit says that all others arrived.
-        c.set("delivery.report.only.error", "true");
         // Asked for the end of a partition it must say where the log ends, not the last decided transaction.
         c.set("isolation.level", "read_uncommitted");
         let context = Context::new(self.link.clone());
@@ -390,7 +388,7 @@ impl Writer {
 
     /// End a transaction whose records have been sent.
     fn finish(&self, p: &BaseProducer<Context>, deadline: Instant) -> Result<(), Fail> {
-        self.flush(p, deadline)?;
+        flush(p, deadline)?;
         self.end(p)
     }
 
@@ -411,7 +409,7 @@ impl Writer {
         row: &Row,
         deadline: Instant,
     ) -> Result<(), Fail> {
-        let mut record = record(topic, partition, row, ());
+        let mut record = record(topic, partition, row);
         loop {
             match p.send(record) {
                 Ok(()) => return Ok(()),
@@ -422,19 +420,6 @@ impl Writer {
                 Err((e, _)) => return Err(Fail::of(&e, p.client().fatal_error())),
             }
         }
-    }
-
-    /// Wait until every record was taken by the brokers. Polled in small steps: the library's own way of waiting in a
-    /// commit costs a tenth of a second.
-    fn flush(&self, p: &BaseProducer<Context>, deadline: Instant) -> Result<(), Fail> {
-        while p.in_flight_count() > 0 {
-            if Instant::now() >= deadline {
-                return Err(Fail::Unknown("the records of a transaction were not taken in time".into()));
-            }
-            breathe(p);
-            p.client().context().check()?;
-        }
-        p.client().context().check()
     }
 
     fn drain(&self, p: &BaseProducer<Context>) {
@@ -479,8 +464,23 @@ pub(crate) fn produce_settings(c: &mut rdkafka::ClientConfig, compression: Compr
     c.set("batch.num.messages", "100000");
     c.set("batch.size", BATCH.to_string());
     c.set("message.max.bytes", max_message.to_string());
+    // Only failures are reported one by one; when nothing is on its way any more, all others have arrived.
+    c.set("delivery.report.only.error", "true");
     // Equal keys go to one partition, the one that the Java clients choose.
     c.set("partitioner", "murmur2_random");
+}
+
+/// Wait until every record was taken by the brokers. Looked at in small steps: the library's own way of waiting in a
+/// commit costs a tenth of a second.
+pub(crate) fn flush(p: &BaseProducer<Context>, deadline: Instant) -> Result<(), Fail> {
+    while p.in_flight_count() > 0 {
+        if Instant::now() >= deadline {
+            return Err(Fail::Unknown("the records were not taken in time".into()));
+        }
+        breathe(p);
+        p.client().context().check()?;
+    }
+    p.client().context().check()
 }
 
 /// Wait a moment, then handle what has happened. Not by waiting inside the library's poll: for times below a
@@ -498,13 +498,8 @@ pub(crate) fn is_full(e: &KafkaError) -> bool {
 }
 
 /// A row as the client library takes it.
-pub(crate) fn record<'a, D: rdkafka::util::IntoOpaque>(
-    topic: &'a str,
-    partition: Option<i32>,
-    row: &Row<'a>,
-    opaque: D,
-) -> BaseRecord<'a, [u8], [u8], D> {
-    let mut r = BaseRecord::with_opaque_to(topic, opaque).payload(row.value);
+pub(crate) fn record<'a>(topic: &'a str, partition: Option<i32>, row: &Row<'a>) -> BaseRecord<'a, [u8], [u8]> {
+    let mut r = BaseRecord::to(topic).payload(row.value);
     if let Some(k) = row.key {
         r = r.key(k);
     }
@@ -521,7 +516,7 @@ pub(crate) fn record<'a, D: rdkafka::util::IntoOpaque>(
     }
 }
 
-/// Context of a transactional producer: the link, and the first record that could not be delivered.
+/// Context of a producer: the link, and the first record that could not be delivered.
 pub(crate) struct Context {
     link: Link,
     failed: Mutex<Option<KafkaError>>,
@@ -532,7 +527,8 @@ impl Context {
         Context { link, failed: Mutex::new(None) }
     }
 
-    fn check(&self) -> Result<(), Fail> {
+    /// Fails if a record could not be delivered.
+    pub(crate) fn check(&self) -> Result<(), Fail> {
         match &*self.failed.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(e) => Err(Fail::of(e, None)),
             None => Ok(()),

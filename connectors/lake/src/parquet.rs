@@ -434,16 +434,9 @@ mod tests {
 
     #[test]
     fn a_lake_in_a_bucket_is_the_same_lake() {
-        let endpoint = ::tests::moto::Moto::shared().url();
-        let url = format!("s3://lake/x?endpoint={endpoint}&anonymous=true");
-        // A bucket is made by a PUT of its name.
-        let mut c = std::net::TcpStream::connect(endpoint.trim_start_matches("http://")).unwrap();
-        std::io::Write::write_all(&mut c, b"PUT /lake HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        std::io::Read::read_to_string(&mut c, &mut answer).unwrap();
-        assert!(answer.contains(" 200 "), "{answer}");
-
+        let moto = ::tests::moto::Moto::shared();
+        moto.bucket("lake").unwrap();
+        let url = format!("s3://lake/x?endpoint={}&anonymous=true", moto.url());
         let (dir, l) = (tempfile::tempdir().unwrap(), layout());
         let bucket = aws::objects(&url).unwrap();
         let rows = || crate::count_rows_in(&*bucket).unwrap();

@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub enum Target {
     /// A folder.
     Folder(PathBuf),
-    /// Object storage and its URL.
-    Objects(Arc<dyn Objects>, String),
+    /// Object storage.
+    Objects(Arc<dyn Objects>),
 }
 
 /// True if a path of the settings is the URL of object storage.
@@ -26,7 +26,7 @@ impl Target {
     /// Open the lake at `path`, relative to `work_dir` if it is a folder. Touches nothing yet.
     pub fn open(path: &str, work_dir: &Path, objects: &OpenObjects) -> Result<Target> {
         match is_url(path) {
-            true => Ok(Target::Objects(objects.open(path)?, path.into())),
+            true => Ok(Target::Objects(objects.open(path)?)),
             false => Ok(Target::Folder(work_dir.join(path))),
         }
     }
@@ -36,7 +36,7 @@ impl Target {
     pub fn staging(&self, writer: &str, data_dir: &Path) -> PathBuf {
         match self {
             Target::Folder(root) => root.join("_staging").join(writer),
-            Target::Objects(..) => data_dir.join("lake").join(writer),
+            Target::Objects(_) => data_dir.join("lake").join(writer),
         }
     }
 
@@ -44,7 +44,7 @@ impl Target {
     pub fn place(&self, name: &str) -> PathBuf {
         match self {
             Target::Folder(root) => root.join(name),
-            Target::Objects(..) => name.into(),
+            Target::Objects(_) => name.into(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Target {
                 fs::rename(temp, place).map_err(|e| format!("rename to {}: {e}", place.display()))?;
                 Ok(File::open(dir)?.sync_all()?)
             }
-            Target::Objects(objects, _) => {
+            Target::Objects(objects) => {
                 let bytes = fs::read(temp).map_err(|e| format!("read {}: {e}", temp.display()))?;
                 objects.put(&place.to_string_lossy(), &bytes)?;
                 Ok(fs::remove_file(temp).map_err(|e| format!("remove {}: {e}", temp.display()))?)
@@ -72,7 +72,7 @@ impl Target {
                 Err(e) if e.kind() != ErrorKind::NotFound => Err(format!("remove {}: {e}", place.display()).into()),
                 _ => Ok(()),
             },
-            Target::Objects(objects, _) => objects.delete(&place.to_string_lossy()),
+            Target::Objects(objects) => objects.delete(&place.to_string_lossy()),
         }
     }
 
@@ -80,7 +80,7 @@ impl Target {
     pub fn file_max(&self) -> usize {
         match self {
             Target::Folder(_) => usize::MAX,
-            Target::Objects(..) => SENT_MAX,
+            Target::Objects(_) => SENT_MAX,
         }
     }
 }

@@ -91,7 +91,11 @@ pub fn count(t: &Topology) -> Result<Audit> {
         }
     }
     for (path, ids) in lakes {
-        let found = lake::count_rows(&path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        let counted = match path.to_str().filter(|p| p.contains("://")) {
+            Some(url) => load::objects(url).and_then(|o| lake::count_rows_in(&*o)),
+            None => lake::count_rows(&path),
+        };
+        let found = counted.map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
         let want = ids.iter().map(|id| written(&audit, id)).sum();
         compare(&ids.join("+"), want, found, &mut audit);
     }

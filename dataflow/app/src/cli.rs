@@ -51,6 +51,10 @@ pub enum Command {
     Unsuppress(UnsuppressArgs),
     /// Show what the pipeline of a generated attack story finds; --crash kills it at random meanwhile.
     Demo(DemoArgs),
+    /// Dead letters in Kafka: what cannot be used, why, and putting it back.
+    Dlq(DlqArgs),
+    /// Transactions of a topology's Kafka sinks: what is open, and ending what hangs.
+    Txn(TxnArgs),
     /// Snapshots of the state: list them, or read every object back.
     Checkpoint(CheckpointArgs),
     /// Print the JSON Schema of topology files (for editors).
@@ -294,4 +298,82 @@ pub struct CheckpointArgs {
     /// Form of the result.
     #[arg(long, value_enum, default_value = "human")]
     pub output: Output,
+}
+
+/// `dlq`.
+#[derive(Args)]
+pub struct DlqArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: DlqTask,
+    /// The topology file whose dead-letter sink is meant.
+    #[arg(long, global = true, default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// The kafka sink that takes the dead letters, if there is more than one.
+    #[arg(long, global = true)]
+    pub sink: Option<String>,
+    /// Form of the result.
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// What to do with dead letters.
+#[derive(Subcommand)]
+pub enum DlqTask {
+    /// Group them by cause and node.
+    Ls,
+    /// Show one with its headers: `partition:offset`.
+    Show {
+        /// Where it is.
+        at: String,
+    },
+    /// Put letters back where they came from, each once and for all.
+    Requeue {
+        /// These only: `partition:offset`; none: all.
+        at: Vec<String>,
+        /// Only with this code.
+        #[arg(long)]
+        code: Option<String>,
+        /// Only from this node.
+        #[arg(long)]
+        node: Option<String>,
+        /// Topic to put them into; default: where each came from.
+        #[arg(long)]
+        to: Option<String>,
+    },
+    /// Delete letters: all that are there now, or those of a partition below `partition:offset`.
+    Purge {
+        /// Up to here, exclusive.
+        #[arg(long)]
+        below: Option<String>,
+        /// Yes, for good.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `txn`.
+#[derive(Args)]
+pub struct TxnArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: TxnTask,
+    /// The topology file whose sinks are meant.
+    #[arg(long, global = true, default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Form of the result.
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// What to do with transactions.
+#[derive(Subcommand)]
+pub enum TxnTask {
+    /// List the transactional ids with their newest committed epoch, and partitions that an open transaction blocks.
+    Ls,
+    /// End what an id has open. A writer that lives starts a new producer and goes on.
+    Abort {
+        /// Transactional id, as `txn ls` shows it.
+        id: String,
+    },
 }

@@ -9,6 +9,7 @@ mod control;
 mod demo;
 mod exit;
 mod http;
+mod letters;
 mod load;
 mod metrics;
 mod parse_files;
@@ -53,6 +54,8 @@ fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Top(a) => top::top(&a),
         Command::Tap(a) => tap::tap(&a),
         Command::Audit(a) => audit::audit(&a),
+        Command::Dlq(a) => letters::dlq(&a),
+        Command::Txn(a) => letters::txn(&a),
         Command::Checkpoint(a) => checkpoint::checkpoint(&a),
         Command::Parse(a) => parse_files::parse(&a),
         Command::Demo(a) => demo::demo(&a),

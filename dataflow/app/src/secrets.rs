@@ -6,6 +6,27 @@ const SECRETS_DIR: &str = "/run/secrets";
 /// A secret file larger than this is a mistake.
 const SECRET_MAX_BYTES: u64 = 64 << 10;
 
+/// Put secrets into settings that name them, for commands that connect by themselves.
+pub fn fill(settings: &mut serde_json::Value) -> anyhow::Result<()> {
+    match settings {
+        serde_json::Value::String(text) => {
+            let (mut filled, mut rest) = (String::new(), text.as_str());
+            while let Some((before, (name, after))) =
+                rest.split_once("SECRET[").and_then(|(before, r)| Some((before, r.split_once(']')?)))
+            {
+                filled += before;
+                filled += &resolve(name).map_err(|e| anyhow::anyhow!("SECRET[{name}]: {e}"))?;
+                rest = after;
+            }
+            *text = filled + rest;
+            Ok(())
+        }
+        serde_json::Value::Array(all) => all.iter_mut().try_for_each(fill),
+        serde_json::Value::Object(all) => all.values_mut().try_for_each(fill),
+        _ => Ok(()),
+    }
+}
+
 /// Resolve `env.NAME` or `file.name`. Errors name the key, never a value.
 pub fn resolve(name: &str) -> Result<String, String> {
     match name.split_once('.') {

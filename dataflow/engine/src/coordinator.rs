@@ -8,7 +8,7 @@ use model::epoch::Command;
 use model::source::{Budget, Source, Split};
 use model::store::{Commit, Manifest, ObjectRef};
 use model::{Epoch, EpochRecord, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -214,7 +214,7 @@ impl<'a> Coordinator<'a> {
     fn close(&mut self, open: Open, seal: bool) -> Result<()> {
         self.now_ms = self.now_ms.max(self.world.clock_ms());
         let lanes = self.s.settings.lanes;
-        let mut splits = open.splits;
+        let mut splits = joined(open.splits);
         for s in &mut splits {
             if s.lane == Split::ANY_LANE {
                 s.lane = self.lane;
@@ -361,7 +361,7 @@ impl<'a> Coordinator<'a> {
         for (shard, c) in &self.manifest.commits {
             assert!(c.epoch <= epoch, "sink shard {shard} is ahead of the cut");
         }
-        self.manifest.epoch = epoch;
+        self.manifest.epoch = if model::fault::broken("manifest_early") { self.last } else { epoch };
         self.manifest.now_ms = snapshot.now_ms;
         self.manifest.sources = snapshot.sources;
         self.s.store.publish(&self.manifest)?;
@@ -381,6 +381,27 @@ impl Open {
     fn new(since: Duration) -> Open {
         Open { since, splits: Vec::new(), bytes: 0, commands: Vec::new() }
     }
+}
+
+/// Splits that go on where another of the same partition and lane ends become one. Splits with a detail stay as they are.
+fn joined(splits: Vec<Split>) -> Vec<Split> {
+    let mut out: Vec<Split> = Vec::with_capacity(splits.len());
+    let mut last: HashMap<(Arc<str>, u32), usize> = HashMap::new();
+    for s in splits {
+        let plain = s.lane != Split::ANY_LANE && s.detail.is_null() && s.from < s.to;
+        let key = (s.source.clone(), s.partition);
+        match last.get(&key).map(|at| &mut out[*at]) {
+            Some(before) if plain && before.to == s.from && before.lane == s.lane => before.to = s.to,
+            _ => {
+                last.remove(&key);
+                if plain {
+                    last.insert(key, out.len());
+                }
+                out.push(s);
+            }
+        }
+    }
+    out
 }
 
 /// What the new session takes over from the last manifest: state of nodes that keep their meaning, and commits.

@@ -76,6 +76,9 @@ pub(crate) fn keyed<'s>(
             while !frontiers[0].less_equal(&next) {
                 let Some(info) = board.info(next) else { break };
                 let mut records = stash.remove(&next).unwrap_or_default();
+                if model::fault::broken("apply_on_arrival") {
+                    records.extend(std::mem::take(&mut stash).into_values().flatten());
+                }
                 sort_records(&mut records);
                 board.count(next, &id, "".into(), "received", records.len() as u64);
                 let mut op = op.borrow_mut();

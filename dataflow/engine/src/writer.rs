@@ -23,7 +23,7 @@ pub(crate) struct Committer {
     /// Numbers of the shards.
     pub shards: Vec<u32>,
     /// Makes the sink of a shard.
-    pub build: Box<dyn Fn(u32) -> Box<dyn Sink> + Send>,
+    pub build: Box<dyn Fn(u32) -> Box<dyn Sink> + Send + Sync>,
     /// Where each takes over.
     pub start: Arc<Start>,
     /// Figures for people.
@@ -136,7 +136,14 @@ impl Shards {
             let (committed, receipts) = (progress.committed, progress.receipts);
             Shard { number, sink, own: own.is_some(), committed, receipts }
         };
-        let shards = c.shards.iter().map(open).collect();
+        let shards = match c.inline || c.shards.len() < 2 {
+            true => c.shards.iter().map(open).collect(),
+            // Each may have a conversation with a broker: they are held side by side.
+            false => std::thread::scope(|s| {
+                let all: Vec<_> = c.shards.iter().map(|n| s.spawn(|| open(n))).collect();
+                all.into_iter().map(|t| t.join().expect("a panic ends the process")).collect()
+            }),
+        };
         let Committer { id, store, generation, drain_ms, status, .. } = c;
         Shards { id, store, generation, drain_ms, status, shards }
     }

@@ -26,10 +26,7 @@ impl Bucket {
     /// Write a large object; [`Class::Changed`] if the name is taken.
     pub(super) async fn put_parts(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
         // A replay writes what is there already: no need to send it all to learn that.
-        let taken = insist(&self.patience, || async {
-            let head = self.client().await.head_object().bucket(&self.place.bucket).key(key);
-            head.send().await.map(drop).map_err(failure)
-        });
+        let taken = insist(&self.patience, || self.exists(key));
         match taken.await {
             Ok(()) => return Err(Failure { class: Class::Changed, text: "the name is taken".into() }),
             Err(f) if f.class == Class::Missing => {}
@@ -61,6 +58,12 @@ impl Bucket {
         }
     }
 
+    /// Whether the name is taken; one try.
+    async fn exists(&self, key: &str) -> Result<(), Failure> {
+        let head = self.client().await.head_object().bucket(&self.place.bucket).key(key);
+        head.send().await.map(drop).map_err(failure)
+    }
+
     async fn upload(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
         let (client, bucket) = (self.client().await, &self.place.bucket);
         let mut tries = 0;
@@ -73,7 +76,13 @@ impl Bucket {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let completed = insist(&self.patience, || async {
             let c = client.complete_multipart_upload().bucket(bucket).key(key).upload_id(&id).if_none_match("*");
-            c.multipart_upload(parts.clone()).send().await.map(drop).map_err(failure)
+            match c.multipart_upload(parts.clone()).send().await.map(drop).map_err(failure) {
+                // It may be done, and only the answer lost: the object tells.
+                Err(f) if f.class == Class::Transient && self.exists(key).await.is_ok() => {
+                    Err(Failure { class: Class::Changed, ..f })
+                }
+                r => r,
+            }
         })
         .await;
         if tries > 1 {

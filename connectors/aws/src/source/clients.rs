@@ -69,7 +69,7 @@ impl Clients {
         // An endpoint of one's own has one region.
         let told = n.region.clone().filter(|_| self.access.endpoint.is_none());
         let mut region = self.known().buckets.get(&n.bucket).cloned().or(told);
-        let what = format!("source {source}: read s3://{}/{}", n.bucket, n.key);
+        let what = format!("source {source}: read from s3://{}", n.bucket);
         for _ in 0..2 {
             let blob = Blob {
                 client: self.s3(region.as_deref()).await,

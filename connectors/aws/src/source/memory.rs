@@ -40,8 +40,9 @@ impl Memory {
     }
     /// Remember from now on.
     pub(crate) fn add(&mut self, id: Id, now_ms: i64) {
-        self.seen.insert(id, now_ms);
-        self.by_age.push_back((now_ms, id));
+        if self.seen.insert(id, now_ms) != Some(now_ms) {
+            self.by_age.push_back((now_ms, id));
+        }
         while self.seen.len() > MAX || self.by_age.len() > 2 * MAX {
             self.forget_oldest();
         }
@@ -101,7 +102,7 @@ mod tests {
         assert!(Memory::read(&bytes[1..]).is_none());
         (0..MAX + 5).for_each(|i| m.add(id(i), 100));
         assert!(m.seen.len() == MAX && !m.knows(id(4)) && m.knows(id(5)));
-        (0..3 * MAX).for_each(|_| m.add(id(7), 200));
+        (0..3 * MAX).for_each(|i| m.add(id(7), 200 + i as i64));
         assert!(m.by_age.len() <= 2 * MAX && m.knows(id(7)));
     }
 }

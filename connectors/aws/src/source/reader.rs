@@ -41,7 +41,7 @@ impl Reader for ObjectReader {
             version: d.version.clone(),
             etag: Some(format!("\"{}\"", d.etag)),
         };
-        let what = format!("source {}: read {}", split.source, d.name());
+        let what = format!("source {}: read from s3://{}", split.source, d.bucket);
         let mut bytes = Download::new(Arc::new(blob), 0, d.size, Effort::Endless(what.into()));
         let mut head = Vec::new();
         let failed = |e: io::Error| no_replay(split, &d, &e.to_string());

@@ -135,6 +135,14 @@ impl Rig {
             assert!(begun.elapsed() < DEADLINE, "it does not end");
         }
     }
+    /// Poll until the queue has so many messages.
+    fn poll_until_messages(&mut self, w: &World, want: u32) {
+        let begun = Instant::now();
+        while w.messages() != want {
+            assert!(begun.elapsed() < DEADLINE, "{} messages, not {want}", w.messages());
+            self.poll();
+        }
+    }
     fn finish(&mut self) {
         let log = std::mem::take(&mut self.log);
         self.source.finished(&log, 0).unwrap();
@@ -234,7 +242,7 @@ fn objects_announced_in_every_way_are_read_as_their_prefix_says() {
         let mut seen = rig.read_log();
         assert_eq!(seen.texts(), ["7", "8", "one", "two", "yes", "{\"n\":1}", "{\"n\":2}"], "{through}");
         assert_eq!(seen.codes(), ["corrupt_gzip"]);
-        assert!(seen.rejects[0].reason.ends_with("(byte 0)") && seen.rejects[0].origin.ends_with("/broken.gz"));
+        assert!(seen.rejects[0].reason.contains("gzip: ") && seen.rejects[0].origin.ends_with("/broken.gz"));
         seen.records.sort_by_key(|r| r.4.clone());
         let s3 = |key: &str| format!("s3://{}/{key}", w.bucket);
         let (eight, two) = (&seen.records[1], &seen.records[3]);
@@ -266,27 +274,27 @@ fn what_is_announced_again_is_taken_once() {
     rig.to_end();
     assert_eq!(rig.read_log().codes(), ["notice_not_understood"]);
     assert_eq!(rig.read_log().rejects[0].raw, b"no notice");
-    w.wait_for_messages(3);
+    rig.poll_until_messages(&w, 3);
     // The incarnation ends before anything is committed. The messages come back, and are known.
     rig.restart(true);
     rig.to_end();
     std::thread::sleep(Duration::from_millis(2500));
     rig.to_end();
     assert_eq!(rig.log.len(), 2);
-    w.wait_for_messages(3);
+    rig.poll_until_messages(&w, 3);
     rig.finish();
     rig.finish(); // may be said twice
-    w.wait_for_messages(0);
+    rig.poll_until_messages(&w, 0);
     // Finished, and announced once more: by this incarnation and by one that knows it from a snapshot. Even if the
     // object is gone by now.
     w.announce("x", &etag);
     rig.to_end();
-    w.wait_for_messages(0);
+    rig.poll_until_messages(&w, 0);
     rig.restart(false);
     w.delete("x");
     w.announce("x", &etag);
     rig.to_end();
-    w.wait_for_messages(0);
+    rig.poll_until_messages(&w, 0);
     assert_eq!(rig.log.len(), 2);
     // Other content under the same key is another object.
     w.put("x", "3\n");
@@ -354,6 +362,19 @@ fn bad_days_lose_nothing_and_double_nothing() {
     w.wait_for_messages(0);
     rig.to_end();
     assert_eq!(rig.log.len(), 26);
+}
+
+#[test]
+fn a_role_is_assumed_to_read_objects() {
+    use aws_sdk_s3::config::ProvideCredentials;
+    let role = Role { arn: "arn:aws:iam::123456789012:role/reader".into(), external_id: Some("x1".into()) };
+    let a = Access { role: Some(role), ..access(&Moto::shared().url()) };
+    let keys = wait(async {
+        let config = a.load(Duration::from_secs(30)).await;
+        config.credentials_provider().unwrap().provide_credentials().await
+    });
+    let keys = keys.unwrap();
+    assert!(keys.access_key_id().starts_with("ASIA") && keys.session_token().is_some() && keys.expiry().is_some());
 }
 
 #[test]

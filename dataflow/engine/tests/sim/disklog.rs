@@ -1,14 +1,26 @@
 //! Epoch log and commit records in framed files on the simulated disk, by the rules of the local store.
 use crate::disk;
+use crate::sched::pause;
 use model::store::{Commit, Log};
 use model::{Epoch, EpochRecord, Result, fault};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// See the module.
 #[derive(Default)]
 pub struct DiskLog {
     last: Mutex<Option<Epoch>>,
+    busy: AtomicBool,
+}
+
+/// The log is this thread's while it lives. Whoever finds it taken passes the turn.
+struct Held<'a>(&'a AtomicBool);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 const EPOCHS: &str = "log/epochs";
@@ -62,6 +74,12 @@ fn commit_file(sink: &str, shard: u32) -> String {
 }
 
 impl DiskLog {
+    fn hold(&self) -> Held<'_> {
+        while self.busy.swap(true, Relaxed) {
+            pause();
+        }
+        Held(&self.busy)
+    }
     fn epochs(&self) -> Result<Vec<EpochRecord>> {
         frames(EPOCHS).0.iter().map(|p| Ok(serde_json::from_slice(p)?)).collect()
     }
@@ -73,8 +91,9 @@ impl Log for DiskLog {
             let whole = frames(&path).1;
             if path != "log/generation" && disk::read(&path).is_some_and(|b| b.len() > whole) {
                 disk::truncate(&path, whole);
-                disk::sync(&path)?;
             }
+            // What an earlier process wrote and did not sync can be read, and is not durable.
+            disk::sync(&path)?;
         }
         let last = self.epochs()?.last().map(|r| r.epoch);
         *self.last.lock().expect("no holder panics") = last;
@@ -99,6 +118,7 @@ impl Log for DiskLog {
         *last = Some(record.epoch);
         drop(last);
         fault::crash_point("epoch.before_append");
+        let _held = self.hold();
         append(EPOCHS, &serde_json::to_vec(record)?, true, "epoch.torn_append")?;
         fault::crash_point("epoch.after_append");
         Ok(())
@@ -107,6 +127,7 @@ impl Log for DiskLog {
         Ok(self.epochs()?.into_iter().filter(|r| r.epoch > epoch).collect())
     }
     fn append_commit(&self, sink: &str, shard: u32, commit: &Commit, durable: bool) -> Result<()> {
+        let _held = self.hold();
         append(&commit_file(sink, shard), &serde_json::to_vec(commit)?, durable, "commit.torn_append")
     }
     fn commits(&self, sink: &str, shard: u32) -> Result<Vec<Commit>> {
@@ -120,6 +141,7 @@ impl Log for DiskLog {
         Ok(disk::list("log/commits/").into_iter().filter_map(of).collect())
     }
     fn trim(&self, epoch: Epoch) -> Result<()> {
+        let _held = self.hold();
         let keep = self.epochs()?.into_iter().filter(|r| r.epoch > epoch);
         rewrite(EPOCHS, &keep.map(|r| Ok(serde_json::to_vec(&r)?)).collect::<Result<Vec<_>>>()?)?;
         for (sink, shard) in self.shards()? {

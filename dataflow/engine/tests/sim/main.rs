@@ -17,6 +17,7 @@ mod disklog;
 mod hooks;
 mod input;
 mod mix;
+mod mutations;
 mod outputs;
 mod pipeline;
 mod reference;
@@ -26,7 +27,7 @@ mod sched;
 mod stores;
 mod suite;
 
-pub(crate) use brokers::library::{ClientConfig, config, error, message, producer, util};
+pub(crate) use brokers::library::{ClientConfig, config, error, message, producer};
 pub(crate) use brokers::{client, tail, topics};
 
 macro_rules! connector {

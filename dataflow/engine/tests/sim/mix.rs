@@ -10,6 +10,10 @@ pub struct Mix {
     pub crash: u64,
     /// Kill at a crash point.
     pub crash_point: u64,
+    /// A point at which this seed dies often.
+    pub favourite: &'static str,
+    /// A thread goes on without asking whose turn it is, per mille.
+    pub sticky: u64,
     /// A crash is a power cut: what was not synced may be lost.
     pub power: u64,
     /// Start the next incarnation while the last one goes on.
@@ -36,14 +40,49 @@ pub struct Mix {
     pub local: bool,
 }
 
+/// Points at which an incarnation may die.
+pub const POINTS: &[&str] = &[
+    "commit.torn_append",
+    "epoch.after_append",
+    "epoch.before_append",
+    "epoch.torn_append",
+    "kafka.after_begin",
+    "kafka.after_commit",
+    "kafka.before_commit",
+    "kafka.init",
+    "kafka.mid_produce",
+    "manifest.after_publish",
+    "manifest.before_publish",
+    "object.before_rename",
+    "read.mid_split",
+    "recover.after_begin",
+    "recover.mid_replay",
+    "reload.after_build",
+    "reload.after_seal",
+    "sink.after_commit",
+    "sink.after_write",
+    "sink.before_commit",
+    "sink.before_write",
+    "sink.mid_write",
+    "snapshot.mid_objects",
+    "state.after_apply",
+    "trim.mid",
+];
+
 impl Mix {
     /// Draw one.
     pub fn draw(rng: &mut Rng) -> Mix {
-        let mut on = |per: u64, most: u64| if rng.permille(per) { rng.range(1, most) } else { 0 };
+        // Off, or anywhere between one and the most, small numbers as often as large ones.
+        let mut on = |per: u64, most: u64| match rng.permille(per) {
+            true => (most >> rng.below(6)).max(1),
+            false => 0,
+        };
         let mut m = Mix {
             budget: 0,
             crash: on(600, 40),
-            crash_point: on(600, 60),
+            crash_point: on(600, 40),
+            favourite: "",
+            sticky: 0,
             power: on(700, 1000),
             zombie: on(500, 600),
             lost: on(400, 60),
@@ -52,13 +91,17 @@ impl Mix {
             copied: on(400, 40),
             expired: on(200, 20),
             disk_error: on(200, 10),
-            corrupt: on(80, 300),
+            corrupt: on(300, 1000),
             seal: on(400, 30),
             command: on(500, 60),
             local: false,
         };
-        m.local = rng.permille(400);
-        m.budget = if rng.permille(60) { 0 } else { rng.range(1, 14) };
+        m.local = rng.permille(450);
+        m.sticky = rng.range(0, 8) * 100;
+        if rng.permille(500) {
+            m.favourite = POINTS[rng.below(POINTS.len() as u64) as usize];
+        }
+        m.budget = if rng.permille(60) { 0 } else { rng.range(1, 16) };
         if m.local {
             m.zombie = 0;
         }

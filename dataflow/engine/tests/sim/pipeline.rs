@@ -100,9 +100,9 @@ impl Map for Rules {
 }
 
 /// Lanes of every simulation.
-pub const LANES: u32 = 4;
+pub const LANES: u32 = 3;
 /// Key groups of every simulation.
-pub const GROUPS: u32 = 8;
+pub const GROUPS: u32 = 6;
 
 const RAW: &[Port] =
     &[Port { name: "", flow: Flow::Raw, error: false }, Port { name: "rejected", flow: Flow::Rejected, error: true }];

@@ -48,8 +48,6 @@ struct Task {
 pub struct Incarnation {
     /// Set once it has ended.
     pub end: Option<End>,
-    /// The machine lost its power with it: what was not synced is lost.
-    pub power: bool,
 }
 
 /// Everything that is decided under one lock.
@@ -294,6 +292,11 @@ impl Sched {
             drop(s);
             resume_unwind(Box::new(Dead))
         }
+        let sticky = s.mix.sticky;
+        if s.rng.permille(sticky) {
+            s.turns += 1;
+            return;
+        }
         let next = s.pass();
         if next == me {
             return;
@@ -328,8 +331,9 @@ impl Sched {
         resume_unwind(Box::new(Dead))
     }
 
-    /// A thread of this simulation panicked: its incarnation ends, and somebody else gets the turn.
-    pub fn panicked(&self, text: String) {
+    /// A thread of this simulation panicked: its incarnation ends, and somebody else gets the turn. False for the
+    /// supervisor, which is the test itself.
+    pub fn panicked(&self, text: String) -> bool {
         let mut s = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (task, mine) = (me(), s.tasks[me()].incarnation);
         if task > 0 && !s.tasks[task].gone {
@@ -337,6 +341,7 @@ impl Sched {
             let next = s.pass();
             Sched::wake(&s, next);
         }
+        task > 0
     }
 
     /// Virtual time.
@@ -347,7 +352,7 @@ impl Sched {
     /// A thread waits: time passes.
     pub fn pass_time(&self, at_most: Duration) {
         let mut s = self.state();
-        let most = (at_most.as_millis() as u64).clamp(1, 20);
+        let most = (at_most.as_millis() as u64).clamp(1, 4);
         let n = s.rng.range(1, most);
         s.ms += n;
     }

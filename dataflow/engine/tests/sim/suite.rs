@@ -1,46 +1,133 @@
-//! The tests: many seeds, past failures first, and broken protocols that must be noticed.
+//! The tests: past failures first, then many seeds, and broken protocols that must be noticed.
+//!
+//! `SIM_SEED=n` runs one seed and tells what it did (`SIM_TRACE=1`: every request), `SIM_SEEDS=n` so many of them.
+use crate::cover::Cover;
+use crate::mutations::MUTATIONS;
 use crate::run::{Report, simulate};
 use crate::sched::{Dead, try_sched};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
+/// Seeds of an ordinary run.
+const SEEDS: u64 = 20_000;
+/// Simulations at the same time.
+const AT_ONCE: usize = 2;
+/// One seed in so many is run twice.
+const TWICE: u64 = 100;
+/// Seeds within which a broken protocol must be noticed.
+const NOTICED_WITHIN: u64 = 1_000;
+/// Seeds that failed once.
+const PAST: &[u64] = &[31, 137, 163, 193, 270, 299, 313, 591, 801, 858, 1099, 1143, 1236, 1418];
+
+/// Threads of a simulation that is over must not print; panics of one that runs are its result.
 fn quiet() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let default = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| match try_sched() {
-            Some(_) if info.payload().is::<Dead>() => {}
-            Some(s) => s.panicked(info.to_string()),
-            None => default(info),
+        std::panic::set_hook(Box::new(move |info| {
+            let dead = info.payload().is::<Dead>();
+            if !dead && !try_sched().is_some_and(|s| s.panicked(info.to_string())) {
+                default(info);
+            }
         }));
     });
 }
 
-fn one(seed: u64, mutation: Option<&'static str>) -> Report {
-    quiet();
-    std::thread::Builder::new()
-        .name("supervisor".into())
-        .spawn(move || simulate(seed, mutation))
-        .expect("start a thread")
-        .join()
-        .expect("the supervisor does not panic")
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.replace('_', "").parse().unwrap_or_else(|_| panic!("{name} is a number, not `{text}`")))
+}
+
+fn tell(seed: u64, r: &Report, why: &str) -> String {
+    format!(
+        "{why}\n  again: SIM_SEED={seed} cargo test --release -p engine --test sim seeds -- --nocapture\n  {} epochs, \
+         {} incarnations, {} turns\n  faults: {:?}\n  mix: {:?}",
+        r.epochs, r.incarnations, r.turns, r.faults, r.mix
+    )
+}
+
+/// What all seeds gave together.
+#[derive(Default)]
+struct Sum {
+    cover: Cover,
+    failures: Vec<String>,
+    incarnations: u64,
+    epochs: u64,
+}
+
+fn seed(n: u64, sum: &Mutex<Sum>) {
+    let r = simulate(n, None);
+    let mut why: Vec<String> = r.failure.iter().map(|f| tell(n, &r, f)).collect();
+    if n % TWICE == 0 {
+        let again = simulate(n, None);
+        if (again.trace, &again.failure) != (r.trace, &r.failure) {
+            why.push(tell(n, &r, "two runs of this seed differ: something is not deterministic"));
+        }
+    }
+    let mut s = sum.lock().unwrap_or_else(PoisonError::into_inner);
+    s.cover.add(&r.cover);
+    s.incarnations += r.incarnations as u64;
+    s.epochs += r.epochs as u64;
+    s.failures.append(&mut why);
+}
+
+/// Run seeds from several threads until there are none, or something is wrong.
+fn many(seeds: &(dyn Fn(u64) -> Option<u64> + Sync), sum: &Mutex<Sum>) {
+    let (at, stop, began) = (AtomicU64::new(0), AtomicBool::new(false), Instant::now());
+    let run = || {
+        while !stop.load(Relaxed) {
+            let i = at.fetch_add(1, Relaxed);
+            let Some(n) = seeds(i) else { return };
+            seed(n, sum);
+            stop.fetch_or(sum.lock().is_ok_and(|s| s.failures.len() >= 5), Relaxed);
+            if (i + 1) % 2000 == 0 {
+                println!("{} seeds, {:.0} a second", i + 1, (i + 1) as f64 / began.elapsed().as_secs_f64());
+            }
+        }
+    };
+    std::thread::scope(|s| (0..AT_ONCE).for_each(|_| drop(s.spawn(run))));
 }
 
 #[test]
 fn seeds() {
-    let first = std::env::var("SIM_SEED").ok().and_then(|s| s.parse::<u64>().ok());
-    let n = std::env::var("SIM_SEEDS").ok().and_then(|s| s.parse::<u64>().ok()).unwrap_or(200);
-    let began = std::time::Instant::now();
-    let mut bad = 0;
-    for seed in first.unwrap_or(1)..first.map_or(n + 1, |f| f + 1) {
-        let r = one(seed, None);
-        if first.is_some() {
-            println!("{:?}\n{:?}\nturns {} epochs {} incs {}", r.mix, r.faults, r.turns, r.epochs, r.incarnations);
-        }
-        if let Some(f) = r.failure {
-            bad += 1;
-            println!("SIM_SEED={seed}: {f}\n   faults {:?}", r.faults);
-        }
+    quiet();
+    if let Some(n) = number("SIM_SEED") {
+        let r = simulate(n, None);
+        println!("seed {n}: {}", tell(n, &r, r.failure.as_deref().unwrap_or("nothing is wrong")));
+        assert!(r.failure.is_none());
+        return;
     }
-    println!("{n} seeds in {:?}, bad {bad}", began.elapsed());
-    assert_eq!(bad, 0);
+    let n = number("SIM_SEEDS").unwrap_or(SEEDS);
+    let sum = Mutex::<Sum>::default();
+    let past = PAST.len() as u64;
+    many(&|i| PAST.get(i as usize).copied().or_else(|| (i - past < n).then_some(i - past + 1)), &sum);
+    let s = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{} incarnations, {} epochs", s.incarnations, s.epochs);
+    println!("{}", s.cover.list());
+    assert!(s.failures.is_empty(), "{} of {n} seeds failed\n{}", s.failures.len(), s.failures.join("\n"));
+    let missed = s.cover.missed(n, SEEDS);
+    assert!(missed.is_empty(), "these happened too rarely to be tested: {missed:?}");
+}
+
+#[test]
+fn every_broken_protocol_is_noticed() {
+    quiet();
+    if number("SIM_SEED").is_some() {
+        return;
+    }
+    let missed = Mutex::new(Vec::new());
+    let at = AtomicU64::new(0);
+    let run = || {
+        while let Some((name, what)) = MUTATIONS.get(at.fetch_add(1, Relaxed) as usize) {
+            match (1..=NOTICED_WITHIN).find_map(|n| Some((n, simulate(n, Some(name)).failure?))) {
+                Some((n, why)) => println!("{name} ({what}): noticed by seed {n}: {}", why.replace('\n', " ")),
+                None => missed.lock().unwrap_or_else(PoisonError::into_inner).push(*name),
+            }
+        }
+    };
+    std::thread::scope(|s| (0..AT_ONCE).for_each(|_| drop(s.spawn(run))));
+    let missed = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(missed.is_empty(), "not noticed within {NOTICED_WITHIN} seeds: {missed:?}");
 }

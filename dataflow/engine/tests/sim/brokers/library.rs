@@ -1,10 +1,9 @@
 //! The client library's names as the connector uses them, on simulated brokers.
 use super::state::{Broken, Brokers, Refusal, Request, Row};
 use crate::sched::{Sched, pause, say, sched};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
-use std::sync::MutexGuard;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How late a late request may be, in turns.
@@ -116,18 +115,12 @@ pub mod message {
     }
 }
 
-/// `rdkafka::util`.
-pub mod util {
-    /// What may travel with a record.
-    pub trait IntoOpaque {}
-    impl<T> IntoOpaque for T {}
-}
-
 use error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// `rdkafka::client::ClientContext`.
 pub trait ClientContext {
     /// Tokens are not simulated.
+    #[allow(dead_code)]
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = false;
     /// A line of the library's log.
     fn log(&self, level: config::RDKafkaLogLevel, fac: &str, text: &str);
@@ -185,6 +178,11 @@ fn call(request: Request) -> Result<(u64, bool), Code> {
     let (mut lost, mut unanswered, mut late, mut copied) = (false, false, None, None);
     {
         let mut st = s.state();
+        st.mix_in(match &request {
+            Request::Init { .. } => 1,
+            Request::Produce { seq, rows, .. } => 2 + seq * 1000 + rows.len() as u64,
+            Request::End { .. } => 3,
+        });
         let m = st.mix.clone();
         if let Request::Produce { id, txn: true, .. } | Request::End { id, .. } = &request
             && st.fault("transaction expired", m.expired)
@@ -226,7 +224,7 @@ fn call(request: Request) -> Result<(u64, bool), Code> {
     say(|| format!("  answer {answer:?}"));
     pause();
     match answer {
-        _ if unanswered => Err(Code::BrokerTransportFailure),
+        _ if unanswered => Err(Code::OperationTimedOut),
         Ok(epoch) => Ok((epoch, copied.is_some())),
         Err(Refusal::Fenced) => Err(Code::ProducerFenced),
         Err(Refusal::OutOfOrder) => Err(Code::OutOfOrderSequenceNumber),
@@ -253,7 +251,7 @@ pub mod producer {
     }
 
     /// A record to produce.
-    pub struct BaseRecord<'a, K: ?Sized, P: ?Sized, D> {
+    pub struct BaseRecord<'a, K: ?Sized, P: ?Sized, D = ()> {
         topic: &'a str,
         key: Option<&'a K>,
         payload: Option<&'a P>,
@@ -261,6 +259,14 @@ pub mod producer {
         opaque: D,
     }
 
+    impl<'a, K: ?Sized, P: ?Sized> BaseRecord<'a, K, P> {
+        /// A record for a topic, with nothing that travels along.
+        pub fn to(topic: &'a str) -> Self {
+            BaseRecord::with_opaque_to(topic, ())
+        }
+    }
+
+    #[allow(dead_code)]
     impl<'a, K: ?Sized, P: ?Sized, D> BaseRecord<'a, K, P, D> {
         /// A record for a topic.
         pub fn with_opaque_to(topic: &'a str, opaque: D) -> Self {
@@ -297,7 +303,7 @@ pub mod producer {
     pub struct BaseProducer<C: ProducerContext> {
         id: Option<String>,
         context: C,
-        inner: RefCell<Inner<C::DeliveryOpaque>>,
+        inner: Mutex<Inner<C::DeliveryOpaque>>,
     }
 
     struct Inner<D> {
@@ -305,10 +311,8 @@ pub mod producer {
         seqs: BTreeMap<(String, usize), u64>,
         queue: VecDeque<Waiting<D>>,
         plain: String,
+        busy: bool,
     }
-
-    // SAFETY: only the thread that has the turn uses it; the connector's types ask for it because they are shared.
-    unsafe impl<C: ProducerContext> Sync for BaseProducer<C> {}
 
     /// `rdkafka::client::Client`.
     pub struct Client<'a, C>(&'a C);
@@ -342,8 +346,11 @@ pub mod producer {
             let mut b = brokers(&s);
             b.plain += 1;
             let plain = format!("plain {}", b.plain);
-            let inner = Inner { epoch: 0, seqs: BTreeMap::new(), queue: VecDeque::new(), plain };
-            BaseProducer { id, context, inner: RefCell::new(inner) }
+            let inner = Inner { epoch: 0, seqs: BTreeMap::new(), queue: VecDeque::new(), plain, busy: false };
+            BaseProducer { id, context, inner: Mutex::new(inner) }
+        }
+        fn inner(&self) -> MutexGuard<'_, Inner<C::DeliveryOpaque>> {
+            self.inner.lock().expect("no holder panics")
         }
         /// The client inside.
         pub fn client(&self) -> Client<'_, C> {
@@ -351,7 +358,7 @@ pub mod producer {
         }
         /// Records that are not taken yet.
         pub fn in_flight_count(&self) -> i32 {
-            self.inner.borrow().queue.len() as i32
+            self.inner().queue.len() as i32
         }
         /// Queue a record.
         pub fn send<'a>(
@@ -362,13 +369,17 @@ pub mod producer {
             let of_key = |k: &[u8]| (xxhash_rust::xxh3::xxh3_64(k) % partitions.max(1)) as usize;
             let partition = r.partition.map_or_else(|| r.key.map_or(0, of_key), |p| p as usize);
             let row = (r.key.map(<[u8]>::to_vec), r.payload.map(<[u8]>::to_vec).unwrap_or_default());
-            self.inner.borrow_mut().queue.push_back(((r.topic.into(), partition), row, r.opaque));
+            self.inner().queue.push_back(((r.topic.into(), partition), row, r.opaque));
             Ok(())
         }
         /// Send a batch: what is queued first, with all that follows for the same partition.
         pub fn poll(&self, _: Duration) {
+            if self.inner().busy {
+                // Another thread's batch is on its way.
+                return pause();
+            }
             let (request, opaques, at) = {
-                let mut i = self.inner.borrow_mut();
+                let mut i = self.inner();
                 let Some((at, _, _)) = i.queue.front() else { return };
                 let at = at.clone();
                 let (mut rows, mut opaques, mut rest) = (Vec::new(), Vec::new(), VecDeque::new());
@@ -382,14 +393,17 @@ pub mod producer {
                 }
                 i.queue = rest;
                 let id = self.id.clone().unwrap_or_else(|| i.plain.clone());
+                i.busy = true;
                 let seq = i.seqs.get(&at).copied().unwrap_or(0);
                 let (topic, partition) = at.clone();
                 let txn = self.id.is_some();
                 (Request::Produce { id, epoch: i.epoch, seq, topic, partition, rows, txn }, opaques, at)
             };
-            let result = match call(request) {
+            let answer = call(request);
+            self.inner().busy = false;
+            let result = match answer {
                 Ok((_, copied)) => {
-                    *self.inner.borrow_mut().seqs.entry(at).or_default() += 1;
+                    *self.inner().seqs.entry(at).or_default() += 1;
                     self.disturbed(copied);
                     Ok(())
                 }
@@ -409,7 +423,7 @@ pub mod producer {
         pub fn init_transactions(&self, _: Duration) -> Result<(), KafkaError> {
             let incarnation = sched().mine();
             let (epoch, _) = call(Request::Init { id: self.id(), incarnation }).map_err(failed)?;
-            let mut i = self.inner.borrow_mut();
+            let mut i = self.inner();
             i.epoch = epoch;
             i.seqs.clear();
             Ok(())
@@ -420,7 +434,7 @@ pub mod producer {
         }
         /// End the transaction.
         pub fn commit_transaction(&self, _: Duration) -> Result<(), KafkaError> {
-            let epoch = self.inner.borrow().epoch;
+            let epoch = self.inner().epoch;
             let (_, copied) = call(Request::End { id: self.id(), epoch }).map_err(failed)?;
             self.disturbed(copied);
             Ok(())

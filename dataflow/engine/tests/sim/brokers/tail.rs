@@ -5,8 +5,8 @@ use crate::fail::Fail;
 use crate::sched::{pause, sched};
 use std::time::Duration;
 
-/// Offsets looked at from the end. Few, so that the newest mark is sometimes further back.
-pub const TAIL: i64 = 12;
+/// Offsets looked at from the end: all there are in a simulation.
+pub const TAIL: i64 = 4000;
 /// Looks at a transaction that is not decided, before it is given up for now.
 const LOOKS: usize = 50;
 
