@@ -65,6 +65,14 @@ impl Moto {
     pub fn bucket(&self, name: &str) -> Result<()> {
         self.request("PUT", &format!("/{name}"), "s3", "").map(drop)
     }
+    /// Make a bucket that everybody may use without credentials.
+    pub fn public_bucket(&self, name: &str) -> Result<()> {
+        self.bucket(name)?;
+        let allow =
+            format!(r#"{{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::{name}/*"}}"#);
+        let policy = format!(r#"{{"Version":"2012-10-17","Statement":[{allow}]}}"#);
+        self.request("PUT", &format!("/{name}?policy"), "s3", &policy).map(drop)
+    }
     /// Make a bucket, and a queue that hears of its objects; the queue's URL.
     pub fn bucket_with_queue(&self, name: &str) -> Result<String> {
         self.bucket(name)?;
@@ -117,7 +125,8 @@ impl Moto {
         c.write_all(body.as_bytes())?;
         let mut answer = String::new();
         c.read_to_string(&mut answer)?;
-        ensure!(answer.split_whitespace().nth(1) == Some("200"), "{method} {path} {body}: {answer}");
+        let done = answer.split_whitespace().nth(1).is_some_and(|status| status.starts_with('2'));
+        ensure!(done, "{method} {path} {body}: {answer}");
         Ok(answer)
     }
 

@@ -435,7 +435,7 @@ mod tests {
     #[test]
     fn a_lake_in_a_bucket_is_the_same_lake() {
         let moto = ::tests::moto::Moto::shared();
-        moto.bucket("lake").unwrap();
+        moto.public_bucket("lake").unwrap();
         let url = format!("s3://lake/x?endpoint={}&anonymous=true", moto.url());
         let (dir, l) = (tempfile::tempdir().unwrap(), layout());
         let bucket = aws::objects(&url).unwrap();

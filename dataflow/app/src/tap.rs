@@ -12,8 +12,13 @@ pub fn tap(args: &TapArgs) -> Result<i32> {
     let dir = check::running_dir(&args.topology)?;
     match show(&dir, args, &mut std::io::stdout().lock()) {
         Ok(Some(end)) => {
-            let missed = end.seen.saturating_sub(end.shown);
-            eprintln!("millstream: {} rows left {}, {missed} of them were not sent", end.seen, args.node);
+            eprintln!(
+                "millstream: {} rows left {} meanwhile; {} were sampled, {} lost because they were not read in time",
+                end.seen,
+                args.node,
+                end.shown + end.dropped,
+                end.dropped
+            );
             Ok(0)
         }
         Ok(None) => Ok(0),

@@ -44,22 +44,19 @@ pub(crate) struct Progress {
 impl Start {
     /// Read the starting point. An older manifest is used only if the log still holds every epoch after it.
     pub fn read(store: &dyn Store) -> Result<Start> {
-        let mut damaged = Vec::new();
-        let mut found = None;
-        for m in store.manifests()? {
-            match m {
-                Ok(m) if intact(store, &m, &mut damaged) => {
-                    found = Some(m);
-                    break;
-                }
-                Ok(_) => {}
-                Err(e) => damaged.push(e),
+        let mut manifests = store.manifests()?;
+        // A predecessor that has not noticed that it is replaced may publish one more manifest and then trim the log: what
+        // was read of the log counts only if the manifests are still the same.
+        let (manifest, replay, damaged) = loop {
+            let (manifest, damaged) = newest(store, &manifests);
+            let replay = store.epochs_after(manifest.epoch)?;
+            let again = store.manifests()?;
+            if again == manifests {
+                contiguous(&manifest, &replay, &damaged)?;
+                break (manifest, replay, damaged);
             }
-        }
-        // None at all is a first start; whether the log reaches back far enough is checked next.
-        let manifest = found.unwrap_or_default();
-        let replay = store.epochs_after(manifest.epoch)?;
-        contiguous(&manifest, &replay, &damaged)?;
+            manifests = again;
+        };
         let mut commits = BTreeMap::new();
         for (sink, shard) in store.shards()? {
             let c = store.commits(&sink, shard)?;
@@ -84,6 +81,20 @@ impl Start {
     pub fn last_epoch(&self) -> Epoch {
         self.replay.last().map_or(self.manifest.epoch, |r| r.epoch)
     }
+}
+
+/// The newest manifest that is whole, and what was passed over. None at all is a first start; whether the log reaches back
+/// far enough is checked next.
+fn newest(store: &dyn Store, manifests: &[std::result::Result<Manifest, String>]) -> (Manifest, Vec<String>) {
+    let mut damaged = Vec::new();
+    for m in manifests {
+        match m {
+            Ok(m) if intact(store, m, &mut damaged) => return (m.clone(), damaged),
+            Ok(_) => {}
+            Err(e) => damaged.push(e.clone()),
+        }
+    }
+    (Manifest::default(), damaged)
 }
 
 /// Every object a manifest names must be there and whole before the manifest counts.

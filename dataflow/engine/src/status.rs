@@ -266,7 +266,7 @@ impl Status {
                 let next = self.epoch.load(Relaxed) + 1;
                 Err(format!("epoch {next} is open, and nothing has been committed for {} s", still / 1000))
             }
-            _ => Ok(format!("{open} epochs open")),
+            _ => Ok(format!("open epochs: {open}")),
         }
     }
     /// `Err` with the reason while the engine replays or drains.
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(s.health(), Ok("kafka waits: no broker".into()));
         s.waiting(&"kafka".into(), None);
         s.add(1, &[]);
-        assert_eq!(s.health(), Ok("1 epochs open".into()));
+        assert_eq!(s.health(), Ok("open epochs: 1".into()));
         s.open.store(0, Relaxed);
         s.live.store(true, Relaxed);
         s.progress_ms.store(1, Relaxed);

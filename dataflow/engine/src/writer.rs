@@ -153,7 +153,9 @@ impl Shards {
             Job::Epoch(info, packets) => {
                 let began = Instant::now();
                 let commits = self.epoch(&info, packets);
-                self.status.commit_ms(&self.id, began.elapsed().as_millis() as u64);
+                if !self.shards.is_empty() {
+                    self.status.commit_ms(&self.id, began.elapsed().as_millis() as u64);
+                }
                 Done::Epoch(info.epoch, commits)
             }
             Job::Finish => {

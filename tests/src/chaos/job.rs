@@ -220,7 +220,7 @@ impl Job {
     pub fn resumed(&self, old: &[i32], since: Instant) -> Result<Option<Duration>> {
         let end = Instant::now() + STUCK;
         while !self.done() && self.engines().iter().all(|p| old.contains(p)) {
-            ensure!(Instant::now() < end, "the job is not started again\n{}", self.log());
+            ensure!(Instant::now() < end && !self.ended(), "the job is not started again\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
         self.output_since(Instant::now(), since)
@@ -235,9 +235,19 @@ impl Job {
             if self.done() {
                 return Ok(None);
             }
+            ensure!(!self.ended(), "the job ended\n{}", self.log());
             ensure!(Instant::now() < end, "no output for {STUCK:?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+    /// True if a supervisor has ended, which it does by itself only with a reason that it names.
+    pub fn ended(&self) -> bool {
+        self.supervisors().into_iter().any(|p| !runs(p))
+    }
+    /// Start again what has ended.
+    pub fn launch_again(&mut self) -> Result<()> {
+        self.kill_all();
+        self.launch()
     }
     /// Alerts of the reference.
     pub fn alerts_wanted(&self) -> u64 {
@@ -398,16 +408,19 @@ fn dropped(dir: &Path) -> Result<Option<u64>> {
     Ok(Some(sum))
 }
 
+/// True if a process runs or sleeps; one that has ended and that nobody has waited for does not.
+fn runs(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
 /// Processes of a job that another machine has taken over.
 pub struct Sleeper(Vec<Child>);
 
 impl Sleeper {
-    /// True if one of these still runs (a child that nobody has waited for has ended too).
+    /// True if one of these still runs.
     pub fn alive(&self, pids: &[i32]) -> bool {
-        pids.iter().any(|p| {
-            let stat = std::fs::read_to_string(format!("/proc/{p}/stat")).unwrap_or_default();
-            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
-        })
+        pids.iter().any(|p| runs(*p))
     }
 }
 

@@ -3,6 +3,7 @@ use super::ctx::{Ctx, RowReport};
 use crate::checker::input::Plan;
 use crate::kafka::{Broker, Setup};
 use anyhow::Result;
+use std::sync::OnceLock;
 
 mod f01_crash_points;
 mod f02_kills;
@@ -62,8 +63,14 @@ fn setup() -> Setup {
     Setup::new(1).property("log.cleaner.backoff.ms", "3600000")
 }
 
-fn broker() -> Result<Broker> {
-    Broker::start_with(setup())
+/// The broker of all rows that do not hurt it.
+fn broker() -> Result<&'static Broker> {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    if let Some(b) = SHARED.get() {
+        return Ok(b);
+    }
+    let started = Broker::start_with(setup())?;
+    Ok(SHARED.get_or_init(|| started))
 }
 
 /// A plan that lasts for so many seconds at a rate.

@@ -226,7 +226,7 @@ impl Drop for Loader {
 }
 
 fn load(plan: &Plan, bootstrap: &str, topic: &str, rate: u64, sent: &AtomicU64, stop: &AtomicBool) -> Result<()> {
-    let producer = SendMany::new(bootstrap, topic)?;
+    let mut producer = SendMany::new(bootstrap, topic)?;
     let (start, epoch) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64);
     for seq in 0..plan.events {
         if stop.load(Ordering::Relaxed) {
@@ -235,6 +235,8 @@ fn load(plan: &Plan, bootstrap: &str, topic: &str, rate: u64, sent: &AtomicU64, 
         if plan.grow_at == Some(seq) {
             producer.flush()?;
             Admin::new(bootstrap).grow(topic, plan.partitions_at_end() as i32)?;
+            // The old one would learn of the new partitions only when its metadata is due.
+            producer = SendMany::new(bootstrap, topic)?;
         }
         let due = if rate == 0 { start.elapsed() } else { Duration::from_micros(seq * 1_000_000 / rate) };
         if let Some(wait) = due.checked_sub(start.elapsed()).filter(|w| w.as_micros() > 500) {

@@ -262,33 +262,24 @@ impl Store for LocalStore {
         self.coordinates()?;
         let identity = self.dir.join("identity");
         if !identity.exists() {
-            durable::replace(&self.temp(), &identity, &[random_name()?.as_bytes()], || ())?;
+            durable::replace(&self.temp(), &identity, &[checked(&random_name()?).as_bytes()], || ())?;
         }
+        self.identity()?;
         let path = self.dir.join("generation");
-        let before = match fs::read_to_string(&path) {
-            Ok(text) => text
-                .strip_suffix('\n')
-                .and_then(|t| t.split_once(' '))
-                .filter(|(n, crc)| format!("{:08x}", crc32fast::hash(n.as_bytes())) == *crc)
-                .and_then(|(n, _)| n.parse().ok())
-                .ok_or_else(|| damaged(&path, 0, "it does not hold a number and its checksum"))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(damaged(&path, 0, "it is not text")),
-            Err(e) => return Err(at("read", &path)(e)),
+        let before = match path.exists() {
+            true => read_checked(&path)?.parse().map_err(|_| damaged(&path, 0, "it does not hold a number"))?,
+            false => 0,
         };
         let n = self.seen.fetch_max(before, Ordering::Relaxed).max(before) + 1;
         self.seen.store(n, Ordering::Relaxed);
-        let text = n.to_string();
-        let text = format!("{text} {:08x}\n", crc32fast::hash(text.as_bytes()));
-        durable::replace(&self.temp(), &path, &[text.as_bytes()], || ())?;
+        durable::replace(&self.temp(), &path, &[checked(&n.to_string()).as_bytes()], || ())?;
         Ok(n)
     }
 
     fn join(&self, generation: u64) -> Result<()> {
         let path = self.dir.join("generation");
-        let text = fs::read_to_string(&path).map_err(at("read", &path))?;
-        match text.split_once(' ').and_then(|(n, _)| n.parse::<u64>().ok()) {
-            Some(n) if n == generation => Ok(()),
+        match read_checked(&path)?.parse::<u64>() {
+            Ok(n) if n == generation => Ok(()),
             _ => Err(format!(
                 "{}: this process joins generation {generation}, but the folder holds another one. With the local log, all \
                  processes of a cluster share one data folder; on several machines use [log]",
@@ -299,8 +290,7 @@ impl Store for LocalStore {
     }
 
     fn identity(&self) -> Result<String> {
-        let path = self.dir.join("identity");
-        fs::read_to_string(&path).map_err(at("read", &path))
+        read_checked(&self.dir.join("identity"))
     }
 
     fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
@@ -439,6 +429,20 @@ impl Store for LocalStore {
         }
         Ok(())
     }
+}
+
+/// A word with its checksum, for files that hold nothing else.
+fn checked(word: &str) -> String {
+    format!("{word} {:08x}\n", crc32fast::hash(word.as_bytes()))
+}
+
+/// The word of such a file.
+fn read_checked(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(at("read", path))?;
+    let text = String::from_utf8(bytes).map_err(|_| damaged(path, 0, "it is not text"))?;
+    let word = text.strip_suffix('\n').and_then(|t| t.split_once(' ')).map(|(word, _)| word);
+    let word = word.filter(|w| checked(w) == text).ok_or_else(|| damaged(path, 0, "it does not have its checksum"))?;
+    Ok(word.to_string())
 }
 
 /// 128 random bits in hex.

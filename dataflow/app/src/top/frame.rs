@@ -17,8 +17,8 @@ const HISTORY: usize = 240;
 const LAG_SHOWN: usize = 8;
 /// Rules that are shown, the loudest first.
 const RULES_SHOWN: usize = 10;
-/// Width of a plain frame, characters.
-const PLAIN_WIDTH: u16 = 110;
+/// Width of a plain frame, characters: at least, and at most.
+const PLAIN_WIDTH: (usize, usize) = (110, 400);
 /// Height of the sparkline, lines.
 const SPARK: u16 = 3;
 
@@ -96,13 +96,15 @@ pub fn draw(view: &View, frame: &mut Frame) {
     frame.render_widget(Paragraph::new(body), rows[3]);
 }
 
-/// A frame as plain text, as high as it needs to be.
+/// A frame as plain text, as high and as wide as it needs to be.
 pub fn plain(view: &View) -> String {
-    let height = (head(view).len() + body(view).len()) as u16 + SPARK + 1;
-    let mut terminal = Terminal::new(TestBackend::new(PLAIN_WIDTH, height)).expect("a buffer cannot fail");
+    let lines = [head(view), body(view)].concat();
+    let height = lines.len() as u16 + SPARK + 1;
+    let width = lines.iter().map(Line::width).max().unwrap_or(0).clamp(PLAIN_WIDTH.0, PLAIN_WIDTH.1) as u16;
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a buffer cannot fail");
     terminal.draw(|f| draw(view, f)).expect("a buffer cannot fail");
     let buffer = terminal.backend().buffer();
-    let row = |y| (0..PLAIN_WIDTH).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_string();
+    let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_string();
     (0..height).map(row).collect::<Vec<_>>().join("\n").trim_end().to_string()
 }
 
@@ -160,7 +162,7 @@ fn title(text: String) -> Line<'static> {
 fn body(view: &View) -> Vec<Line<'static>> {
     let f = &view.now.figures;
     let mut out = vec![title(format!(
-        "{:<24}{:<12}{:>14}{:>12} {:<10}{:>10}{:>18}{:>10}",
+        "{:<22}{:<12}{:>14}{:>12} {:<10}{:>10}{:>18}{:>10}",
         "node", "section", "total", "per second", "", "rejected", "state", "commit"
     ))];
     for n in f.nodes.iter().filter(|n| !n.section.is_empty()) {
@@ -171,8 +173,8 @@ fn body(view: &View) -> Vec<Line<'static>> {
         };
         let commit = f.commits.iter().find(|c| c.sink == n.node && c.seconds.count() > 0);
         out.push(Line::from(format!(
-            "{:<24}{:<12}{:>14}{:>12} {:<10}{:>10}{:>18}{:>10}",
-            short(&n.node, 23),
+            "{:<22}{:<12}{:>14}{:>12} {:<10}{:>10}{:>18}{:>10}",
+            short(&n.node, 21),
             n.section,
             group(total),
             group(view.rate(n) as u64),
@@ -296,11 +298,11 @@ epoch 41 | in 1,000 = parsed 990 + rejected 10
 █
 █
 
-node                    section              total  per second              rejected             state    commit
-logs                    sources              2,000         500 read
-events                  parse                1,990         500 parsed             10
-window                  dedup                   30           0 received                    2.0 KiB / 5
-alerts                  sinks                    7           0 written                                    3.5 ms
+node                  section              total  per second             rejected             state    commit
+logs                  sources              2,000         500 read
+events                parse                1,990         500 parsed            10
+window                dedup                   30           0 received                   2.0 KiB / 5
+alerts                sinks                    7           0 written                                   3.5 ms
 
 lag (1,200 in all)                                                 records     seconds
 logs cloudtrail/0                                                    1,200         2.5

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Deaths per mille at the point that a seed likes best.
-const FAVOURITE: u64 = 150;
+const FAVOURITE: u64 = 250;
 
 /// The world of one incarnation.
 pub struct Inside {

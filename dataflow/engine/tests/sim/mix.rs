@@ -91,17 +91,21 @@ impl Mix {
             copied: on(400, 40),
             expired: on(200, 20),
             disk_error: on(200, 10),
-            corrupt: on(300, 1000),
+            corrupt: on(450, 1000),
             seal: on(400, 30),
             command: on(500, 60),
             local: false,
         };
         m.local = rng.permille(450);
         m.sticky = rng.range(0, 8) * 100;
-        if rng.permille(500) {
-            m.favourite = POINTS[rng.below(POINTS.len() as u64) as usize];
-        }
         m.budget = if rng.permille(60) { 0 } else { rng.range(1, 16) };
+        if rng.permille(600) {
+            m.favourite = POINTS[rng.below(POINTS.len() as u64) as usize];
+            m.budget = m.budget.max(4);
+        }
+        if m.favourite.starts_with("reload") {
+            m.seal = 200;
+        }
         if m.local {
             m.zombie = 0;
         }

@@ -92,7 +92,7 @@ pub fn simulate(seed: u64, mutation: Option<&'static str>) -> Report {
         work_dir: "/nonexistent".into(),
     };
     let local = mix.local;
-    let sched = Sched::new(rng, mix, mutation);
+    let sched = Sched::new(seed, rng, mix, mutation);
     points(&sched);
     let setting = Arc::new(Setting { input, shape, local, settings });
     let failure = match supervise(&sched, &setting) {
@@ -300,7 +300,7 @@ fn incarnation(sched: &Arc<Sched>, number: usize, set: &Setting, orders: &Receiv
         sched.state().cover.hit("older snapshot used");
     }
     let world: Arc<dyn engine::world::Simulated> = Arc::new(Inside { sched: sched.clone(), incarnation: number });
-    let workers = sched.state().rng.range(1, 4) as usize;
+    let workers = [1, 1, 1, 2, 2, 2, 3, 3, 4][sched.state().rng.below(9) as usize];
     loop {
         let outcome = run_in(
             Session {

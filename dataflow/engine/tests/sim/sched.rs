@@ -12,13 +12,21 @@ use crate::stores::History;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-use std::time::Duration;
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Release},
+};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 /// A run that takes more turns than this has lost its liveness.
 pub const TURNS_MAX: u64 = 400_000;
 /// Wall clock at the start of every simulation, milliseconds.
 pub const START_MS: i64 = 1_700_000_000_000;
+
+/// Real time without a turn after which the simulation itself must be broken.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// Payload with which the threads of a dead incarnation unwind.
 pub struct Dead;
@@ -40,7 +48,8 @@ struct Task {
     worker: Option<usize>,
     gone: bool,
     weight: u64,
-    turn: Arc<Condvar>,
+    /// Set once its thread is there.
+    thread: Option<Thread>,
 }
 
 /// An incarnation as the scheduler knows it.
@@ -71,11 +80,14 @@ pub struct State {
     /// By number.
     pub incarnations: Vec<Incarnation>,
     tasks: Vec<Task>,
-    turn: usize,
 }
 
 /// The scheduler of one simulation.
 pub struct Sched {
+    /// The seed.
+    seed: u64,
+    /// The task that runs.
+    turn: AtomicUsize,
     state: Mutex<State>,
     /// The brokers.
     pub brokers: Mutex<Brokers>,
@@ -164,7 +176,6 @@ impl State {
         self.ms += self.rng.below(8) / 7;
         let next = self.pick();
         self.mix_in(next as u64);
-        self.turn = next;
         next
     }
     /// End an incarnation: none of its threads gets another turn.
@@ -175,16 +186,17 @@ impl State {
         }
         for t in self.tasks.iter_mut().filter(|t| t.incarnation == incarnation && !t.gone) {
             t.gone = true;
-            t.turn.notify_one();
+            t.thread.iter().for_each(Thread::unpark);
         }
     }
 }
 
 impl Sched {
     /// A scheduler; the calling thread is its supervisor and has the turn.
-    pub fn new(rng: Rng, mix: Mix, mutation: Option<&'static str>) -> Arc<Sched> {
+    pub fn new(seed: u64, rng: Rng, mix: Mix, mutation: Option<&'static str>) -> Arc<Sched> {
         let budget = mix.budget;
-        let supervisor = Task { incarnation: usize::MAX, worker: None, gone: false, weight: 1, turn: Arc::default() };
+        let thread = Some(thread::current());
+        let supervisor = Task { incarnation: usize::MAX, worker: None, gone: false, weight: 1, thread };
         let state = State {
             rng,
             mix,
@@ -196,9 +208,10 @@ impl Sched {
             turns: 0,
             incarnations: Vec::new(),
             tasks: vec![supervisor],
-            turn: 0,
         };
         let s = Arc::new(Sched {
+            seed,
+            turn: AtomicUsize::new(0),
             state: Mutex::new(state),
             brokers: Mutex::default(),
             disk: Mutex::default(),
@@ -226,14 +239,15 @@ impl Sched {
         s.incarnations.push(Incarnation::default());
         let n = s.incarnations.len() - 1;
         let weight = s.rng.range(1, 6);
-        s.tasks.push(Task { incarnation: n, worker: None, gone: false, weight, turn: Arc::default() });
+        s.tasks.push(Task { incarnation: n, worker: None, gone: false, weight, thread: None });
         (n, s.tasks.len() - 1)
     }
 
     /// The calling thread is this task; wait for its turn.
     pub fn begin(self: &Arc<Self>, task: usize) {
         ME.set(Some((self.clone(), task)));
-        self.wait(task, self.state());
+        self.state().tasks[task].thread = Some(thread::current());
+        self.wait(task);
     }
 
     /// The task of a worker of the calling coordinator's incarnation.
@@ -249,7 +263,7 @@ impl Sched {
         for worker in 0..workers {
             let weight = s.rng.range(1, 8);
             let worker = Some(worker);
-            s.tasks.push(Task { incarnation, worker, gone: false, weight, turn: Arc::default() });
+            s.tasks.push(Task { incarnation, worker, gone: false, weight, thread: None });
         }
     }
 
@@ -268,20 +282,38 @@ impl Sched {
         self.state().tasks[me()].worker
     }
 
-    fn wait(&self, task: usize, mut s: MutexGuard<'_, State>) {
-        let turn = s.tasks[task].turn.clone();
-        while s.turn != task && !s.tasks[task].gone {
-            s = turn.wait(s).expect("no holder panics");
+    fn wait(&self, task: usize) {
+        let mut seen = (Instant::now(), 0);
+        while self.turn.load(Acquire) != task {
+            let (turns, gone) = {
+                let s = self.state();
+                (s.turns, s.tasks[task].gone)
+            };
+            if gone {
+                resume_unwind(Box::new(Dead))
+            }
+            if turns != seen.1 {
+                seen = (Instant::now(), turns);
+            } else if task == 0 && seen.0.elapsed() >= STUCK && self.turn.load(Acquire) != 0 {
+                eprintln!("SIM_SEED={}: nobody has passed the turn on for {STUCK:?}", self.seed);
+                std::process::exit(101)
+            }
+            thread::park_timeout(STUCK);
         }
-        let dead = s.tasks[task].gone;
-        drop(s);
-        if dead {
+        if self.state().tasks[task].gone {
             resume_unwind(Box::new(Dead))
         }
     }
 
-    fn wake(s: &State, next: usize) {
-        s.tasks[next].turn.notify_one();
+    /// Give the turn to a task.
+    fn give(&self, s: MutexGuard<'_, State>, next: usize) {
+        let thread = s.tasks[next].thread.clone();
+        // Before the lock is free: a thread that only now comes to be must see it.
+        self.turn.store(next, Release);
+        drop(s);
+        if let Some(t) = thread {
+            t.unpark();
+        }
     }
 
     /// Let somebody else run, maybe.
@@ -301,8 +333,8 @@ impl Sched {
         if next == me {
             return;
         }
-        Sched::wake(&s, next);
-        self.wait(me, s);
+        self.give(s, next);
+        self.wait(me);
     }
 
     /// The calling task is through; it gives the turn away for good.
@@ -315,7 +347,7 @@ impl Sched {
         }
         s.tasks[me].gone = true;
         let next = s.pass();
-        Sched::wake(&s, next);
+        self.give(s, next);
     }
 
     /// End the calling thread's incarnation, and unwind.
@@ -325,9 +357,10 @@ impl Sched {
         if !s.tasks[me()].gone {
             s.kill(mine, end);
             let next = s.pass();
-            Sched::wake(&s, next);
+            self.give(s, next);
+        } else {
+            drop(s);
         }
-        drop(s);
         resume_unwind(Box::new(Dead))
     }
 
@@ -339,7 +372,7 @@ impl Sched {
         if task > 0 && !s.tasks[task].gone {
             s.kill(mine, End::Failed(format!("panic: {text}"), true));
             let next = s.pass();
-            Sched::wake(&s, next);
+            self.give(s, next);
         }
         task > 0
     }

@@ -16,7 +16,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     while report.faults < count {
         let kills = KILLS_A_JOB.min(count - report.faults);
         // More input than the kills take, so that each hits a job that works.
-        let job = Job::start(ctx, &broker, lasting(ctx, kills as f64 * 3.5 + 3.0, RATE), Options::default())?;
+        let job = Job::start(ctx, broker, lasting(ctx, kills as f64 * 3.5 + 3.0, RATE), Options::default())?;
         job.live.progress(0, Duration::from_secs(30))?;
         let mut landed = 0;
         while landed < kills && !job.done() {

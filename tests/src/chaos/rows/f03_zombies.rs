@@ -16,7 +16,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     for n in 0..count {
         let stop = ctx.scaled(1_000, 20_000);
         if n % 2 == 0 {
-            let job = Job::start(ctx, &broker, lasting(ctx, stop.as_secs_f64() + 4.0, RATE), Options::default())?;
+            let job = Job::start(ctx, broker, lasting(ctx, stop.as_secs_f64() + 4.0, RATE), Options::default())?;
             job.live.progress(0, Duration::from_secs(30))?;
             let pids = job.up()?;
             let pid = pids[ctx.below(pids.len() as u64) as usize];
@@ -37,7 +37,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         options.engine = format!("snapshots = \"{}\"", snapshots.display());
         options.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
         // Two "machines" of which one at a time has the job: process 0 of 1, in a folder of its own.
-        let mut job = Job::start(ctx, &broker, lasting(ctx, stop.as_secs_f64() + 8.0, RATE), options)?;
+        let mut job = Job::start(ctx, broker, lasting(ctx, stop.as_secs_f64() + 8.0, RATE), options)?;
         job.live.progress(0, Duration::from_secs(30))?;
         std::thread::sleep(ctx.between(300, 1_500));
         let (engines, supervisors) = (job.engines(), job.supervisors());

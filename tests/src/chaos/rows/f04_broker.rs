@@ -1,14 +1,15 @@
 //! F4: the broker is restarted in good order, killed, or paused. The job waits, and none of its processes dies for it.
 use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
-use super::{broker, lasting};
+use super::{lasting, setup};
+use crate::kafka::Broker;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
 const RATE: u64 = 2_000;
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
-    let (broker, mut report) = (broker()?, RowReport::default());
+    let (broker, mut report) = (Broker::start_with(setup())?, RowReport::default());
     for n in 0..count {
         let pause = ctx.scaled(25_000, 30_000);
         // A transaction that the pause outlives is aborted by the broker; some of the pauses are longer than that.

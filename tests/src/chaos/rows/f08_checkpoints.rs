@@ -4,26 +4,27 @@ use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
 use crate::project::millstream;
-use crate::run::copy_dir;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const RATE: u64 = 3_000;
+/// A job that meets a damaged snapshot goes on or refuses within this time.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// Damages after which the whole job is run to its end; the others are only looked for by `checkpoint verify`.
 const WHOLE: u64 = 3;
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report) = (broker()?, RowReport::default());
-    let mut job = Job::start(ctx, &broker, lasting(ctx, 8.0, RATE), Options { processes: 1, ..Options::default() })?;
+    let mut job = Job::start(ctx, broker, lasting(ctx, 8.0, RATE), Options { processes: 1, ..Options::default() })?;
     // Some snapshots, taken a second apart.
     job.live.progress(0, Duration::from_secs(30))?;
     std::thread::sleep(Duration::from_secs(4));
     job.kill_all();
     let state = job.dir.join("out/state");
     let good = job.dir.join("good-state");
-    copy_dir(&state, &good)?;
+    copy(&state, &good)?;
     ensure!(verify(&job.dir)?, "an undamaged data folder does not verify");
     let mut kinds = [0u64; 5];
     for n in 0..count {
@@ -31,23 +32,49 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         ensure!(!verify(&job.dir)?, "not noticed by `checkpoint verify`: {what}; the folder is {}", state.display());
         kinds[(n % 5) as usize] += 1;
         std::fs::remove_dir_all(&state)?;
-        copy_dir(&good, &state)?;
+        copy(&good, &state)?;
     }
     ctx.note(&format!("{count} damages noticed (cut, flipped, swapped, deleted, stale: {kinds:?})"));
     report.faults = count.saturating_sub(1);
     for n in 0..WHOLE.min(count) {
+        let before = job.dir.join(format!("before-{n}"));
+        copy(&state, &before)?;
         let what = damage(ctx, &state, n)?;
         job.launch()?;
-        let before = job.live.count();
-        if n + 1 < WHOLE.min(count) {
-            job.live.progress(before, Duration::from_secs(30)).with_context(|| what.clone())?;
-            job.kill_all();
+        let (seen, end) = (job.live.count(), Instant::now() + ANSWER_MAX);
+        while job.live.count() == seen && !job.ended() && !job.done() {
+            ensure!(Instant::now() < end, "{what}: neither output nor an error\n{}", job.log());
+            std::thread::sleep(Duration::from_millis(10));
         }
-        ctx.note(&format!("{what}: goes on from an older snapshot or the log"));
+        let refused = job.ended();
+        job.kill_all();
+        if refused {
+            let log = job.log();
+            ensure!(log.contains("snapshot") || log.contains("damaged"), "{what}: refused without a reason\n{log}");
+            std::fs::remove_dir_all(&state)?;
+            copy(&before, &state)?;
+        }
+        ctx.note(&format!("{what}: {}", if refused { "the start is refused" } else { "an older snapshot is used" }));
     }
+    job.launch()?;
     job.finish(1, &mut report)?;
     report.took = ctx.began.elapsed();
     Ok(report)
+}
+
+/// Copy files; sockets of the process that died stay behind.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let (path, target) = (entry?.path(), to.to_path_buf());
+        let target = target.join(path.file_name().context("a file in the folder")?);
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else if path.is_file() {
+            std::fs::copy(&path, target)?;
+        }
+    }
+    Ok(())
 }
 
 /// True if the data folder's snapshots are whole.
@@ -98,8 +125,12 @@ fn damage(ctx: &Ctx, state: &Path, n: u64) -> Result<String> {
             format!("{name} and {} swapped", other.strip_prefix(state).unwrap_or(&other).display())
         }
         3 => {
-            std::fs::remove_file(&file)?;
-            format!("{name} deleted")
+            // Without a manifest there is one snapshot less, and nothing to notice: an object it must be.
+            let objects: Vec<&PathBuf> = files.iter().filter(|f| f.starts_with(state.join("objects"))).collect();
+            ensure!(!objects.is_empty(), "no snapshot has objects");
+            let object = objects[ctx.below(objects.len() as u64) as usize];
+            std::fs::remove_file(object)?;
+            format!("{} deleted", object.strip_prefix(state).unwrap_or(object).display())
         }
         _ => {
             std::fs::write(&file, b"{\"version\":0}")?;
@@ -110,24 +141,26 @@ fn damage(ctx: &Ctx, state: &Path, n: u64) -> Result<String> {
 
 /// Objects that a manifest names, and the manifests.
 fn files(state: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let manifests: Vec<PathBuf> = list(&state.join("manifests"))?;
+    let (mut manifests, mut found, objects) = (Vec::new(), Vec::new(), state.join("objects"));
+    list(&state.join("manifests"), &mut manifests)?;
+    list(&objects, &mut found)?;
     let text: String = manifests.iter().map(|m| std::fs::read_to_string(m).unwrap_or_default()).collect();
-    for object in list(&state.join("objects"))? {
-        // An object that no manifest names any more is garbage, and nobody looks at it.
-        let name = object.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if text.contains(&name) && std::fs::metadata(&object)?.len() > 0 {
-            found.push(object);
-        }
-    }
-    found.extend(manifests.into_iter().filter(|m| std::fs::metadata(m).is_ok_and(|m| m.len() > 0)));
+    // An object that no manifest names any more is garbage, and nobody looks at it.
+    found.retain(|f| f.strip_prefix(&objects).is_ok_and(|name| text.contains(&*name.to_string_lossy())));
+    found.extend(manifests);
+    found.retain(|f| std::fs::metadata(f).is_ok_and(|m| m.len() > 0));
     found.sort();
     Ok(found)
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
-    let mut found: Vec<PathBuf> = entries.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
-    found.retain(|p| p.is_file());
-    Ok(found)
+fn list(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            list(&path, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     while report.faults < count {
         let plan: Plan = lasting(ctx, 10.0, RATE);
         let plan = Plan { grow_at: Some(plan.events / 3), ..plan };
-        let job = Job::start(ctx, &broker, plan, Options::default())?;
+        let job = Job::start(ctx, broker, plan, Options::default())?;
         job.live.progress(0, Duration::from_secs(30))?;
         let (group, topic, mut strangers) = (format!("{}.in", job.name), format!("{}.in", job.name), 0);
         while strangers < STRANGERS && !job.done() {

@@ -16,7 +16,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let changes = (count - report.faults).min(SIZES.len() as u64);
         let (processes, workers) = SIZES[at % SIZES.len()];
         let options = Options { processes, workers, ..Options::default() };
-        let mut job = Job::start(ctx, &broker, lasting(ctx, changes as f64 * 5.0 + 4.0, RATE), options)?;
+        let mut job = Job::start(ctx, broker, lasting(ctx, changes as f64 * 5.0 + 4.0, RATE), options)?;
         let mut done = 0;
         while done < changes && !job.done() {
             job.live.progress(job.live.count(), Duration::from_secs(60))?;

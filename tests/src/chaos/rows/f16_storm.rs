@@ -19,7 +19,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         plan.storm = storm;
         plan.bad = 0;
         plan.step_ms = (2 * 3_600_000 / plan.events).max(1);
-        let job = Job::start(ctx, &broker, plan, Options { rate, ..Options::default() })?;
+        let job = Job::start(ctx, broker, plan, Options { rate, ..Options::default() })?;
         job.live.progress(2 * LIMIT, Duration::from_secs(60))?;
         let (pids, at) = (job.up()?, Instant::now());
         ensure!(job.kill(&pids), "the job was through before it could be killed");

@@ -84,7 +84,7 @@ pub struct Brokers {
 /// How the brokers are broken on purpose.
 #[derive(Clone, Copy, Default)]
 pub struct Broken {
-    /// Initialising does not fence.
+    /// Initialising ends the open transaction, but does not fence.
     pub no_fence: bool,
     /// A client that initialises again goes on with the epoch it had.
     pub keep_producer: bool,
@@ -127,13 +127,11 @@ impl Brokers {
                 let known = p.epoch > 0;
                 let same = known && broken.keep_producer && p.incarnation == incarnation;
                 p.incarnation = incarnation;
-                if same {
-                    self.end(&id, false);
-                } else if !known || !broken.no_fence {
+                p.seqs.clear();
+                if !same && !(known && broken.no_fence) {
                     p.epoch += 1;
-                    p.seqs.clear();
-                    self.end(&id, false);
                 }
+                self.end(&id, false);
                 Ok(self.producers[&id].epoch)
             }
             Request::Produce { id, epoch, seq, topic, partition, rows, txn } => {
@@ -175,6 +173,12 @@ impl Brokers {
             self.producers.entry(id.into()).and_modify(|p| p.epoch += 1);
             self.end(id, false);
         }
+    }
+    /// Time has passed: the brokers end every transaction that is open in a partition.
+    pub fn expire_in(&mut self, topic: &str, partition: usize) {
+        let at = (topic.to_string(), partition);
+        let open = self.producers.iter().filter(|p| p.1.open.contains(&at)).map(|p| p.0.clone());
+        open.collect::<Vec<_>>().iter().for_each(|id| self.expire(id));
     }
     fn end(&mut self, id: &str, commit: bool) {
         let Some(p) = self.producers.get_mut(id) else { return };

@@ -74,6 +74,9 @@ impl Tail<'_> {
             }
             return Ok(Bounds { low, stable });
         }
+        // As long as this takes, the brokers would not wait either.
+        brokers(&s).expire_in(self.topic, self.partition as usize);
+        s.state().cover.hit("transaction too old");
         Err(Fail::Unknown("a transaction is not decided".into()))
     }
 
