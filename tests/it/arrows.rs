@@ -37,6 +37,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rdkafka", &["kafka", "tests", "bench"]),
     ("aws-sdk-s3", &["aws"]),
     ("aws-sdk-sqs", &["aws"]),
+    ("axum", &["app"]),
+    ("prometheus-client", &["app"]),
+    ("ratatui", &["app"]),
     ("maxminddb", &["enrich"]),
     ("clap", &["app", "bench", "tests"]),
 ];

@@ -45,6 +45,8 @@ pub struct Setup {
     pub wrap: Vec<String>,
     /// Heap of each broker.
     pub heap: String,
+    /// Port for clients of the first broker; a free one if not given.
+    pub port: Option<u16>,
 }
 
 impl Setup {
@@ -57,6 +59,7 @@ impl Setup {
             properties: Vec::new(),
             wrap: Vec::new(),
             heap: "384m".into(),
+            port: None,
         }
     }
     /// Add a line of `server.properties`.
@@ -109,6 +112,9 @@ impl Broker {
         let mut nodes = Vec::new();
         for i in 0..setup.brokers {
             let mut node = Node::new(i + 1, &setup.host, &dir)?;
+            if let Some(port) = setup.port.filter(|_| i == 0) {
+                (node.client, node.advertised.1) = (port, port);
+            }
             if let Some(a) = setup.advertised.get(i) {
                 node.advertised = a.clone();
             }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 use tests::chaos::Scale;
 use tests::copier::CopierArgs;
-use tests::kafka::Broker;
+use tests::kafka::{Broker, SendMany, Setup, read_all};
 use tests::kills::{Random, run_with_kills};
 use tests::project::{common_input, common_reference, root};
 use tests::qualify::qualify;
@@ -53,6 +53,27 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Start an Apache Kafka to try things with, with events in a topic; it ends with Ctrl-C.
+    Kafka {
+        /// Port on 127.0.0.1.
+        #[arg(long, default_value_t = 9092)]
+        port: u16,
+        /// Topic that the events go into.
+        #[arg(long, default_value = "sec.events.raw.v1")]
+        topic: String,
+        /// Its partitions.
+        #[arg(long, default_value_t = 4)]
+        partitions: i32,
+        /// Events of the common workload.
+        #[arg(long, default_value_t = 200_000)]
+        events: u64,
+        /// Only print the path of the workload's lookup table, which `bench/cases/common/kafka.toml` asks for.
+        #[arg(long)]
+        lookup: bool,
+        /// Only print what a reader of committed records sees in this topic.
+        #[arg(long, value_name = "TOPIC")]
+        read: Option<String>,
+    },
     /// Qualify the Kafka of the tests and the checker: a plain transactional copier, killed while it works, must be exact.
     Qualify {
         /// Messages.
@@ -80,8 +101,20 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Test => test(),
         Task::Kill { kills, events, seed } => kill(kills, events, seed),
+        Task::Kafka { port, topic, partitions, events, lookup, read } => {
+            set_up()?;
+            if lookup {
+                println!("{}", common_input(events, 20_260_301)?.1.display());
+                return Ok(());
+            }
+            match read {
+                Some(topic) => print_topic(port, &topic),
+                None => kafka(port, &topic, partitions, events),
+            }
+        }
         Task::Chaos { only, seed, full, long, keep } => {
             set_up()?;
+            cargo(&["build", "--release", "--package", "app"])?;
             let scale = match (full, long) {
                 (true, _) => Scale::Full,
                 (_, true) => Scale::Long,
@@ -107,6 +140,41 @@ fn main() -> Result<()> {
     }
 }
 
+/// A broker with the events of the common workload, until somebody ends it.
+fn kafka(port: u16, topic: &str, partitions: i32, events: u64) -> Result<()> {
+    let (input, lookup) = common_input(events, 20_260_301)?;
+    println!("starting Apache Kafka on 127.0.0.1:{port} …");
+    let broker = Broker::start_with(Setup { port: Some(port), ..Setup::new(1) })?;
+    broker.create_topic(topic, partitions, 1)?;
+    let text = std::fs::read(&input).with_context(|| input.display().to_string())?;
+    let send = SendMany::new(&broker.bootstrap(), topic)?;
+    let mut n = 0u64;
+    for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        send.send((n % partitions as u64) as i32, None, line, &[])?;
+        n += 1;
+    }
+    send.flush()?;
+    println!("{n} events are in {topic} ({partitions} partitions). In another terminal:");
+    println!("  export LOOKUP={} OUT=/tmp/millstream KAFKA=127.0.0.1:{port}", lookup.display());
+    println!("  cargo run --release -- run bench/cases/common/kafka.toml --processes 2 --workers 2");
+    println!("  cargo xtask kafka --port {port} --read sec.alerts.v1");
+    println!("Ctrl-C ends the broker and deletes its data.");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn print_topic(port: u16, topic: &str) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    for m in read_all(&format!("127.0.0.1:{port}"), topic, true)? {
+        if writeln!(out, "{}", m.text()).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn cargo(args: &[&str]) -> Result<()> {
     let at = Instant::now();
     println!("$ cargo {}", args.join(" "));
@@ -125,7 +193,8 @@ fn test() -> Result<()> {
     if has("cargo-fmt") {
         cargo(&["fmt", "--all", "--check"])?;
     }
-    cargo(&["build", "--release", "--package", "app", "--package", "bench"])?;
+    // One selection of crates and targets, so that every dependency is compiled once.
+    cargo(&["build", "--release", "--workspace", "--all-targets"])?;
     cargo(&["test", "--release", "--workspace"])
 }
 

@@ -42,8 +42,8 @@ impl Fail {
             | Code::InvalidArgument
             | Code::InvalidTopic
             | Code::UnknownTopic
-            | Code::UnknownPartition
             | Code::NotImplemented => Fail::Lasting(text),
+            // Among them a partition that is not known yet: brokers hear of a new topic one after the other.
             _ => Fail::Unknown(text),
         }
     }

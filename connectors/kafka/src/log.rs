@@ -218,7 +218,7 @@ impl KafkaLog {
     }
 
     fn tail<'a>(&'a self, topic: &'a str) -> Tail<'a> {
-        Tail { connection: &self.connection, link: &self.link, topic, partition: 0, timeout: 2 * self.timeout }
+        Tail::new(&self.connection, &self.link, topic, 0, 2 * self.timeout)
     }
 
     /// Every visible record of a topic, up to the high watermark of now.
@@ -451,7 +451,7 @@ impl Trim {
         epoch: Epoch,
         epoch_of: fn(&[u8]) -> Option<Epoch>,
     ) -> Result<Option<i64>, crate::fail::Fail> {
-        let t = Tail { connection: &self.connection, link: &self.link, topic, partition: 0, timeout: self.timeout };
+        let t = Tail::new(&self.connection, &self.link, topic, 0, self.timeout);
         let (mut first, mut last) = (None, None);
         let bounds = t.read(From::Start, None, |m| {
             let (offset, _, value) = owned(m);

@@ -6,6 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 /// Offsets looked at from the end; marks of a shard are at most a few offsets apart, so the newest is among them.
@@ -22,6 +23,10 @@ pub(crate) struct Tail<'a> {
     pub partition: i32,
     /// How long the whole may take.
     pub timeout: Duration,
+    /// Set when the end was not decided in that time: a transaction is open below it.
+    pub open: Cell<bool>,
+    /// Client that reads, made with the first reading.
+    client: OnceCell<BaseConsumer<Link>>,
 }
 
 /// Where reading begins.
@@ -44,7 +49,17 @@ pub(crate) struct Bounds {
     pub stable: i64,
 }
 
-impl Tail<'_> {
+impl<'a> Tail<'a> {
+    pub(crate) fn new(
+        connection: &'a Connection,
+        link: &'a Link,
+        topic: &'a str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Tail<'a> {
+        Tail { connection, link, topic, partition, timeout, open: Cell::new(false), client: OnceCell::new() }
+    }
+
     /// Hand every visible record from `from` up to the last stable offset to `each`, until it says false. With `high`
     /// (a high watermark taken before) it first waits until everything below that is decided.
     pub(crate) fn read(
@@ -54,14 +69,18 @@ impl Tail<'_> {
         mut each: impl FnMut(&BorrowedMessage) -> bool,
     ) -> Result<Bounds, Fail> {
         let deadline = Instant::now() + self.timeout;
-        let consumer = self.consumer(true)?;
+        if self.client.get().is_none() {
+            let _ = self.client.set(self.consumer(true)?);
+        }
+        let Some(consumer) = self.client.get() else { return Err(Fail::Unknown("there is no client".into())) };
         let fail = |e: KafkaError| Fail::of(&e, consumer.client().fatal_error());
         let bounds = loop {
-            let (low, stable) = self.ask(&consumer, deadline)?;
+            let (low, stable) = self.ask(consumer, deadline)?;
             if high.is_none_or(|h| stable >= h) {
                 break Bounds { low, stable };
             }
             if Instant::now() >= deadline {
+                self.open.set(true);
                 return Err(Fail::Unknown(format!(
                     "{}[{}] has an open transaction at offset {stable}, below its end {}",
                     self.topic,

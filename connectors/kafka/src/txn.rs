@@ -5,7 +5,8 @@
 //! initialised, which fences whatever of the old one is still on its way, and then the marks are read: what is visible
 //! is not produced again. The client library's own retries of a commit can leave a copy of the request on its way even
 //! though the commit succeeded; therefore a producer whose connection was disturbed meanwhile is replaced as well
-//! before its next transaction.
+//! before its next transaction. A new producer begins with a transaction that it takes back ([`Txn::sweep`]): what an
+//! earlier one left undecided must not be committed by the next.
 //!
 //! An older writer that wakes up finds itself fenced and sees the mark of the one that replaced it: it ends. A writer
 //! that was fenced because its transaction had become too old sees no such mark and goes on.
@@ -35,6 +36,8 @@ const LINGER_MS: &str = "1";
 const STEP: Duration = Duration::from_millis(500);
 /// Ending the transaction of a dead writer takes its time; only after this long it is worth a line.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// An end of the marks that is not decided after this long never will be.
+const STUCK: Duration = Duration::from_secs(3);
 /// Pause between two looks at records on their way.
 const BREATH: Duration = Duration::from_micros(500);
 /// Pause before asking brokers again that were busy.
@@ -99,12 +102,14 @@ pub(crate) struct Txn {
     live: Option<BaseProducer<Context>>,
     /// Offset of the mark by which it took over.
     taken: Option<i64>,
+    /// The live producer has swept the partitions of its rows, see [`Txn::sweep`].
+    swept: bool,
 }
 
 impl Txn {
     /// A writer that has not touched the world yet.
     pub(crate) fn new(w: Writer) -> Txn {
-        Txn { w, live: None, taken: None }
+        Txn { w, live: None, taken: None, swept: false }
     }
 
     /// Fence every earlier writer of this id and end its transaction. Returns the visible marks, oldest first: all
@@ -162,7 +167,10 @@ impl Txn {
                     return Ok(());
                 }
             }
-            match self.attempt(rows, mark, &value) {
+            let swept = self.swept || rows.is_none();
+            let done = if swept { Ok(()) } else { self.sweep(rows, &value) };
+            self.swept |= done.is_ok() && rows.is_some();
+            match done.and_then(|()| self.attempt(rows, mark, &value)) {
                 Ok(()) => {
                     self.w.link.reached();
                     return Ok(());
@@ -225,6 +233,7 @@ impl Txn {
     /// A new producer, initialised: everything of earlier ones is fenced and their transactions are ended.
     fn open(&mut self) -> Result<()> {
         self.live = None;
+        self.swept = false;
         let w = &self.w;
         let p = persist(&w.link, &format!("start transactions of {}", w.id), || w.init())?;
         self.live = Some(p);
@@ -232,23 +241,63 @@ impl Txn {
     }
 
     /// Marks up to the high watermark of now: the producer has been initialised before.
-    fn marks(&self, tail_only: bool) -> Result<Vec<(i64, Mark)>> {
-        let high = match &self.live {
-            Some(p) => Some(persist(&self.w.link, "read the end of its marks", || self.w.high(p))?),
-            None => None,
-        };
-        self.read(tail_only, high)
+    ///
+    /// After that every transaction of this id is decided, and nobody else writes to this partition. Still it happens
+    /// (brokers that were killed while a producer was at work) that a record stays behind of which the coordinator
+    /// knows nothing: it would block this partition for ever. It was not committed, so it is swept away.
+    fn marks(&mut self, tail_only: bool) -> Result<Vec<(i64, Mark)>> {
+        loop {
+            let Some(p) = &self.live else { return self.read(tail_only, None) };
+            let high = Some(persist(&self.w.link, "read the end of its marks", || self.w.high(p))?);
+            let mut tail = self.tail(STUCK);
+            let early = tail.read(From::End(0), high, |_| false);
+            if early.is_ok() || !tail.open.get() {
+                tail.timeout = self.patience();
+                return self.read_from(&tail, tail_only, high);
+            }
+            eprintln!(
+                "{}: {}[{}] holds a record of a transaction that the brokers have forgotten; it is swept away",
+                self.w.id, self.w.marks, self.w.partition
+            );
+            if self.sweep(None, b"swept").is_err() {
+                self.open()?;
+            }
+        }
+    }
+
+    /// Write once and take it back. Every partition that an earlier producer of this id may have written to has then
+    /// seen this one: what comes late from the earlier one is refused there, and what it left undecided is aborted with
+    /// this, instead of being committed with the next transaction.
+    fn sweep(&self, rows: Option<(&Target, &Rows)>, value: &[u8]) -> Result<(), Fail> {
+        let Some(p) = &self.live else { return Ok(()) };
+        let w = &self.w;
+        let deadline = Instant::now() + w.timeout / 2;
+        w.drain(p);
+        p.begin_transaction().map_err(|e| Fail::of(&e, p.client().fatal_error()))?;
+        if let Some((target, rows)) = rows {
+            rows.iter().try_for_each(|row| w.send(p, target, &row, deadline))?;
+        }
+        let key = w.takeover_key();
+        w.send_to(p, &w.marks, Some(w.partition), &Row::plain(key.as_bytes(), value), deadline)?;
+        flush(p, deadline)?;
+        p.abort_transaction(w.call_timeout()).map_err(|e| Fail::of(&e, p.client().fatal_error()))
+    }
+
+    fn tail(&self, timeout: Duration) -> Tail<'_> {
+        let w = &self.w;
+        Tail::new(&w.connection, &w.link, &w.marks, w.partition, timeout)
+    }
+
+    fn patience(&self) -> Duration {
+        self.w.timeout.max(Duration::from_millis(self.w.connection.request_timeout.0))
     }
 
     fn read(&self, tail_only: bool, high: Option<i64>) -> Result<Vec<(i64, Mark)>> {
+        self.read_from(&self.tail(self.patience()), tail_only, high)
+    }
+
+    fn read_from(&self, tail: &Tail, tail_only: bool, high: Option<i64>) -> Result<Vec<(i64, Mark)>> {
         let w = &self.w;
-        let tail = Tail {
-            connection: &w.connection,
-            link: &w.link,
-            topic: &w.marks,
-            partition: w.partition,
-            timeout: w.timeout.max(Duration::from_millis(w.connection.request_timeout.0)),
-        };
         let get = |from: From| {
             persist(&w.link, &format!("read the marks in {}", w.marks), || {
                 let mut found = Vec::new();

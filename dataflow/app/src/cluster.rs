@@ -4,7 +4,7 @@
 //! machine only. With the local log the processes share one data folder on one machine; with `[log]` each has its own.
 use crate::bundle::Shelf;
 use crate::cli::RunArgs;
-use crate::{exit, load};
+use crate::{exit, http, load};
 use anyhow::{Context, Result, anyhow, bail};
 use engine::cluster::{Member, Next, Peers, Refused};
 use engine::composed::Composed;
@@ -13,6 +13,7 @@ use local::LocalStore;
 use model::BuildCx;
 use model::store::Store;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -140,19 +141,30 @@ pub fn refused(e: model::Error) -> Result<i32> {
 }
 
 /// Run as a member until process 0 says that it is over. Returns the exit code.
-pub fn member(peers: Peers, dir: &Path) -> Result<i32> {
+pub fn member(peers: Peers, dir: &Path, http: Option<SocketAddr>) -> Result<i32> {
     engine::fatal::exit_on_panic();
     let me = peers.me;
+    let status = Arc::new(Status::default());
+    if let Some(address) = http {
+        eprintln!("millstream: process {me}: http on {}", http::start(address, status.clone())?);
+    }
     let member = match Member::join(peers) {
         Ok(m) => m,
         Err(e) => return refused(e),
     };
     let drain = member.drainer();
+    // A member that lives is well: when process 0 or the connection to it is lost, it ends.
+    let beating = status.clone();
     std::thread::Builder::new().name("watch".into()).spawn(move || {
-        while !crate::run::STOP.load(Ordering::Relaxed) {
+        let mut asked = false;
+        loop {
+            beating.beat();
+            if crate::run::STOP.load(Ordering::Relaxed) && !asked {
+                asked = true;
+                drain();
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
-        drain()
     })?;
     std::fs::write(dir.join(format!("engine-{me}.pid")), std::process::id().to_string()).context("write engine.pid")?;
     let shelf = Shelf::new(dir);
@@ -175,8 +187,12 @@ pub fn member(peers: Peers, dir: &Path) -> Result<i32> {
             Err(e) => return refused(e),
         };
         let (_tx, control) = channel();
+        let graph = load::graph(&topology)?;
+        status.begin(&topology.name, &graph, order.topology_generation);
+        status.generation.store(order.generation, Ordering::Relaxed);
+        status.live.store(true, Ordering::Relaxed);
         engine::run(Session {
-            graph: load::graph(&topology)?,
+            graph,
             settings,
             store,
             generation: order.generation,
@@ -185,7 +201,7 @@ pub fn member(peers: Peers, dir: &Path) -> Result<i32> {
             start: Arc::new(order.start),
             replay_only: order.replay_only,
             control: &control,
-            status: Arc::new(Status::default()),
+            status: status.clone(),
             mesh: Some(mesh),
         })
         .map_err(|e| anyhow!("{e}"))?;

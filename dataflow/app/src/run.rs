@@ -112,7 +112,15 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         std::fs::create_dir_all(&dir).with_context(|| format!("make the data folder {}", dir.display()))?;
         let shared = std::env::var_os(cluster::PLACE).is_some();
         let _alone = (!shared).then(|| local::lock(&dir)).transpose().map_err(|e| anyhow!("{e}"))?;
-        return cluster::member(p.clone(), &dir);
+        // On one machine the processes listen on ports that follow each other.
+        let http = match http::address(args.http.as_deref(), &first.engine, if shared { p.me as u16 } else { 0 }) {
+            Ok(http) => http,
+            Err(e) => {
+                eprintln!("error: {e:#}");
+                return Ok(exit::CONFIG);
+            }
+        };
+        return cluster::member(p.clone(), &dir, http);
     }
     if args.fresh && std::env::var_os(crate::supervise::RESTARTED).is_none() && !already_running(&dir) {
         fresh(&dir)?;

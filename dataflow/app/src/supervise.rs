@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Environment variable that tells a child that it is the engine.
 pub const CHILD: &str = "MILLSTREAM_ENGINE";
-/// Environment variable that tells an engine that it is not the first incarnation of this run.
+/// Environment variable that tells an engine how many incarnations of this run were before it; not set for the first.
 pub const RESTARTED: &str = "MILLSTREAM_RESTARTED";
 /// Shortest and longest pause before a restart.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -50,10 +50,10 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
         libc::signal(libc::SIGTERM, pass_on as *const () as libc::sighandler_t);
         libc::signal(libc::SIGINT, pass_on as *const () as libc::sighandler_t);
     }
-    let (mut pause, mut restarts, mut again) = (BACKOFF.0, 0, false);
+    let (mut pause, mut restarts, mut starts) = (BACKOFF.0, 0, 0);
     loop {
         let started = Instant::now();
-        start(args.processes as usize, again)?;
+        start(args.processes as usize, starts)?;
         let status = wait();
         if let Some(code) = ended(&status) {
             return Ok(code);
@@ -67,7 +67,7 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
         // A kill from outside says nothing about the next incarnation; an error of its own does.
         let own_fault = status.code().is_some();
         restarts += own_fault as u32;
-        again = true;
+        starts += 1;
         if restarts > RESTARTS_MAX {
             eprintln!("error: the engine died {restarts} times in a row; giving up. The last reason stands above");
             return Ok(engine::fatal::EXIT_RESTART);
@@ -118,10 +118,10 @@ fn wait() -> ExitStatus {
     first.unwrap_or_default()
 }
 
-/// Start the processes of an incarnation. More than one get addresses on the loopback interface and a secret of their own.
-fn start(processes: usize, again: bool) -> Result<()> {
+/// Start the processes of an incarnation, before which there were `starts`. More than one get addresses on the loopback interface and a secret of their own.
+fn start(processes: usize, starts: u32) -> Result<()> {
     if processes == 1 {
-        return spawn(0, None, again);
+        return spawn(0, None, starts);
     }
     let ports = (0..processes).map(|_| std::net::TcpListener::bind("127.0.0.1:0"));
     let ports: Vec<_> = ports.collect::<std::io::Result<_>>().context("find free ports")?;
@@ -133,19 +133,19 @@ fn start(processes: usize, again: bool) -> Result<()> {
     let secret: String = b.iter().map(|b| format!("{b:02x}")).collect();
     for me in 0..processes {
         let place = Place { me, hosts: hosts.clone(), secret: secret.clone() };
-        spawn(me, Some(serde_json::to_string(&place)?), again)?;
+        spawn(me, Some(serde_json::to_string(&place)?), starts)?;
     }
     Ok(())
 }
 
-fn spawn(slot: usize, place: Option<String>, again: bool) -> Result<()> {
+fn spawn(slot: usize, place: Option<String>, starts: u32) -> Result<()> {
     use std::os::unix::process::CommandExt;
     let mut c = Command::new(std::env::current_exe().context("find this program")?);
     c.args(std::env::args_os().skip(1)).env(CHILD, "1").env_remove(PLACE);
     c.envs(place.map(|p| (PLACE, p)));
-    if again {
+    if starts > 0 {
         // A crash point is for one incarnation: the next one must be able to live.
-        c.env_remove("MILLSTREAM_CRASH").env(RESTARTED, "1");
+        c.env_remove("MILLSTREAM_CRASH").env(RESTARTED, starts.to_string());
     }
     // SAFETY: prctl is async-signal-safe; the engine must not outlive its supervisor.
     unsafe {

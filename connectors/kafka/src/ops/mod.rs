@@ -52,7 +52,7 @@ impl Cluster {
     }
 
     fn tail<'a>(&'a self, topic: &'a str, partition: i32) -> Tail<'a> {
-        Tail { connection: &self.connection, link: &self.link, topic, partition, timeout: READ_MAX }
+        Tail::new(&self.connection, &self.link, topic, partition, READ_MAX)
     }
 
     fn error(&self, doing: &str, f: &Fail) -> model::Error {

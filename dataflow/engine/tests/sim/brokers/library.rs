@@ -356,9 +356,13 @@ pub mod producer {
         pub fn client(&self) -> Client<'_, C> {
             Client(&self.context)
         }
-        /// Records that are not taken yet.
+        /// Records that are not taken yet. Asking is waiting here: the connector would sleep between two looks, which in a
+        /// simulation is real time.
         pub fn in_flight_count(&self) -> i32 {
-            self.inner().queue.len() as i32
+            while !self.inner().queue.is_empty() || self.inner().busy {
+                self.poll(Duration::ZERO);
+            }
+            0
         }
         /// Queue a record.
         pub fn send<'a>(
