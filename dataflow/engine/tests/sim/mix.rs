@@ -91,7 +91,7 @@ impl Mix {
             copied: on(400, 40),
             expired: on(200, 20),
             disk_error: on(200, 10),
-            corrupt: on(450, 1000),
+            corrupt: on(650, 1000),
             seal: on(400, 30),
             command: on(500, 60),
             local: false,
@@ -104,7 +104,8 @@ impl Mix {
             m.budget = m.budget.max(4);
         }
         if m.favourite.starts_with("reload") {
-            m.seal = 200;
+            m.seal = 30;
+            m.budget = m.budget.max(10);
         }
         if m.local {
             m.zombie = 0;

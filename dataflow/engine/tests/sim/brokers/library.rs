@@ -37,6 +37,7 @@ pub mod error {
         OperationTimedOut,
         BrokerTransportFailure,
         OutOfOrderSequenceNumber,
+        InvalidTransactionalState,
         QueueFull,
         Fatal,
     }
@@ -227,6 +228,7 @@ fn call(request: Request) -> Result<(u64, bool), Code> {
         _ if unanswered => Err(Code::OperationTimedOut),
         Ok(epoch) => Ok((epoch, copied.is_some())),
         Err(Refusal::Fenced) => Err(Code::ProducerFenced),
+        Err(Refusal::Ended) => Err(Code::InvalidTransactionalState),
         Err(Refusal::OutOfOrder) => Err(Code::OutOfOrderSequenceNumber),
     }
 }
@@ -438,8 +440,16 @@ pub mod producer {
         }
         /// End the transaction.
         pub fn commit_transaction(&self, _: Duration) -> Result<(), KafkaError> {
+            self.end(true)
+        }
+        /// End the transaction without effect.
+        #[allow(dead_code)]
+        pub fn abort_transaction(&self, _: Duration) -> Result<(), KafkaError> {
+            self.end(false)
+        }
+        fn end(&self, commit: bool) -> Result<(), KafkaError> {
             let epoch = self.inner().epoch;
-            let (_, copied) = call(Request::End { id: self.id(), epoch }).map_err(failed)?;
+            let (_, copied) = call(Request::End { id: self.id(), epoch, commit }).map_err(failed)?;
             self.disturbed(copied);
             Ok(())
         }

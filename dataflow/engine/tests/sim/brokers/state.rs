@@ -50,7 +50,7 @@ pub enum Request {
     /// Append rows; `seq` numbers the requests of a producer to a partition.
     Produce { id: String, epoch: u64, seq: u64, topic: String, partition: usize, rows: Vec<Row>, txn: bool },
     /// End the open transaction.
-    End { id: String, epoch: u64 },
+    End { id: String, epoch: u64, commit: bool },
 }
 
 /// Why the brokers refuse.
@@ -60,6 +60,8 @@ pub enum Refusal {
     Fenced,
     /// A request of this producer is missing before this one.
     OutOfOrder,
+    /// The last transaction ended the other way.
+    Ended,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,8 @@ struct Producer {
     epoch: u64,
     incarnation: usize,
     open: BTreeSet<(String, usize)>,
+    /// How the last transaction ended.
+    committed: Option<bool>,
     seqs: BTreeMap<(String, usize), u64>,
 }
 
@@ -132,6 +136,7 @@ impl Brokers {
                     p.epoch += 1;
                 }
                 self.end(&id, false);
+                self.producers.entry(id.clone()).and_modify(|p| p.committed = None);
                 Ok(self.producers[&id].epoch)
             }
             Request::Produce { id, epoch, seq, topic, partition, rows, txn } => {
@@ -158,11 +163,16 @@ impl Brokers {
                 slot.records.extend(rows.into_iter().map(|(key, value)| Stored { key, value, id: id.clone(), fate }));
                 Ok(epoch)
             }
-            Request::End { id, epoch } => {
+            Request::End { id, epoch, commit } => {
                 if self.producers.get(&id).is_none_or(|p| epoch < p.epoch) {
                     return Err(Refusal::Fenced);
                 }
-                self.end(&id, true);
+                let p = &self.producers[&id];
+                // To end once more what has ended is no error, unless it ended the other way.
+                if p.open.is_empty() && p.committed.is_some_and(|c| c != commit) {
+                    return Err(Refusal::Ended);
+                }
+                self.end(&id, commit);
                 Ok(epoch)
             }
         }
@@ -182,6 +192,7 @@ impl Brokers {
     }
     fn end(&mut self, id: &str, commit: bool) {
         let Some(p) = self.producers.get_mut(id) else { return };
+        p.committed = Some(commit).filter(|_| !p.open.is_empty()).or(p.committed);
         for (topic, partition) in std::mem::take(&mut p.open) {
             let slot = &mut self.topics.get_mut(&topic).expect("it was written to")[partition];
             let fate = if commit { Fate::Done } else { Fate::Aborted };

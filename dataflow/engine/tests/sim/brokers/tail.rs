@@ -3,6 +3,7 @@ use super::client::{Connection, Link};
 use super::library::{brokers, settle};
 use crate::fail::Fail;
 use crate::sched::{pause, sched};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Offsets looked at from the end: all there are in a simulation.
@@ -18,6 +19,8 @@ pub struct Tail<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub timeout: Duration,
+    /// Set when the end was not decided in time.
+    pub open: Cell<bool>,
 }
 
 /// Where reading begins.
@@ -43,7 +46,11 @@ pub struct Bounds {
 /// A record.
 pub struct Message(i64, Vec<u8>, Vec<u8>);
 
-impl Tail<'_> {
+impl<'a> Tail<'a> {
+    /// A way to read a partition.
+    pub fn new(c: &'a Connection, link: &'a Link, topic: &'a str, partition: i32, timeout: Duration) -> Tail<'a> {
+        Tail { connection: c, link, topic, partition, timeout, open: Cell::new(false) }
+    }
     /// Hand out what is visible; with `high`, once everything below is decided.
     pub fn read(&self, from: From, high: Option<i64>, mut each: impl FnMut(&Message) -> bool) -> Result<Bounds, Fail> {
         let s = sched();
@@ -74,6 +81,7 @@ impl Tail<'_> {
             }
             return Ok(Bounds { low, stable });
         }
+        self.open.set(true);
         // As long as this takes, the brokers would not wait either.
         brokers(&s).expire_in(self.topic, self.partition as usize);
         s.state().cover.hit("transaction too old");
