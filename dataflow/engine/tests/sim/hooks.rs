@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Deaths per mille at the point that a seed likes best.
 const FAVOURITE: u64 = 250;
+/// The same at points that are seldom passed.
+const RARE: u64 = 800;
 
 /// The world of one incarnation.
 pub struct Inside {
@@ -65,7 +67,11 @@ impl Simulation for Points {
     fn about_to_crash(&self, name: &str) -> bool {
         let mut s = self.0.state();
         s.cover.hit(name);
-        let n = if s.mix.favourite == name { FAVOURITE } else { s.mix.crash_point };
+        let n = match s.mix.favourite == name {
+            true if name.starts_with("reload") => RARE,
+            true => FAVOURITE,
+            false => s.mix.crash_point,
+        };
         s.fault("crash at a point", n)
     }
     fn die(&self, name: &str) -> ! {

@@ -100,11 +100,15 @@ impl Mix {
         m.sticky = rng.range(0, 8) * 100;
         m.budget = if rng.permille(60) { 0 } else { rng.range(1, 16) };
         if rng.permille(600) {
-            m.favourite = POINTS[rng.below(POINTS.len() as u64) as usize];
+            m.favourite = match rng.below(10) {
+                0 => "reload.after_seal",
+                1 => "reload.after_build",
+                _ => POINTS[rng.below(POINTS.len() as u64) as usize],
+            };
             m.budget = m.budget.max(4);
         }
         if m.favourite.starts_with("reload") {
-            m.seal = 30;
+            m.seal = 100;
             m.budget = m.budget.max(10);
         }
         if m.local {

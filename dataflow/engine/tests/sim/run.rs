@@ -202,7 +202,7 @@ fn after(sched: &Arc<Sched>, setting: &Setting) {
     if s.fault("object damaged", corrupt) {
         let names: Vec<String> =
             disk.list("").into_iter().filter(|n| n.starts_with("manifests/") || n.starts_with("objects/")).collect();
-        let newest = names.iter().rposition(|n| n.starts_with("manifests/")).filter(|_| s.rng.coin());
+        let newest = names.iter().rposition(|n| n.starts_with("manifests/")).filter(|_| s.rng.permille(750));
         if !names.is_empty() {
             let at = newest.unwrap_or(s.rng.below(names.len() as u64) as usize);
             disk.damage(&names[at], &mut s.rng);
@@ -244,7 +244,7 @@ fn watch(sched: &Arc<Sched>, live: &mut Live, old: &mut [Live]) -> Option<End> {
             s.kill(l.number, End::Killed("an old one".into()));
         }
         if s.fault("reload", m.seal) {
-            let _ = live.control.send(if s.rng.coin() { Control::Seal } else { Control::Drain });
+            let _ = live.control.send(if s.rng.permille(750) { Control::Seal } else { Control::Drain });
         }
         if s.fault("command", m.command) {
             let rule = format!("r{}", s.rng.below(3)).into();

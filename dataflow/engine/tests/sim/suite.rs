@@ -67,6 +67,7 @@ fn seed(n: u64, sum: &Mutex<Sum>) {
             why.push(tell(n, &r, "two runs of this seed differ: something is not deterministic"));
         }
     }
+    why.iter().for_each(|w| println!("FAILED {w}"));
     let mut s = sum.lock().unwrap_or_else(PoisonError::into_inner);
     s.cover.add(&r.cover);
     s.incarnations += r.incarnations as u64;
