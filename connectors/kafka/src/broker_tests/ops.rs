@@ -41,13 +41,16 @@ fn letters_are_listed_shown_put_back_once_and_purged() {
 
     let c = Cluster::of(&settings).unwrap();
     let groups = c.dlq_groups(&dlq).unwrap();
-    let short: Vec<_> = groups.iter().map(|g| (g.code.as_str(), g.count, g.first.1, g.sample.as_str())).collect();
+    // A new producer writes once and takes it back: what is visible begins behind that.
+    let base = groups[0].first.1;
+    let short: Vec<_> =
+        groups.iter().map(|g| (g.code.as_str(), g.count, g.first.1 - base, g.sample.as_str())).collect();
     assert_eq!(short, [("bad_utf8", 4, 0, "letter 1"), ("no_schema_matched", 1, 2, "letter 3")]);
-    let letter = c.dlq_letter(&dlq, 0, 2).unwrap().unwrap();
+    let letter = c.dlq_letter(&dlq, 0, base + 2).unwrap().unwrap();
     assert_eq!((letter.value, letter.time_ms.is_some()), (vec![0xff, 3], true));
     assert_eq!(c.dlq_letter(&dlq, 0, 99).unwrap(), None);
 
-    let one = Pick { at: vec![(0, 1)], ..Pick::default() };
+    let one = Pick { at: vec![(0, base + 1)], ..Pick::default() };
     assert_eq!(c.dlq_requeue(&dlq, &one, None).unwrap().put_back, 1);
     let again = c.dlq_requeue(&dlq, &one, None).unwrap();
     assert_eq!((again.put_back, again.before), (0, 1));
@@ -59,12 +62,12 @@ fn letters_are_listed_shown_put_back_once_and_purged() {
         back.iter().map(|m| (m.partition, m.value.clone().unwrap())).collect::<Vec<_>>(),
         [(1, vec![0xff, 2]), (1, vec![0xff, 1])]
     );
-    assert_eq!(back[0].header(crate::REQUEUED_FROM), Some(format!("{dlq}[0]@1")));
+    assert_eq!(back[0].header(crate::REQUEUED_FROM), Some(format!("{dlq}[0]@{}", base + 1)));
     // Named, the letter of a file can go somewhere too.
-    let file = c.dlq_requeue(&dlq, &Pick { at: vec![(0, 4)], ..Pick::default() }, Some(&input)).unwrap();
+    let file = c.dlq_requeue(&dlq, &Pick { at: vec![(0, base + 4)], ..Pick::default() }, Some(&input)).unwrap();
     assert_eq!(file.put_back, 1);
 
-    assert_eq!(c.dlq_purge(&dlq, Some((0, 2))).unwrap(), 2);
+    assert_eq!(c.dlq_purge(&dlq, Some((0, base + 2))).unwrap(), base as u64 + 2);
     assert_eq!(c.dlq_groups(&dlq).unwrap().iter().map(|g| g.count).sum::<u64>(), 3);
     assert!(c.dlq_purge(&dlq, None).unwrap() >= 3);
     assert_eq!(c.dlq_groups(&dlq).unwrap(), []);

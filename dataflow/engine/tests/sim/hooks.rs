@@ -68,7 +68,7 @@ impl Simulation for Points {
         let mut s = self.0.state();
         s.cover.hit(name);
         let n = match s.mix.favourite == name {
-            true if name.starts_with("reload") => RARE,
+            true if ["reload", "manifest", "trim"].iter().any(|p| name.starts_with(p)) => RARE,
             true => FAVOURITE,
             false => s.mix.crash_point,
         };

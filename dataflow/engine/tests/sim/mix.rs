@@ -91,7 +91,7 @@ impl Mix {
             copied: on(400, 40),
             expired: on(200, 20),
             disk_error: on(200, 10),
-            corrupt: on(650, 1000),
+            corrupt: on(950, 1000),
             seal: on(400, 30),
             command: on(500, 60),
             local: false,
