@@ -21,7 +21,8 @@ fn build() -> Result<PathBuf> {
         return Ok(std::fs::canonicalize(&binary).with_context(|| format!("MILLSTREAM_BINARY: {binary:?}"))?);
     }
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--quiet", "--package", "app"])
+        // The selection of `cargo xtask test`: nothing is left to do then.
+        .args(["build", "--release", "--quiet", "--workspace", "--all-targets"])
         .current_dir(root())
         .status()
         .context("start cargo")?;

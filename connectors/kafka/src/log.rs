@@ -281,6 +281,10 @@ impl KafkaLog {
                 Line::Commit { commit, .. } if commit.generation < generation => {}
                 Line::Commit { sink, shard, commit } => {
                     let commits = out.entry((sink, shard)).or_default();
+                    // A late copy of an older record takes nothing away.
+                    if commits.last().is_some_and(|c| c.epoch > commit.epoch && c.generation >= commit.generation) {
+                        continue;
+                    }
                     // A record that was produced again after an unknown outcome, or again by a later incarnation.
                     while commits.last().is_some_and(|c: &Commit| c.epoch >= commit.epoch) {
                         commits.pop();

@@ -273,6 +273,7 @@ impl Txn {
         let w = &self.w;
         let deadline = Instant::now() + w.timeout / 2;
         w.drain(p);
+        w.link.take_disturbed();
         p.begin_transaction().map_err(|e| Fail::of(&e, p.client().fatal_error()))?;
         if let Some((target, rows)) = rows {
             rows.iter().try_for_each(|row| w.send(p, target, &row, deadline))?;
@@ -280,7 +281,9 @@ impl Txn {
         let key = w.takeover_key();
         w.send_to(p, &w.marks, Some(w.partition), &Row::plain(key.as_bytes(), value), deadline)?;
         flush(p, deadline)?;
-        p.abort_transaction(w.call_timeout()).map_err(|e| Fail::of(&e, p.client().fatal_error()))
+        p.abort_transaction(w.call_timeout()).map_err(|e| Fail::of(&e, p.client().fatal_error()))?;
+        // A copy of the abort may still be on its way, and would end the next transaction of this producer.
+        if w.link.take_disturbed() { Err(Fail::Unknown("the connection was disturbed".into())) } else { Ok(()) }
     }
 
     fn tail(&self, timeout: Duration) -> Tail<'_> {
