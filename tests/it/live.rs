@@ -1,56 +1,11 @@
 //! Looking at a running engine: HTTP, `top`, `tap`. What is served is what METRICS.md says, and looking changes nothing.
+use crate::numbers::pipeline;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use tests::run::{Pipeline, eventually, wait};
-
-const TOPOLOGY: &str = r#"
-schema = 1
-name = "live"
-
-[engine]
-data_dir = "out/state"
-epoch = "50ms"
-checkpoint = "300ms"
-
-[sources.numbers]
-type = "file"
-path = "in/numbers.jsonl"
-
-[parse.events]
-inputs = ["numbers"]
-log_types = ["Custom.Number"]
-schemas = ["schemas"]
-
-[detect.rules]
-inputs = ["events"]
-rules = ["rules"]
-
-[dedup.window]
-inputs = ["rules"]
-
-[sinks.all]
-type = "jsonl"
-inputs = ["events"]
-path = "out/events.jsonl"
-
-[sinks.alerts]
-type = "jsonl"
-inputs = ["window"]
-path = "out/alerts.jsonl"
-only = "new"
-"#;
-
-const SCHEMA: &str = "
-version: 0
-schema: Custom.Number
-fields:
-  - name: n
-    type: bigint
-    required: true
-";
 
 const RULE: &str = "AnalysisType: rule
 RuleID: Seven
@@ -75,10 +30,7 @@ struct Live {
 
 impl Live {
     fn start(args: &[&str]) -> Live {
-        let p = Pipeline::new(TOPOLOGY).unwrap();
-        p.file("schemas/number.yml", SCHEMA).unwrap();
-        p.file("rules/seven.yml", RULE).unwrap();
-        p.file("in/numbers.jsonl", "").unwrap();
+        let p = pipeline("live", &[("rules/seven.yml", RULE)]);
         let log = std::fs::File::create(p.dir.path().join("stderr.log")).unwrap();
         let all = [&["run", "topology.toml", "--workers", "2", "--http", "127.0.0.1:0"][..], args].concat();
         let child = p.command(&all).stderr(log).stdout(Stdio::null()).spawn().unwrap();
@@ -246,10 +198,7 @@ fn a_tap_shows_what_leaves_a_node_and_changes_nothing() {
 
 #[test]
 fn an_address_that_others_can_reach_is_refused() {
-    let p = Pipeline::new(TOPOLOGY).unwrap();
-    p.file("schemas/number.yml", SCHEMA).unwrap();
-    p.file("rules/seven.yml", RULE).unwrap();
-    p.file("in/numbers.jsonl", "").unwrap();
+    let p = pipeline("live", &[("rules/seven.yml", RULE)]);
     let out = p.millstream(&["run", "--once", "--http", "0.0.0.0:0"]).unwrap();
     let err = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(78) && err.contains("http_public = true"), "{} {err}", out.status);

@@ -10,6 +10,7 @@ mod kafka_netns;
 mod kafka_proxy;
 mod kafka_qualify;
 mod live;
+mod numbers;
 mod reload;
 mod s3;
 mod samples;

@@ -1,4 +1,5 @@
 //! An edit while the engine runs: applied with no event lost or doubled, or refused with the running graph left alone.
+use crate::numbers::{pipeline, topology};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Child, Stdio};
@@ -6,54 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tests::run::{Pipeline, eventually, wait};
-
-const TOPOLOGY: &str = r#"
-schema = 1
-name = "reload"
-
-[engine]
-data_dir = "out/state"
-epoch = "50ms"
-checkpoint = "300ms"
-
-[sources.numbers]
-type = "file"
-path = "in/numbers.jsonl"
-
-[parse.events]
-inputs = ["numbers"]
-log_types = ["Custom.Number"]
-schemas = ["schemas"]
-
-[detect.rules]
-inputs = ["events"]
-rules = ["rules"]
-
-[dedup.window]
-inputs = ["rules"]
-
-[sinks.all]
-type = "jsonl"
-inputs = ["events"]
-path = "out/events.jsonl"
-
-[sinks.alerts]
-type = "jsonl"
-inputs = ["window"]
-path = "out/alerts.jsonl"
-only = "new"
-"#;
-
-const SCHEMA: &str = "
-version: 0
-schema: Custom.Number
-fields:
-  - name: n
-    type: bigint
-    required: true
-  - name: kind
-    type: string
-";
 
 fn rule(id: &str, kind: &str) -> String {
     format!(
@@ -71,10 +24,8 @@ struct Live {
 
 impl Live {
     fn start(env: &[(&str, &str)]) -> Live {
-        let p = Pipeline::new(TOPOLOGY).unwrap();
-        p.file("schemas/number.yml", SCHEMA).unwrap();
-        p.file("rules/odd.yml", rule("Odd", "odd")).unwrap();
-        let path = p.file("in/numbers.jsonl", "").unwrap();
+        let p = pipeline("reload", &[("rules/odd.yml", &rule("Odd", "odd"))]);
+        let path = p.dir.path().join("in/numbers.jsonl");
         let stop = Arc::new(AtomicBool::new(false));
         let done = stop.clone();
         let writer = std::thread::spawn(move || {
@@ -139,7 +90,7 @@ fn an_edit_is_applied_with_no_event_lost_or_doubled() {
     live.p.file("rules/even.yml", rule("Even", "even")).unwrap();
     eventually("the rule takes over", Duration::from_secs(20), || live.log().contains("applied (generation 2)"));
     let edited =
-        TOPOLOGY.to_string() + "\n[sinks.copy]\ntype = \"jsonl\"\ninputs = [\"window\"]\npath = \"out/copy.jsonl\"\n";
+        topology("reload") + "\n[sinks.copy]\ntype = \"jsonl\"\ninputs = [\"window\"]\npath = \"out/copy.jsonl\"\n";
     live.p.file("topology.toml", &edited).unwrap();
     eventually("the node takes over", Duration::from_secs(20), || live.log().contains("applied (generation 3)"));
     let again = live.p.millstream(&["apply"]).unwrap();
@@ -157,13 +108,13 @@ fn an_edit_is_applied_with_no_event_lost_or_doubled() {
 #[test]
 fn a_bad_edit_leaves_the_running_graph_alone_and_says_why() {
     let live = Live::start(&[]);
-    let bad = TOPOLOGY.replace("inputs = [\"rules\"]", "inputs = [\"ruels\"]");
+    let bad = topology("reload").replace("inputs = [\"rules\"]", "inputs = [\"ruels\"]");
     live.p.file("topology.toml", &bad).unwrap();
     eventually("the edit is refused", Duration::from_secs(20), || live.log().contains("was not applied"));
     assert!(live.log().contains("ruels") && live.log().contains("topology.toml:"), "{}", live.log());
     let apply = live.p.millstream(&["apply"]).unwrap();
     assert_eq!(apply.status.code(), Some(78));
-    live.p.file("topology.toml", TOPOLOGY).unwrap();
+    live.p.file("topology.toml", topology("reload")).unwrap();
     let (p, n, log) = live.finish();
     each_once(&p, n);
     assert!(!log.contains("generation 2"), "{log}");

@@ -7,7 +7,7 @@ use tests::chaos::Scale;
 use tests::copier::CopierArgs;
 use tests::kafka::{Broker, SendMany, Setup, read_all};
 use tests::kills::{Random, run_with_kills};
-use tests::project::{common_input, common_reference, root};
+use tests::project::{common_input, common_reference};
 use tests::qualify::qualify;
 use tests::run::Pipeline;
 
@@ -114,7 +114,6 @@ fn main() -> Result<()> {
         }
         Task::Chaos { only, seed, full, long, keep } => {
             set_up()?;
-            cargo(&["build", "--release", "--package", "app"])?;
             let scale = match (full, long) {
                 (true, _) => Scale::Full,
                 (_, true) => Scale::Long,
@@ -178,11 +177,7 @@ fn print_topic(port: u16, topic: &str) -> Result<()> {
 fn cargo(args: &[&str]) -> Result<()> {
     let at = Instant::now();
     println!("$ cargo {}", args.join(" "));
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(args)
-        .current_dir(root())
-        .status()
-        .context("start cargo")?;
+    let status = tests::project::cargo().args(args).status().context("start cargo")?;
     ensure!(status.success(), "cargo {} failed", args.join(" "));
     println!("  took {:.0} s", at.elapsed().as_secs_f64());
     Ok(())

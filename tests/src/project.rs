@@ -20,16 +20,27 @@ fn build() -> Result<PathBuf> {
     if let Some(binary) = std::env::var_os("MILLSTREAM_BINARY") {
         return Ok(std::fs::canonicalize(&binary).with_context(|| format!("MILLSTREAM_BINARY: {binary:?}"))?);
     }
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = cargo()
         // The selection of `cargo xtask test`: nothing is left to do then.
         .args(["build", "--release", "--quiet", "--workspace", "--all-targets"])
-        .current_dir(root())
         .status()
         .context("start cargo")?;
     ensure!(status.success(), "cargo build failed");
     let exe = std::env::current_exe()?;
     let dir = exe.ancestors().find(|d| d.ends_with("release")).context("tests run from target/release")?;
     Ok(dir.join("millstream"))
+}
+
+/// Cargo in the checkout, with the environment it has in a shell. Cargo tells what it runs about its own package, and some
+/// build scripts look at that: a cargo started from a test or a task would build their crates, and all above them, anew.
+pub fn cargo() -> Command {
+    let mut c = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR";
+    std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)).for_each(|(name, _)| {
+        c.env_remove(name);
+    });
+    c.current_dir(root());
+    c
 }
 
 /// Folder for inputs that are generated once and kept between runs.

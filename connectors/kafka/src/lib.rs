@@ -1,14 +1,13 @@
 //! Kafka: source, transactional sink, and the durable store of a cluster. The only crate that uses rdkafka.
-mod batch;
 mod client;
 mod discover;
 mod fail;
-mod fields;
 mod headers;
 mod log;
 mod mark;
 pub mod ops;
 mod plain;
+mod produce;
 mod queue;
 mod reader;
 mod render;

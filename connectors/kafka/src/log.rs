@@ -8,11 +8,12 @@
 use crate::client::{Connection, Link};
 use crate::mark::{Mark, Who};
 use crate::plain::Plain;
+use crate::produce::{Compression, Target};
 use crate::rows::Rows;
 use crate::sink::timeout_problem;
 use crate::tail::{From, Tail, owned};
 use crate::topics::{self, Admin, Wanted, persist};
-use crate::txn::{Compression, Target, Txn, Writer};
+use crate::txn::{Txn, Writer};
 use model::part::{Kind, Opened, Sharding};
 use model::store::{Commit, Log};
 use model::units::Dur;
@@ -390,7 +391,7 @@ impl Log for KafkaLog {
         Ok(shards)
     }
 
-    fn trim(&self, epoch: Epoch) -> Result<()> {
+    fn forget(&self, epoch: Epoch) -> Result<()> {
         let mut trimming = lock(&self.trimming);
         match trimming.take() {
             // The next one trims further; what stays is ignored.

@@ -1,9 +1,9 @@
 //! An idempotent writer without transactions: every row at least once, in order, acknowledged by all replicas.
 use crate::client::{Connection, Link};
 use crate::fail::Fail;
+use crate::produce::{Compression, Context, Target, breathe, flush, is_full, produce_settings, record};
 use crate::rows::Rows;
 use crate::topics::{Pause, note};
-use crate::txn::{Compression, Context, Target, breathe, flush, is_full, produce_settings, record};
 use model::Result;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

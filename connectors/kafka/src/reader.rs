@@ -7,7 +7,6 @@
 //!
 //! While brokers are away a reader waits. What cannot be read any more, because the topic has lost it, is an error:
 //! other records of the same epoch may already count somewhere.
-use crate::batch::Batcher;
 use crate::client::Link;
 use crate::discover::Key;
 use crate::queue::{Item, Stream};
@@ -157,7 +156,7 @@ impl KafkaReader {
 impl Reader for KafkaReader {
     fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
         let labelled = self.config.label.clone().map(|label| Arc::new(Origin { label, ..Origin::clone(origin) }));
-        let mut out = Batcher::new(split, labelled.as_ref().unwrap_or(origin), out);
+        let mut out = stream::Batcher::new(split, labelled.as_ref().unwrap_or(origin), out).in_runs();
         if split.from == split.to {
             return Ok(()); // says where a partition starts
         }
@@ -167,7 +166,7 @@ impl Reader for KafkaReader {
                 split.to - split.from,
                 split.from
             );
-            out.reject((split.from, 0), "records_lost", why, b"");
+            out.reject((split.from, 0), "records_lost", why, b"", 0);
             return Ok(());
         }
         let key = place(&split.name).ok_or_else(|| format!("`{}` is not a topic[partition]", split.name))?;

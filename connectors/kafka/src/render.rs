@@ -1,8 +1,7 @@
 //! From a packet to rows: value, key, headers; and what happens to a row that is too large for the topic.
-use crate::fields::Fields;
 use crate::headers;
 use crate::rows::Rows;
-use model::{Change, Packet, Path, Pos, Record, Rejected, Result, json};
+use model::{Change, Fields, Packet, Path, Pos, Record, Rejected, Result, json};
 use serde_json::Value as J;
 use std::sync::Arc;
 
@@ -71,7 +70,7 @@ impl Render {
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
         match &self.fields {
-            Some(f) => f.write(value, &mut bytes)?,
+            Some(f) => f.write_value(value, &mut bytes)?,
             None => serde_json::to_writer(&mut bytes, value)?,
         }
         let key = match &self.key {

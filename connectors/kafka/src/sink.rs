@@ -4,17 +4,17 @@
 //! so what is visible and what is known to be visible are never apart. Taking over fences the earlier writer first and
 //! reads the progress then. Epochs without rows need no transaction.
 use crate::client::{Connection, Link};
-use crate::fields::{self, Fields};
 use crate::mark::{Mark, Who};
 use crate::plain::Plain;
+use crate::produce::{Compression, Target};
 use crate::render::{Key, Render};
 use crate::rows::Rows;
 use crate::topics::{self, Wanted};
-use crate::txn::{Compression, Target, Txn, Writer};
+use crate::txn::{Txn, Writer};
 use model::part::{Kind, Opened, Sharding};
 use model::store::Commit;
 use model::units::{Dur, Size};
-use model::{BuildCx, Built, EpochInfo, Files, Flow, Node, Packet, Part, Problem, Receipt, Result, Sink, Spec};
+use model::{BuildCx, Built, EpochInfo, Fields, Files, Flow, Node, Packet, Part, Problem, Receipt, Result, Sink, Spec};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +145,7 @@ impl Settings {
         Ok(match self.key.as_deref() {
             None => Key::Natural,
             Some("none") => Key::None,
-            Some(path) => Key::At(fields::one_value(path)?),
+            Some(path) => Key::At(model::fields::one_value(path)?),
         })
     }
 }

@@ -7,9 +7,9 @@
 use crate::discover::{Key, Seen, Shared, Watcher};
 use crate::reader::{KafkaReader, place, place_name};
 use crate::settings::{Config, Missing, Settings, Start, Topics, check};
-use model::part::{Kind, Opened, Sharding};
+use model::part::Opened;
 use model::source::{Budget, Lag, Poll};
-use model::{BuildCx, Built, Epoch, Files, Flow, Node, Part, Port, Problem, Result, Source, Spec, Split};
+use model::{BuildCx, Built, Epoch, Files, Node, Part, Problem, Result, Source, Spec, Split};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
@@ -28,17 +28,7 @@ pub struct KafkaSourcePart;
 
 impl Part for KafkaSourcePart {
     fn spec(&self) -> Spec {
-        Spec {
-            kind: Kind::Source,
-            name: "kafka",
-            doc: "Reads topics of a Kafka cluster, each record exactly once.",
-            inputs: &[],
-            outputs: &[
-                Port { name: "", flow: Flow::Raw, error: false },
-                Port { name: "rejected", flow: Flow::Rejected, error: true },
-            ],
-            sharding: Sharding::Single,
-        }
+        Spec::source("kafka", "Reads topics of a Kafka cluster, each record exactly once.")
     }
     fn schema(&self) -> serde_json::Value {
         schemars::schema_for!(Settings).to_value()

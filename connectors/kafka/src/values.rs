@@ -1,15 +1,15 @@
 //! From the value of a Kafka record to events.
-use crate::batch::Batcher;
 use crate::settings::{Config, Stream};
 use model::path::{Path, Seg};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use stream::Batcher;
 
 /// Hand out the events of one Kafka record; what is none becomes a reject.
 pub(crate) fn events(value: Option<&[u8]>, offset: u64, config: &Config, out: &mut Batcher) {
     let Some(value) = value else {
-        out.reject((offset, 0), "tombstone", "the record has no value (a tombstone)".into(), b"");
+        out.reject((offset, 0), "tombstone", "the record has no value (a tombstone)".into(), b"", 0);
         return;
     };
     match config.stream {
@@ -21,7 +21,7 @@ pub(crate) fn events(value: Option<&[u8]>, offset: u64, config: &Config, out: &m
                     event(e.get().as_bytes(), (offset, i), config.max_record, out);
                 }
             }
-            Err(why) => out.reject((offset, 0), "bad_document", why, value),
+            Err(why) => out.reject((offset, 0), "bad_document", why, value, value.len() as u64),
         },
     }
 }
@@ -29,7 +29,7 @@ pub(crate) fn events(value: Option<&[u8]>, offset: u64, config: &Config, out: &m
 fn event(bytes: &[u8], at: (u64, u32), max: usize, out: &mut Batcher) {
     if bytes.len() > max {
         let why = format!("an event of {} bytes, longer than max_record = {max}", bytes.len());
-        out.reject(at, "record_too_long", why, bytes);
+        out.reject(at, "record_too_long", why, bytes, bytes.len() as u64);
     } else {
         out.push(bytes, at.0, at.1);
     }

@@ -9,9 +9,9 @@ use crate::failure::at;
 use crate::file::detail::{Detail, FileId, Stream};
 use crate::file::reader::{FileReader, Pins};
 use crate::file::source::{cut, limit};
-use crate::file::{Config, OUTPUTS, check_max_line};
+use crate::file::{Config, check_max_line};
 use crate::store::{create_dirs, sync_dir};
-use model::part::{Kind, Opened, Sharding};
+use model::part::Opened;
 use model::source::{Budget, Poll};
 use model::units::Size;
 use model::{BuildCx, Built, Files, Node, Part, Problem, Result, Source, Spec, Split};
@@ -49,14 +49,7 @@ fn spool() -> Size {
 
 impl Part for StdinPart {
     fn spec(&self) -> Spec {
-        Spec {
-            kind: Kind::Source,
-            name: "stdin",
-            doc: "Reads lines from standard input, kept in a spool file so that they can be replayed.",
-            inputs: &[],
-            outputs: OUTPUTS,
-            sharding: Sharding::Single,
-        }
+        Spec::source("stdin", "Reads lines from standard input, kept in a spool file so that they can be replayed.")
     }
     fn schema(&self) -> serde_json::Value {
         schemars::schema_for!(Settings).to_value()

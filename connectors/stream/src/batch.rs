@@ -27,6 +27,8 @@ pub struct Batcher<'a> {
     first: bool,
     /// Where every record has the offset of its stream, and its number as ordinal: that offset and the next number.
     numbered: Option<(u64, u32)>,
+    /// Size that buffers after the first start with.
+    later: usize,
     data: Vec<u8>,
     records: Vec<RawRecord>,
 }
@@ -34,12 +36,19 @@ pub struct Batcher<'a> {
 impl<'a> Batcher<'a> {
     /// Records of a split, at the offsets their readers give them.
     pub fn new(split: &'a Split, origin: &'a Arc<Origin>, out: &'a mut dyn FnMut(Packet)) -> Batcher<'a> {
-        Batcher { split, origin, out, header: None, first: true, numbered: None, data: Vec::new(), records: Vec::new() }
+        let (data, records) = (Vec::new(), Vec::new());
+        Batcher { split, origin, out, header: None, first: true, numbered: None, later: FIRST, data, records }
     }
 
     /// Records of one stream that as a whole is at one offset of its partition: they are numbered in it.
     pub fn numbered(mut self, offset: u64) -> Batcher<'a> {
         self.numbered = Some((offset, 0));
+        self
+    }
+
+    /// A source that comes in long runs: the batch after a full one will be full as well, so its buffer starts at that size.
+    pub fn in_runs(mut self) -> Batcher<'a> {
+        self.later = BATCH;
         self
     }
 
@@ -62,7 +71,7 @@ impl<'a> Batcher<'a> {
         if self.data.capacity() == 0 {
             // Grows from here: most batches of a slow source are far from full, and the buffer lives as long as the
             // events in it.
-            let size = FIRST.max(bytes.len());
+            let size = if self.first { FIRST } else { self.later }.max(bytes.len());
             self.data.reserve_exact(size + PAD + spare(size));
         }
         let start = self.data.len() as u32;

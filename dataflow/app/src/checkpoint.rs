@@ -3,7 +3,7 @@ use crate::cli::{CheckpointArgs, CheckpointTask, Output};
 use crate::progress::group;
 use crate::{cluster, exit, load};
 use anyhow::{Result, anyhow};
-use model::store::{Manifest, ObjectRef};
+use model::store::ObjectRef;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub fn checkpoint(args: &CheckpointArgs) -> Result<i32> {
                 continue;
             }
         };
-        let objects = objects(&m);
+        let objects = m.objects();
         let check = |o: &&ObjectRef| store.get(o).err().map(|e| format!("{}: {e}", o.name));
         let damage = if verify { objects.values().filter_map(check).collect() } else { Vec::new() };
         let bytes = |groups: &BTreeMap<u32, ObjectRef>| {
@@ -68,12 +68,6 @@ pub fn checkpoint(args: &CheckpointArgs) -> Result<i32> {
         _ => human(&shown, &unreadable, verify),
     }
     Ok(if bad > 0 { exit::FINDINGS } else { 0 })
-}
-
-/// Every object that a manifest names, once.
-fn objects(m: &Manifest) -> BTreeMap<&str, &ObjectRef> {
-    let state = m.state.values().flat_map(|s| s.groups.values());
-    m.sources.values().chain(state).map(|o| (o.name.as_str(), o)).collect()
 }
 
 fn human(shown: &[Shown], unreadable: &[String], verified: bool) {

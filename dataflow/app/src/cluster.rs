@@ -88,13 +88,17 @@ pub fn peers(args: &RunArgs, t: &Topology) -> Result<Option<Peers>> {
     if hosts.len() == 1 {
         return Ok(None);
     }
-    let local = std::env::var_os(PLACE).is_some();
-    if t.log.is_none() && !local {
+    if t.log.is_none() && !together() {
         bail!(
             "processes on several machines need a [log] that all of them reach: without it the epoch log is in the data folder of one machine"
         );
     }
     Ok(Some(Peers { hosts, bind, me, secret, name: t.name.clone(), build: build()?, timeout }))
+}
+
+/// True if the processes of the cluster were started together on this machine, over one data folder.
+pub fn together() -> bool {
+    std::env::var_os(PLACE).is_some()
 }
 
 /// Identity of this program: its version and what its file holds.

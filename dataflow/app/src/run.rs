@@ -99,27 +99,20 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         );
         return Ok(exit::CONFIG);
     };
-    let http = match http::address(args.http.as_deref(), &first.engine, 0) {
+    let dir = load::data_dir(first);
+    let peers = cluster::peers(args, first)?;
+    let (me, together) = (peers.as_ref().map_or(0, |p| p.me), cluster::together());
+    // On one machine the processes listen on ports that follow each other.
+    let http = match http::address(args.http.as_deref(), &first.engine, if together { me as u16 } else { 0 }) {
         Ok(http) => http,
         Err(e) => {
             eprintln!("error: {e:#}");
             return Ok(exit::CONFIG);
         }
     };
-    let dir = load::data_dir(first);
-    let peers = cluster::peers(args, first)?;
     if let Some(p) = peers.as_ref().filter(|p| p.me > 0) {
         std::fs::create_dir_all(&dir).with_context(|| format!("make the data folder {}", dir.display()))?;
-        let shared = std::env::var_os(cluster::PLACE).is_some();
-        let _alone = (!shared).then(|| local::lock(&dir)).transpose().map_err(|e| anyhow!("{e}"))?;
-        // On one machine the processes listen on ports that follow each other.
-        let http = match http::address(args.http.as_deref(), &first.engine, if shared { p.me as u16 } else { 0 }) {
-            Ok(http) => http,
-            Err(e) => {
-                eprintln!("error: {e:#}");
-                return Ok(exit::CONFIG);
-            }
-        };
+        let _alone = (!together).then(|| local::lock(&dir)).transpose().map_err(|e| anyhow!("{e}"))?;
         return cluster::member(p.clone(), &dir, http);
     }
     if args.fresh && std::env::var_os(crate::supervise::RESTARTED).is_none() && !already_running(&dir) {

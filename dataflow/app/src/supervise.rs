@@ -5,7 +5,6 @@
 use crate::cli::RunArgs;
 use crate::cluster::{PLACE, Place};
 use anyhow::{Context, Result};
-use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -128,9 +127,7 @@ fn start(processes: usize, starts: u32) -> Result<()> {
     let hosts: std::io::Result<Vec<String>> = ports.iter().map(|p| Ok(p.local_addr()?.to_string())).collect();
     let hosts = hosts.context("find free ports")?;
     drop(ports);
-    let mut b = [0u8; 32];
-    std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut b)).context("make a secret")?;
-    let secret: String = b.iter().map(|b| format!("{b:02x}")).collect();
+    let secret = model::random::hex(32).context("make a secret")?;
     for me in 0..processes {
         let place = Place { me, hosts: hosts.clone(), secret: secret.clone() };
         spawn(me, Some(serde_json::to_string(&place)?), starts)?;

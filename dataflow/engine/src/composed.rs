@@ -12,7 +12,6 @@ use model::store::{Commit, Log, Manifest, ObjectRef, Store};
 use model::{Epoch, EpochRecord, Result, fault};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use xxhash_rust::xxh3::xxh3_128;
 
 /// See the module.
 pub struct Composed {
@@ -37,31 +36,23 @@ impl Composed {
         let mut names = self.objects.list("manifests/")?;
         names.sort_by(|a, b| b.cmp(a));
         let read = |name: String| {
-            let m = self.objects.get(&name).map_err(|e| e.to_string()).and_then(|b| parse(&b));
+            let m = self.objects.get(&name).map_err(|e| e.to_string()).and_then(|b| Manifest::from_bytes(&b));
             (name.clone(), m.map_err(|e| format!("{name}: {e}")))
         };
         Ok(names.into_iter().map(read).collect())
     }
 }
 
-fn parse(bytes: &[u8]) -> std::result::Result<Manifest, String> {
-    let (hash, json) = bytes.split_at_checked(33).ok_or("it is cut short")?;
-    if hash != format!("{:032x}\n", xxh3_128(json)).as_bytes() {
-        return Err("it does not have its hash".into());
-    }
-    serde_json::from_slice(json).map_err(|e| e.to_string())
-}
-
 fn name_of(m: &Manifest) -> String {
     format!("manifests/{:020}-g{:010}.json", m.epoch, m.generation)
 }
 
+/// Names of the objects of a manifest, as they are stored.
 fn objects_of(m: &Manifest) -> impl Iterator<Item = String> {
-    let state = m.state.values().flat_map(|n| n.groups.values());
-    m.sources.values().chain(state).map(|o| format!("objects/{}", o.name)).collect::<Vec<_>>().into_iter()
+    m.objects().into_keys().map(|name| format!("objects/{name}"))
 }
 
-impl Store for Composed {
+impl Log for Composed {
     fn begin(&self) -> Result<u64> {
         let generation = self.log.begin()?;
         *self.found() = self.objects.list("objects/")?.into_iter().collect();
@@ -88,30 +79,25 @@ impl Store for Composed {
     fn shards(&self) -> Result<Vec<(String, u32)>> {
         self.log.shards()
     }
+    fn forget(&self, epoch: Epoch) -> Result<()> {
+        self.log.forget(epoch)
+    }
+}
+
+impl Store for Composed {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<ObjectRef> {
         fault::crash_point("snapshot.mid_objects");
         self.objects.put(&format!("objects/{name}"), bytes)?;
-        Ok(ObjectRef { name: name.into(), len: bytes.len() as u64, hash: format!("{:032x}", xxh3_128(bytes)) })
+        Ok(ObjectRef::of(name, bytes))
     }
     fn get(&self, object: &ObjectRef) -> Result<Vec<u8>> {
         let bytes = self.objects.get(&format!("objects/{}", object.name))?;
-        if bytes.len() as u64 != object.len || format!("{:032x}", xxh3_128(&bytes)) != object.hash {
-            return Err(format!(
-                "object {} is damaged: it has {} bytes, or not the hash that was written ({} bytes)",
-                object.name,
-                bytes.len(),
-                object.len
-            )
-            .into());
-        }
+        object.check(&bytes).map_err(|why| format!("object {} is damaged: {why}", object.name))?;
         Ok(bytes)
     }
     fn publish(&self, manifest: &Manifest) -> Result<()> {
         fault::crash_point("manifest.before_publish");
-        let json = serde_json::to_vec(manifest)?;
-        let mut bytes = format!("{:032x}\n", xxh3_128(&json)).into_bytes();
-        bytes.extend_from_slice(&json);
-        self.objects.put(&name_of(manifest), &bytes)?;
+        self.objects.put(&name_of(manifest), &manifest.to_bytes()?)?;
         fault::crash_point("manifest.after_publish");
         Ok(())
     }
@@ -131,7 +117,7 @@ impl Store for Composed {
             self.objects.delete(name)?;
         }
         fault::crash_point("trim.mid");
-        self.log.trim(oldest)?;
+        self.log.forget(oldest)?;
         for name in unused.iter().filter(|n| !used.contains(*n)) {
             self.objects.delete(name)?;
         }

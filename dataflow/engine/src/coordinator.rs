@@ -366,9 +366,7 @@ impl<'a> Coordinator<'a> {
         self.manifest.sources = snapshot.sources;
         self.s.store.publish(&self.manifest)?;
         self.s.store.trim(self.s.settings.keep)?;
-        let state = self.manifest.state.values().flat_map(|n| n.groups.values());
-        let written = self.manifest.sources.values().chain(state).map(|o| (&o.name, o.len));
-        let bytes = written.collect::<BTreeMap<_, _>>().values().sum();
+        let bytes = self.manifest.objects().values().map(|o| o.len).sum();
         self.s.status.checkpoint(epoch, bytes, self.world.ms_since(snapshot.since));
         for source in self.sources.values_mut() {
             source.committed(epoch)?;

@@ -99,12 +99,8 @@ fn newest(store: &dyn Store, manifests: &[std::result::Result<Manifest, String>]
 
 /// Every object a manifest names must be there and whole before the manifest counts.
 fn intact(store: &dyn Store, m: &Manifest, damaged: &mut Vec<String>) -> bool {
-    let objects = m.sources.values().chain(m.state.values().flat_map(|s| s.groups.values()));
-    let mut seen = std::collections::HashSet::new();
-    for o in objects {
-        if seen.insert(&o.name)
-            && let Err(e) = store.get(o)
-        {
+    for o in m.objects().into_values() {
+        if let Err(e) = store.get(o) {
             damaged.push(format!("manifest of epoch {}: {e}", m.epoch));
             return false;
         }

@@ -1,7 +1,5 @@
 //! Sinks: an epoch is handed to its shards' writer when it is whole, in a defined order; the operator holds the epoch
 //! until the writer says that it is committed.
-//! Sinks: an epoch is handed to its shards' writer when it is whole, in a defined order; the operator holds the epoch
-//! until the writer says that it is committed.
 use crate::board::{Board, Report};
 use crate::ports::{Outputs, Packets, weight};
 use crate::writer::{Committer, Done, Job, Writer};

@@ -11,6 +11,7 @@
 pub mod epoch;
 pub mod event;
 pub mod fault;
+pub mod fields;
 pub mod files;
 pub mod json;
 pub mod lookup;
@@ -20,6 +21,7 @@ pub mod operator;
 pub mod part;
 pub mod path;
 pub mod pos;
+pub mod random;
 pub mod raw;
 pub mod record;
 pub mod severity;
@@ -31,6 +33,7 @@ pub mod units;
 
 pub use epoch::{Epoch, EpochInfo, EpochRecord};
 pub use event::{EventBatch, Layout, Value};
+pub use fields::Fields;
 pub use files::Files;
 pub use lookup::{EnrichColumn, LookupTable};
 pub use needs::Needs;

@@ -109,6 +109,17 @@ pub struct Spec {
     pub sharding: Sharding,
 }
 
+impl Spec {
+    /// A source: raw records, and what could not be read.
+    pub fn source(name: &'static str, doc: &'static str) -> Spec {
+        const OUTPUTS: &[Port] = &[
+            Port { name: "", flow: Flow::Raw, error: false },
+            Port { name: "rejected", flow: Flow::Rejected, error: true },
+        ];
+        Spec { kind: Kind::Source, name, doc, inputs: &[], outputs: OUTPUTS, sharding: Sharding::Single }
+    }
+}
+
 /// A finding of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -63,15 +63,58 @@ pub struct Manifest {
     pub commits: BTreeMap<String, Commit>,
 }
 
-/// The durable store. Every method that writes returns only when the write is durable, unless it says otherwise.
-pub trait Store: Send + Sync {
+impl ObjectRef {
+    /// What stands for these bytes under a name.
+    pub fn of(name: &str, bytes: &[u8]) -> ObjectRef {
+        ObjectRef { name: name.into(), len: bytes.len() as u64, hash: hash(bytes) }
+    }
+    /// Why these are not the bytes that were written.
+    pub fn check(&self, bytes: &[u8]) -> std::result::Result<(), String> {
+        if bytes.len() as u64 != self.len {
+            return Err(format!("it has {} bytes, {} were written", bytes.len(), self.len));
+        }
+        match hash(bytes) == self.hash {
+            true => Ok(()),
+            false => Err("it does not have the hash that was written".into()),
+        }
+    }
+}
+
+impl Manifest {
+    /// Every object that it names, once.
+    pub fn objects(&self) -> BTreeMap<&str, &ObjectRef> {
+        let state = self.state.values().flat_map(|s| s.groups.values());
+        self.sources.values().chain(state).map(|o| (o.name.as_str(), o)).collect()
+    }
+    /// As it is stored: a line with the hash of the rest, then JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let json = serde_json::to_vec(self)?;
+        Ok([format!("{}\n", hash(&json)).as_bytes(), &json].concat())
+    }
+    /// Read what [`Manifest::to_bytes`] made; says what is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Manifest, String> {
+        let (head, json) = bytes.split_at_checked(33).ok_or("it is cut short")?;
+        if head != format!("{}\n", hash(json)).as_bytes() {
+            return Err("it does not have its hash".into());
+        }
+        serde_json::from_slice(json).map_err(|e| e.to_string())
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(bytes))
+}
+
+/// Epoch log and commit records: the part of a [`Store`] that may be kept outside the data folder. Every method that
+/// writes returns only when the write is durable, unless it says otherwise.
+pub trait Log: Send + Sync {
     /// Start a new incarnation: take the exclusive lock, count the generation up, make it durable, return it. Only the
     /// coordinator's process does that.
     fn begin(&self) -> Result<u64>;
     /// Take part in an incarnation that the coordinator has begun, from another process: commit records and objects
     /// may be written, epochs and manifests may not.
     fn join(&self, generation: u64) -> Result<()>;
-    /// Identity of this state: a random name, made with the first [`Store::begin`] of an empty store and kept with it. Known
+    /// Identity of this state: a random name, made with the first [`Log::begin`] of an empty store and kept with it. Known
     /// after `begin` or `join`. Sinks that keep commit records of their own put it into them ([`crate::BuildCx::run`]),
     /// so that those of a state that was thrown away are not taken for progress.
     fn identity(&self) -> Result<String>;
@@ -86,6 +129,13 @@ pub trait Store: Send + Sync {
     fn commits(&self, sink: &str, shard: u32) -> Result<Vec<Commit>>;
     /// Every `(sink, shard)` that has commit records.
     fn shards(&self) -> Result<Vec<(String, u32)>>;
+    /// Forget epochs and commit records up to and including `epoch` (the oldest kept manifest names the newest commit
+    /// of every shard). Best effort: what stays is ignored.
+    fn forget(&self, epoch: Epoch) -> Result<()>;
+}
+
+/// The durable store: a log, with snapshot objects and the manifests that name them. Writes are durable as those of [`Log`].
+pub trait Store: Log {
     /// Write an object: temp file, checksum, fsync, rename, fsync of the folder.
     fn put(&self, name: &str, bytes: &[u8]) -> Result<ObjectRef>;
     /// Read an object and check length and hash.
@@ -97,27 +147,4 @@ pub trait Store: Send + Sync {
     /// Forget what no kept manifest needs: keep the newest `keep` manifests, objects they name, epochs and commits
     /// after the oldest kept one.
     fn trim(&self, keep: usize) -> Result<()>;
-}
-
-/// Epoch log and commit records outside the data folder. The methods mean what those of [`Store`] mean.
-pub trait Log: Send + Sync {
-    /// Fence every earlier coordinator, count the generation up, make it durable, return it.
-    fn begin(&self) -> Result<u64>;
-    /// See [`Store::join`].
-    fn join(&self, generation: u64) -> Result<()>;
-    /// See [`Store::identity`].
-    fn identity(&self) -> Result<String>;
-    /// See [`Store::append_epoch`].
-    fn append_epoch(&self, record: &EpochRecord) -> Result<()>;
-    /// See [`Store::epochs_after`].
-    fn epochs_after(&self, epoch: Epoch) -> Result<Vec<EpochRecord>>;
-    /// See [`Store::append_commit`].
-    fn append_commit(&self, sink: &str, shard: u32, commit: &Commit, sync: bool) -> Result<()>;
-    /// See [`Store::commits`].
-    fn commits(&self, sink: &str, shard: u32) -> Result<Vec<Commit>>;
-    /// See [`Store::shards`].
-    fn shards(&self) -> Result<Vec<(String, u32)>>;
-    /// Forget epochs and commit records up to and including `epoch` (the oldest kept manifest names the newest commit
-    /// of every shard). Best effort: what stays is ignored.
-    fn trim(&self, epoch: Epoch) -> Result<()>;
 }

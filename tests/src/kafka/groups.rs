@@ -17,7 +17,7 @@ pub struct GroupLine {
     pub lag: Option<i64>,
 }
 
-/// Run the tool.
+/// Run the tool. A group that nobody has committed for yet has no lines.
 pub(super) fn describe(jars: &Jars, bootstrap: &str, group: &str) -> Result<Vec<GroupLine>> {
     let mut c = jars.java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "128m");
     let out = c
@@ -33,6 +33,9 @@ pub(super) fn describe(jars: &Jars, bootstrap: &str, group: &str) -> Result<Vec<
 
 /// Columns: GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID.
 fn parse(text: &str, group: &str) -> Result<Vec<GroupLine>> {
+    if text.contains(&format!("GroupIdNotFoundException: Group {group} not found")) {
+        return Ok(Vec::new());
+    }
     let header = text.lines().find(|l| l.starts_with("GROUP")).context("no table")?;
     let names: Vec<&str> = header.split_whitespace().collect();
     let column = |name: &str| names.iter().position(|n| *n == name).with_context(|| format!("no column {name}"));
@@ -73,5 +76,7 @@ mod tests {
         let line = |partition, current, end, lag| GroupLine { topic: "t".into(), partition, current, end, lag };
         assert_eq!(parse(text, "g").unwrap(), [line(0, Some(5), 9, Some(4)), line(1, None, 7, None)]);
         assert!(parse("Error: no such group", "g").is_err());
+        let none = "Error: … org.apache.kafka.common.errors.GroupIdNotFoundException: Group g not found.\n";
+        assert!(parse(none, "g").unwrap().is_empty() && parse(none, "other").is_err());
     }
 }

@@ -17,20 +17,16 @@ mod reader;
 use crate::access::{Access, Role};
 use clients::Clients;
 use coordinate::ObjectSource;
-use model::part::{Kind, Opened, Sharding};
+use model::part::Opened;
 use model::path::Path;
 use model::units::{Dur, Size};
-use model::{BuildCx, Built, Files, Flow, Node, Part, Port, Problem, Result, Spec};
+use model::{BuildCx, Built, Files, Node, Part, Problem, Result, Spec};
 use prefix::{Form, Prefix};
 use reader::ObjectReader;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Limits, Stream};
-
-/// Outputs of every source that reads bytes.
-const OUTPUTS: &[Port] =
-    &[Port { name: "", flow: Flow::Raw, error: false }, Port { name: "rejected", flow: Flow::Rejected, error: true }];
 
 /// `type = "s3"`; see the module.
 pub struct S3Part;
@@ -253,14 +249,7 @@ fn check_prefixes(
 
 impl Part for S3Part {
     fn spec(&self) -> Spec {
-        Spec {
-            kind: Kind::Source,
-            name: "s3",
-            doc: "Reads objects of S3 buckets as notifications in SQS queues announce them, exactly once.",
-            inputs: &[],
-            outputs: OUTPUTS,
-            sharding: Sharding::Single,
-        }
+        Spec::source("s3", "Reads objects of S3 buckets as notifications in SQS queues announce them, exactly once.")
     }
     fn schema(&self) -> serde_json::Value {
         schemars::schema_for!(Settings).to_value()

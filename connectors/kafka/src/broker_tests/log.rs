@@ -68,7 +68,7 @@ fn what_was_appended_is_there_after_a_restart_until_it_is_trimmed() {
     l.append_commit("out", 0, &done(10, 2, 10), true).unwrap();
     assert_eq!(l.commits("out", 0).unwrap().last(), Some(&done(10, 2, 10)));
     assert_eq!(l.commits("out", 0).unwrap().len(), 10);
-    l.trim(5).unwrap();
+    l.forget(5).unwrap();
     drop(l); // waits for the trimming
 
     let l = log(broker, &prefix);
@@ -76,7 +76,7 @@ fn what_was_appended_is_there_after_a_restart_until_it_is_trimmed() {
     assert_eq!(epochs(&*l, 0), [6, 7, 8, 9, 10, 11]);
     assert_eq!(l.commits("out", 1).unwrap().first(), Some(&done(6, 1, 0)));
     // Everything is trimmed: the number of the incarnation and the identity are not forgotten.
-    l.trim(11).unwrap();
+    l.forget(11).unwrap();
     drop(l);
     let l = log(broker, &prefix);
     assert_eq!((l.begin().unwrap(), l.identity().unwrap()), (4, identity));

@@ -6,7 +6,8 @@ mod txn;
 
 use crate::client::Connection;
 use crate::mark::Who;
-use crate::txn::{Compression, Trip, Txn, Writer};
+use crate::produce::Compression;
+use crate::txn::{Trip, Txn, Writer};
 use std::sync::Arc;
 use std::time::Duration;
 use tests::kafka::{Broker, Message, read_all};

@@ -2,8 +2,8 @@
 use super::*;
 use crate::fail::Fail;
 use crate::mark::Mark;
+use crate::produce::Target;
 use crate::rows::Rows;
-use crate::txn::Target;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tests::kafka::unique;
 

@@ -4,9 +4,9 @@
 //! topology has had, and the partitions whose readers are held back by a transaction that is not decided.
 use super::Cluster;
 use crate::mark::Mark;
+use crate::produce::{Context, init_transactions};
 use crate::sink::{progress_topic, transactional_id};
 use crate::tail::{From, TAIL, owned};
-use crate::txn::{Context, init_transactions};
 use model::Result;
 use rdkafka::producer::BaseProducer;
 use std::time::Duration;

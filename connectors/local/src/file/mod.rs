@@ -14,19 +14,15 @@ pub(crate) mod source;
 
 use crate::walk;
 use detail::Stream;
-use model::part::{Kind, Opened, Sharding};
+use model::part::Opened;
 use model::path::Path;
 use model::units::Size;
-use model::{BuildCx, Built, Files, Flow, Node, Part, Port, Problem, Result, Spec};
+use model::{BuildCx, Built, Files, Node, Part, Problem, Result, Spec};
 use reader::{FileReader, Pins};
 use serde::Deserialize;
 use source::FileSource;
 use std::sync::Arc;
 pub(crate) use stream::batch;
-
-/// Outputs of every source that reads bytes.
-pub(crate) const OUTPUTS: &[Port] =
-    &[Port { name: "", flow: Flow::Raw, error: false }, Port { name: "rejected", flow: Flow::Rejected, error: true }];
 
 /// `type = "file"`; see the module.
 pub struct FilePart;
@@ -161,14 +157,10 @@ fn check(s: Settings) -> std::result::Result<Config, Vec<Problem>> {
 
 impl Part for FilePart {
     fn spec(&self) -> Spec {
-        Spec {
-            kind: Kind::Source,
-            name: "file",
-            doc: "Reads log files: lines, JSON, CSV, CloudTrail and CloudWatch documents, plain, gzip or zstd.",
-            inputs: &[],
-            outputs: OUTPUTS,
-            sharding: Sharding::Single,
-        }
+        Spec::source(
+            "file",
+            "Reads log files: lines, JSON, CSV, CloudTrail and CloudWatch documents, plain, gzip or zstd.",
+        )
     }
     fn schema(&self) -> serde_json::Value {
         schemars::schema_for!(Settings).to_value()

@@ -10,10 +10,9 @@ mod random;
 mod shape;
 mod story;
 
-use crate::file::OUTPUTS;
 use crate::file::batch::Batcher;
 use mix::{KINDS, Round};
-use model::part::{Kind, Opened, Sharding};
+use model::part::Opened;
 use model::source::{Budget, Poll};
 use model::units::Rate;
 use model::{BuildCx, Built, Files, Node, Origin, Packet, Part, Problem, Reader, Result, Source, Spec, Split};
@@ -76,14 +75,10 @@ impl Settings {
 
 impl Part for GeneratePart {
     fn spec(&self) -> Spec {
-        Spec {
-            kind: Kind::Source,
-            name: "generate",
-            doc: "Makes up CloudTrail, Okta, GitHub, VPC flow, Nginx, syslog and DNS logs with attacks in them.",
-            inputs: &[],
-            outputs: OUTPUTS,
-            sharding: Sharding::Single,
-        }
+        Spec::source(
+            "generate",
+            "Makes up CloudTrail, Okta, GitHub, VPC flow, Nginx, syslog and DNS logs with attacks in them.",
+        )
     }
     fn schema(&self) -> serde_json::Value {
         schemars::schema_for!(Settings).to_value()

@@ -4,12 +4,13 @@
 //! the file after it; taking over cuts the file back to the length of the newest commit record, so rows of an epoch
 //! that was written but not recorded go, and come again from the replay. A file shorter than that length was altered
 //! by somebody: the sink stops. Without a commit record the file starts empty.
-use super::fields::Fields;
 use super::rows::Rows;
 use crate::failure::at;
 use crate::store::{create_dirs, sync_dir};
 use model::part::{Kind, Opened, Sharding};
-use model::{BuildCx, Built, EpochInfo, Files, Flow, Node, Packet, Part, Problem, Receipt, Result, Sink, Spec, fault};
+use model::{
+    BuildCx, Built, EpochInfo, Fields, Files, Flow, Node, Packet, Part, Problem, Receipt, Result, Sink, Spec, fault,
+};
 use serde::Deserialize;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;

@@ -1,6 +1,5 @@
 //! Sinks of this machine: JSON lines in a file, lines on the terminal, and a place where rows only get counted.
 mod blackhole;
-mod fields;
 mod jsonl;
 mod rows;
 mod stdout;

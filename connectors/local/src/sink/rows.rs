@@ -1,6 +1,5 @@
 //! The rows of one epoch on their way out, as bytes: rendered when staged, written when committed.
-use super::fields::Fields;
-use model::{Change, Packet, Receipt, Record, Result};
+use model::{Change, Fields, Packet, Receipt, Record, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Renders records to JSON lines.

@@ -2,13 +2,13 @@
 //!
 //! Not exactly once: a terminal cannot take back what it showed, so a crash between showing and recording an epoch
 //! shows it again. A reader that goes away (`| head`) ends the output, not the run.
-use super::fields::Fields;
 use super::jsonl::{INPUTS, Only};
 use super::rows::Rows;
 use model::part::{Kind, Opened, Sharding};
 use model::record::{Alert, Match, Rejected};
 use model::{
-    BuildCx, Built, Change, EpochInfo, Files, Node, Packet, Part, Problem, Receipt, Record, Result, Sink, Spec, time,
+    BuildCx, Built, Change, EpochInfo, Fields, Files, Node, Packet, Part, Problem, Receipt, Record, Result, Sink, Spec,
+    time,
 };
 use serde::Deserialize;
 use std::fmt::Write as _;

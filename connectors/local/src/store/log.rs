@@ -100,6 +100,11 @@ impl Log {
         Ok(())
     }
 
+    /// True if the file is as long as this process left it: nobody else has written.
+    pub(crate) fn is_current(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|m| m.len() == self.len)
+    }
+
     /// Where it is, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path

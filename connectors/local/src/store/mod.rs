@@ -24,16 +24,14 @@ pub use lock::exclusive;
 
 use crate::failure::{at, damaged};
 use log::Log;
-use model::store::{Commit, Manifest, ObjectRef, Store};
+use model::store::{Commit, Log as _, Manifest, ObjectRef, Store};
 use model::{Epoch, EpochRecord, Result, fault};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use xxhash_rust::xxh3::xxh3_128;
 
 const FORMAT: &str = "millstream store 1\n";
 const FOLDERS: [&str; 4] = ["commits", "manifests", "objects", "tmp"];
@@ -241,28 +239,14 @@ impl LocalStore {
         let oldest = oldest.first().and_then(|n| n.trim_end_matches(".json").parse().ok());
         oldest.map_or(Ok(()), |oldest| self.trim_commits(log, oldest))
     }
-
-    fn trim_logs(&self, oldest: Epoch) -> Result<()> {
-        let keep = self
-            .epoch_records()?
-            .iter()
-            .filter(|r| r.epoch > oldest)
-            .map(serde_json::to_vec)
-            .collect::<Result<Vec<_>, _>>()?;
-        locked(&self.epochs).log.rewrite(&self.temp(), &keep)?;
-        let owned = locked(&self.owned);
-        let logs: Vec<_> =
-            locked(&self.commits).iter().filter(|l| owned.contains_key(l.0)).map(|l| l.1.clone()).collect();
-        logs.iter().try_for_each(|log| self.trim_commits(log, oldest))
-    }
 }
 
-impl Store for LocalStore {
+impl model::store::Log for LocalStore {
     fn begin(&self) -> Result<u64> {
         self.coordinates()?;
         let identity = self.dir.join("identity");
         if !identity.exists() {
-            durable::replace(&self.temp(), &identity, &[checked(&random_name()?).as_bytes()], || ())?;
+            durable::replace(&self.temp(), &identity, &[checked(&model::random::hex(16)?).as_bytes()], || ())?;
         }
         self.identity()?;
         let path = self.dir.join("generation");
@@ -348,7 +332,12 @@ impl Store for LocalStore {
         // Members of a cluster may have written since: look again at every log that is not this process's own.
         let owned = locked(&self.owned);
         if matches!(self.role, Role::Coordinator(_)) {
+            let known: BTreeMap<String, Arc<Mutex<Log>>> =
+                logs.iter().map(|((sink, shard), log)| (commit_file(sink, *shard), log.clone())).collect();
             for file in list(&self.dir.join("commits"))? {
+                if known.get(&file).is_some_and(|log| locked(log).is_current()) {
+                    continue;
+                }
                 let log = Log::open(&self.dir.join("commits").join(&file))?;
                 let Some(newest) = commit_lines(&log)?.pop() else { continue };
                 let key = (newest.sink, newest.shard);
@@ -360,6 +349,23 @@ impl Store for LocalStore {
         Ok(logs.keys().cloned().collect())
     }
 
+    fn forget(&self, epoch: Epoch) -> Result<()> {
+        self.coordinates()?;
+        let keep = self
+            .epoch_records()?
+            .iter()
+            .filter(|r| r.epoch > epoch)
+            .map(serde_json::to_vec)
+            .collect::<Result<Vec<_>, _>>()?;
+        locked(&self.epochs).log.rewrite(&self.temp(), &keep)?;
+        let owned = locked(&self.owned);
+        let logs: Vec<_> =
+            locked(&self.commits).iter().filter(|l| owned.contains_key(l.0)).map(|l| l.1.clone()).collect();
+        logs.iter().try_for_each(|log| self.trim_commits(log, epoch))
+    }
+}
+
+impl Store for LocalStore {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<ObjectRef> {
         self.writable()?;
         fault::crash_point("snapshot.mid_objects");
@@ -369,29 +375,22 @@ impl Store for LocalStore {
         }
         durable::replace(&self.temp(), &dest, &[bytes], || fault::crash_point("object.before_rename"))?;
         locked(&self.found).remove(name);
-        Ok(ObjectRef { name: name.into(), len: bytes.len() as u64, hash: format!("{:032x}", xxh3_128(bytes)) })
+        Ok(ObjectRef::of(name, bytes))
     }
 
     fn get(&self, object: &ObjectRef) -> Result<Vec<u8>> {
         let path = object_path(&self.dir, &object.name)?;
         let bytes = fs::read(&path).map_err(at("read", &path))?;
-        if bytes.len() as u64 != object.len {
-            let why = format!("it has {} bytes, {} were written", bytes.len(), object.len);
-            return Err(damaged(&path, object.len.min(bytes.len() as u64), &why));
-        }
-        if format!("{:032x}", xxh3_128(&bytes)) != object.hash {
-            return Err(damaged(&path, 0, "it does not have the hash that was written"));
-        }
+        let at = if bytes.len() as u64 == object.len { 0 } else { object.len.min(bytes.len() as u64) };
+        object.check(&bytes).map_err(|why| damaged(&path, at, &why))?;
         Ok(bytes)
     }
 
     fn publish(&self, manifest: &Manifest) -> Result<()> {
         self.coordinates()?;
         fault::crash_point("manifest.before_publish");
-        let json = serde_json::to_vec(manifest)?;
-        let head = format!("{:032x}\n", xxh3_128(&json));
         let dest = self.dir.join("manifests").join(manifest_file(manifest.epoch));
-        durable::replace(&self.temp(), &dest, &[head.as_bytes(), &json], || ())?;
+        durable::replace(&self.temp(), &dest, &[&manifest.to_bytes()?], || ())?;
         fault::crash_point("manifest.after_publish");
         Ok(())
     }
@@ -408,9 +407,9 @@ impl Store for LocalStore {
         let all: Vec<Manifest> = self.manifests()?.into_iter().flatten().collect();
         let (kept, _) = all.split_at(keep.max(1).min(all.len()));
         let Some(oldest) = kept.last().map(|m| m.epoch) else { return Ok(()) };
-        let used: BTreeSet<&str> = kept.iter().flat_map(objects_of).collect();
+        let used: BTreeSet<&str> = kept.iter().flat_map(|m| m.objects().into_keys()).collect();
         let mut unused: BTreeSet<String> = std::mem::take(&mut *locked(&self.found));
-        unused.extend(all.iter().flat_map(objects_of).map(String::from));
+        unused.extend(all.iter().flat_map(|m| m.objects().into_keys()).map(String::from));
 
         // Manifests first: what a crash leaves behind is then too much, never too little.
         let dir = self.dir.join("manifests");
@@ -419,7 +418,7 @@ impl Store for LocalStore {
         }
         sync_dir(&dir)?;
         fault::crash_point("trim.mid");
-        self.trim_logs(oldest)?;
+        self.forget(oldest)?;
         for name in unused.iter().filter(|n| !used.contains(n.as_str())) {
             let path = object_path(&self.dir, name)?;
             match fs::remove_file(&path) {
@@ -443,14 +442,6 @@ fn read_checked(path: &Path) -> Result<String> {
     let word = text.strip_suffix('\n').and_then(|t| t.split_once(' ')).map(|(word, _)| word);
     let word = word.filter(|w| checked(w) == text).ok_or_else(|| damaged(path, 0, "it does not have its checksum"))?;
     Ok(word.to_string())
-}
-
-/// 128 random bits in hex.
-fn random_name() -> Result<String> {
-    let mut b = [0u8; 16];
-    let path = Path::new("/dev/urandom");
-    File::open(path).and_then(|mut f| f.read_exact(&mut b)).map_err(at("read", path))?;
-    Ok(format!("{:032x}", u128::from_le_bytes(b)))
 }
 
 fn check_format(dir: &Path, make: bool) -> Result<()> {
@@ -500,11 +491,6 @@ fn objects_below(dir: &Path, prefix: &str, out: &mut BTreeSet<String>) -> Result
     Ok(())
 }
 
-fn objects_of(m: &Manifest) -> impl Iterator<Item = &str> {
-    let state = m.state.values().flat_map(|n| n.groups.values());
-    m.sources.values().chain(state).map(|o| o.name.as_str())
-}
-
 fn object_path(dir: &Path, name: &str) -> Result<PathBuf> {
     let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
     if name.is_empty() || !plain {
@@ -519,11 +505,7 @@ fn manifest_file(epoch: Epoch) -> String {
 
 fn read_manifest(path: &Path, name: &str) -> std::result::Result<Manifest, String> {
     let bytes = fs::read(path).map_err(|e| format!("{name}: {e}"))?;
-    let (hash, json) = bytes.split_at_checked(33).ok_or_else(|| format!("{name}: it is cut short"))?;
-    if hash != format!("{:032x}\n", xxh3_128(json)).as_bytes() {
-        return Err(format!("{name}: it does not have its hash"));
-    }
-    let m: Manifest = serde_json::from_slice(json).map_err(|e| format!("{name}: {e}"))?;
+    let m = Manifest::from_bytes(&bytes).map_err(|e| format!("{name}: {e}"))?;
     if manifest_file(m.epoch) != name {
         return Err(format!("{name}: it is the manifest of epoch {}", m.epoch));
     }

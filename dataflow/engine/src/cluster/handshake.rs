@@ -65,12 +65,10 @@ impl<E: Into<model::Error>> From<E> for Failure {
 
 impl Hello {
     fn new(peers: &Peers, to: usize, purpose: Purpose) -> Result<Hello> {
-        let mut b = [0u8; 32];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut b)?;
         Ok(Hello {
             magic: "millstream".into(),
             protocol: PROTOCOL,
-            nonce: b.iter().map(|b| format!("{b:02x}")).collect(),
+            nonce: model::random::hex(32)?,
             build: peers.build.clone(),
             name: peers.name.clone(),
             processes: peers.hosts.len(),

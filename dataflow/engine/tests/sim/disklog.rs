@@ -140,7 +140,7 @@ impl Log for DiskLog {
         };
         Ok(disk::list("log/commits/").into_iter().filter_map(of).collect())
     }
-    fn trim(&self, epoch: Epoch) -> Result<()> {
+    fn forget(&self, epoch: Epoch) -> Result<()> {
         let _held = self.hold();
         let keep = self.epochs()?.into_iter().filter(|r| r.epoch > epoch);
         rewrite(EPOCHS, &keep.map(|r| Ok(serde_json::to_vec(&r)?)).collect::<Result<Vec<_>>>()?)?;

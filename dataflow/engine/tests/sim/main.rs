@@ -38,11 +38,11 @@ macro_rules! connector {
 
 connector! {
     fail = "../../../../connectors/kafka/src/fail.rs",
-    fields = "../../../../connectors/kafka/src/fields.rs",
     headers = "../../../../connectors/kafka/src/headers.rs",
     log = "../../../../connectors/kafka/src/log.rs",
     mark = "../../../../connectors/kafka/src/mark.rs",
     plain = "../../../../connectors/kafka/src/plain.rs",
+    produce = "../../../../connectors/kafka/src/produce.rs",
     render = "../../../../connectors/kafka/src/render.rs",
     rows = "../../../../connectors/kafka/src/rows.rs",
     sink = "../../../../connectors/kafka/src/sink.rs",

@@ -117,8 +117,8 @@ impl Log for Watched {
     fn shards(&self) -> Result<Vec<(String, u32)>> {
         self.log.shards()
     }
-    fn trim(&self, epoch: Epoch) -> Result<()> {
-        self.log.trim(if sched().broken("mock_trim_too_much") { epoch + 1 } else { epoch })
+    fn forget(&self, epoch: Epoch) -> Result<()> {
+        self.log.forget(if sched().broken("mock_trim_too_much") { epoch + 1 } else { epoch })
     }
 }
 
@@ -150,7 +150,7 @@ impl Log for KafkaLog {
     fn shards(&self) -> Result<Vec<(String, u32)>> {
         self.0.shards()
     }
-    fn trim(&self, epoch: Epoch) -> Result<()> {
+    fn forget(&self, epoch: Epoch) -> Result<()> {
         pause();
         let s = sched();
         let mut b = s.brokers.lock().expect("no holder panics");

@@ -1,13 +1,13 @@
-//! A projection: which values of a record become which keys of the line, such as `ts=unix_ms(firstEventTime)`.
+//! A projection of a sink: which values of a record become which keys of the row, such as `ts=unix_ms(firstEventTime)`.
 //!
 //! Most projections of alerts ask for a few plain values, so those are written straight from the alert; everything
 //! else goes through the record's JSON form, which says the same (tested).
-use model::path::{Path, Seg};
-use model::{Alert, Problem, Record, Result, json, time};
+use crate::path::{Path, Seg};
+use crate::{Alert, Problem, Record, Result, json, time};
 use serde_json::{Value as J, to_writer};
 
 /// Parsed `fields` of a sink.
-pub(crate) struct Fields(Vec<Field>);
+pub struct Fields(Vec<Field>);
 
 struct Field {
     /// `"name":` as it is written, with a comma before all but the first.
@@ -18,7 +18,7 @@ struct Field {
 
 impl Fields {
     /// Parse `name=path` and `name=unix_ms(path)`.
-    pub(crate) fn parse(fields: &[String]) -> Result<Fields, Vec<Problem>> {
+    pub fn parse(fields: &[String]) -> Result<Fields, Vec<Problem>> {
         let (mut out, mut names, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for (i, text) in fields.iter().enumerate() {
             match Field::parse(text, i > 0) {
@@ -40,16 +40,16 @@ impl Fields {
         if problems.is_empty() { Ok(Fields(out)) } else { Err(problems) }
     }
 
-    /// Write the line of a record, without line end.
-    pub(crate) fn write(&self, record: &Record, out: &mut Vec<u8>) -> Result<()> {
+    /// Write the row of a record.
+    pub fn write(&self, record: &Record, out: &mut Vec<u8>) -> Result<()> {
         match record {
             Record::Alert(a) => self.alert(a, out),
             r => self.write_value(&r.to_json(), out),
         }
     }
 
-    /// Write the line of a JSON value.
-    pub(crate) fn write_value(&self, value: &J, out: &mut Vec<u8>) -> Result<()> {
+    /// Write the row of a JSON value.
+    pub fn write_value(&self, value: &J, out: &mut Vec<u8>) -> Result<()> {
         for f in &self.0 {
             out.extend_from_slice(&f.key);
             f.value(json::get(value, &f.path.0), out)?;
@@ -73,6 +73,12 @@ impl Fields {
     }
 }
 
+/// A path to one value.
+pub fn one_value(path: &str) -> Result<Path, String> {
+    let path = Path::parse(path)?;
+    if path.has_each() { Err(format!("`{path}`: one value is needed; `[*]` is many")) } else { Ok(path) }
+}
+
 impl Field {
     fn parse(text: &str, comma: bool) -> Result<(String, Field), String> {
         let (name, from) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`"))?;
@@ -86,10 +92,7 @@ impl Field {
             Some((f, _)) => return Err(format!("`{}` is not a function; there is unix_ms", f.trim())),
             None => (from, false),
         };
-        let path = Path::parse(path)?;
-        if path.has_each() {
-            return Err(format!("`{path}`: a field is one value; `[*]` is many"));
-        }
+        let path = one_value(path)?;
         let key = format!("{}{}:", if comma { "," } else { "{" }, J::String(name.into()));
         Ok((name.into(), Field { key: key.into_bytes(), path, unix_ms }))
     }
@@ -156,10 +159,10 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::RuleMeta;
+    use crate::RuleMeta;
     use std::sync::Arc;
 
-    pub(crate) fn alert() -> Alert {
+    pub fn alert() -> Alert {
         Alert {
             id: "ab".repeat(16),
             rule: Arc::new(RuleMeta { id: "AWS.Root".into(), ..RuleMeta::default() }),
@@ -215,6 +218,17 @@ mod tests {
             a.created_ms = i64::MAX / 2_000_000;
             a.dedup = "2026-03-01T12:00:00Z".into();
         }
+    }
+
+    #[test]
+    fn values_of_json_are_written_in_the_order_given() {
+        let f = ["r=id", "ts=unix_ms(at)", "ip=ctx.ip", "no=nothing.here", "n = unix_ms(n)"].map(String::from);
+        let value =
+            serde_json::json!({"id": "A", "at": "2026-03-01T12:00:00.123Z", "ctx": {"ip": "192.0.2.1"}, "n": 5});
+        let mut out = Vec::new();
+        Fields::parse(&f).unwrap().write_value(&value, &mut out).unwrap();
+        let want = r#"{"r":"A","ts":1772366400123,"ip":"192.0.2.1","no":null,"n":5}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), want);
     }
 
     #[test]
