@@ -19,6 +19,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const ANSWER_ALONE: Duration = Duration::from_millis(500);
 /// Requests may fail for this long before it is called an outage.
 const HICCUP: Duration = Duration::from_secs(3);
+/// After so long without an answer for every partition, and again each time, the client is replaced; see `reader.rs`.
+const RENEW: Duration = Duration::from_secs(5);
 /// How long a partition that did not answer is left out.
 const LEFT_OUT: Duration = Duration::from_secs(5);
 /// Pause after a failed request.
@@ -114,6 +116,7 @@ impl Shared {
 /// The thread's side.
 pub(crate) struct Watcher {
     config: Arc<Config>,
+    id: String,
     /// Subject of messages: "source `x`".
     what: String,
     group: String,
@@ -124,10 +127,20 @@ pub(crate) struct Watcher {
     left_out: BTreeMap<Key, Instant>,
     discover_at: Instant,
     failing: Option<Instant>,
+    /// Since when this client has not told the end of every partition.
+    partial: Option<Instant>,
     unknown: BTreeMap<Arc<str>, Instant>,
     /// It was said that no topic matches the pattern.
     lonely: bool,
     told_at: Instant,
+}
+
+fn client(config: &Config, id: &str, group: &str, link: &Link) -> KafkaResult<BaseConsumer<Link>> {
+    let mut c = config.connection.config(&format!("{id}-watch"));
+    c.set("group.id", group);
+    c.set("enable.auto.commit", "false");
+    c.set("isolation.level", config.isolation());
+    c.create_with_context(link.clone())
 }
 
 impl Watcher {
@@ -135,14 +148,11 @@ impl Watcher {
     pub(crate) fn new(config: Arc<Config>, id: &str, group: &str, once: bool, shared: Shared) -> KafkaResult<Watcher> {
         let what = format!("source `{id}`");
         let link = config.connection.link(&what);
-        let mut c = config.connection.config(&format!("{id}-watch"));
-        c.set("group.id", group);
-        c.set("enable.auto.commit", "false");
-        c.set("isolation.level", config.isolation());
-        let consumer = c.create_with_context(link.clone())?;
+        let consumer = client(&config, id, group, &link)?;
         let now = Instant::now();
         Ok(Watcher {
             config,
+            id: id.into(),
             what,
             group: group.into(),
             once,
@@ -152,6 +162,7 @@ impl Watcher {
             left_out: BTreeMap::new(),
             discover_at: now,
             failing: None,
+            partial: None,
             unknown: BTreeMap::new(),
             lonely: false,
             told_at: now,
@@ -175,6 +186,7 @@ impl Watcher {
                     PAUSE
                 }
             };
+            self.renew();
         }
         self.tell_last();
     }
@@ -184,6 +196,22 @@ impl Watcher {
         for _ in 0..MAX_EVENTS {
             if self.consumer.poll(Duration::ZERO).is_none() {
                 break;
+            }
+        }
+    }
+
+    /// Replace a client that has not told the end of every partition for a while.
+    fn renew(&mut self) {
+        if self.failing.is_none() && self.left_out.is_empty() {
+            self.partial = None;
+            return;
+        }
+        if self.partial.get_or_insert_with(Instant::now).elapsed() >= RENEW {
+            self.partial = None;
+            // Settings that were accepted once are accepted again.
+            if let Ok(c) = client(&self.config, &self.id, &self.group, &self.link) {
+                self.consumer = c;
+                self.left_out.clear();
             }
         }
     }

@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 /// Waiting longer than this is called an outage.
 const HICCUP: Duration = Duration::from_secs(3);
+/// After waiting so long, and again each time, the client is replaced: the library (librdkafka up to 2.14 at least) never
+/// reads a partition again that had no leader for a moment, if it learns of the next one in an unlucky order.
+const RENEW: Duration = Duration::from_secs(5);
 /// How long brokers may refuse us, or a partition may end before the split does, before that is taken for the truth.
 const BELIEVED: Duration = Duration::from_secs(30);
 /// How long a broker may take to say where a partition ends.
@@ -127,8 +130,8 @@ impl KafkaReader {
         Ok(Client { open: BTreeMap::new(), room, link, consumer: Arc::new(consumer) })
     }
 
-    /// The partition of a split, ready to hand out what is at its first offset and behind.
-    fn open(&mut self, split: &Split, key: &Key) -> Result<&mut Client> {
+    /// The partition of a split, ready to hand out what is at an offset and behind.
+    fn open(&mut self, split: &Split, from: u64, key: &Key) -> Result<&mut Client> {
         let room = self.client.as_ref().map_or(FIRST_PARTITIONS, |c| c.room);
         let open = self.client.as_ref().map_or(0, |c| c.open.len());
         let known = self.client.as_ref().is_some_and(|c| c.open.contains_key(&split.partition));
@@ -142,11 +145,11 @@ impl KafkaReader {
             None => self.connect(room)?,
         };
         client.open.retain(|p, o| *p == split.partition || o.used.elapsed() < UNUSED);
-        if client.open.get(&split.partition).is_none_or(|o| o.next != split.from) {
+        if client.open.get(&split.partition).is_none_or(|o| o.next != from) {
             // Stopped before it is started again: a partition has one queue.
             client.open.remove(&split.partition);
-            let stream = Stream::start(&client.consumer, &key.0, key.1, split.from)?;
-            let o = Open { stream, next: split.from, clear: split.from, used: Instant::now() };
+            let stream = Stream::start(&client.consumer, &key.0, key.1, from)?;
+            let o = Open { stream, next: from, clear: from, used: Instant::now() };
             client.open.insert(split.partition, o);
         }
         Ok(self.client.insert(client))
@@ -171,15 +174,26 @@ impl Reader for KafkaReader {
         }
         let key = place(&split.name).ok_or_else(|| format!("`{}` is not a topic[partition]", split.name))?;
         let (what, config) = (self.what.clone(), self.config.clone());
-        let client = self.open(split, &key)?;
-        let (link, consumer) = (client.link.clone(), client.consumer.clone());
-        let Some(open) = client.open.get_mut(&split.partition) else { return Err("no such partition".into()) };
-        let mut wait = Wait::new(&what, split, &key, link, consumer);
-        let done = each(open, split, &mut wait, |offset, value| values::events(value, offset, &config, &mut out));
-        if let Err(e) = done {
-            // Whatever is in the queue belongs to nobody now.
-            client.open.remove(&split.partition);
-            return Err(e);
+        let (mut from, mut waited) = (split.from, Waited::default());
+        loop {
+            let client = self.open(split, from, &key)?;
+            let (link, consumer) = (client.link.clone(), client.consumer.clone());
+            let Some(open) = client.open.get_mut(&split.partition) else { return Err("no such partition".into()) };
+            let mut wait = Wait::new(&what, split, &key, link, consumer, waited);
+            let done = each(open, split, from, &mut wait, |o, value| values::events(value, o, &config, &mut out));
+            waited = wait.waited;
+            match done {
+                Ok(None) => break,
+                Ok(Some(next)) => {
+                    self.client = None;
+                    from = next;
+                }
+                Err(e) => {
+                    // Whatever is in the queue belongs to nobody now.
+                    client.open.remove(&split.partition);
+                    return Err(e);
+                }
+            }
         }
         out.flush();
         Ok(())
@@ -192,9 +206,15 @@ impl Drop for KafkaReader {
     }
 }
 
-/// Every record of a split, in order.
-fn each(open: &mut Open, split: &Split, wait: &mut Wait, mut take: impl FnMut(u64, Option<&[u8]>)) -> Result<()> {
-    let mut next = split.from.max(open.clear);
+/// Every record of a split from an offset on, in order. Says where it stopped if the client is to be replaced.
+fn each(
+    open: &mut Open,
+    split: &Split,
+    from: u64,
+    wait: &mut Wait,
+    mut take: impl FnMut(u64, Option<&[u8]>),
+) -> Result<Option<u64>> {
+    let mut next = from.max(open.clear);
     while next < split.to {
         match open.stream.peek(LOOK) {
             Some(Item::Record { offset, .. }) if offset < next => {
@@ -229,10 +249,13 @@ fn each(open: &mut Open, split: &Split, wait: &mut Wait, mut take: impl FnMut(u6
                 _ => wait.look()?,
             },
         }
+        if wait.stuck() {
+            return Ok(Some(next));
+        }
     }
     wait.flows();
     (open.next, open.used) = (split.to, Instant::now());
-    Ok(())
+    Ok(None)
 }
 
 /// Waiting for records that must be there.
@@ -242,6 +265,13 @@ struct Wait<'a> {
     key: &'a Key,
     link: Link,
     consumer: Arc<BaseConsumer<Link>>,
+    began: Instant,
+    waited: Waited,
+}
+
+/// What is known of the waiting, also when the client is replaced.
+#[derive(Clone, Copy, Default)]
+struct Waited {
     since: Option<Instant>,
     /// The partition seems to end here, before the split does.
     ends: Option<(u64, Instant)>,
@@ -249,10 +279,22 @@ struct Wait<'a> {
 }
 
 impl<'a> Wait<'a> {
-    fn new(what: &'a str, split: &'a Split, key: &'a Key, link: Link, consumer: Arc<BaseConsumer<Link>>) -> Wait<'a> {
-        let w = Wait { what, split, key, link, consumer, since: None, ends: None, told: false };
+    fn new(
+        what: &'a str,
+        split: &'a Split,
+        key: &'a Key,
+        link: Link,
+        consumer: Arc<BaseConsumer<Link>>,
+        waited: Waited,
+    ) -> Wait<'a> {
+        let w = Wait { what, split, key, link, consumer, began: Instant::now(), waited };
         w.serve();
         w
+    }
+
+    /// This client has brought nothing for too long.
+    fn stuck(&self) -> bool {
+        self.waited.since.is_some_and(|since| since.max(self.began).elapsed() >= RENEW)
     }
 
     /// Logs, errors and tokens come through the client's own queue.
@@ -265,25 +307,26 @@ impl<'a> Wait<'a> {
     }
 
     fn flows(&mut self) {
-        self.ends = None;
-        if self.since.take().is_some() {
-            self.told = false;
+        self.waited.ends = None;
+        if self.waited.since.take().is_some() {
+            self.waited.told = false;
             self.link.reached();
         }
     }
 
     fn ends_at(&mut self, offset: u64) {
-        if offset < self.split.to {
-            self.ends = Some((offset, Instant::now()));
+        // A client that was replaced says the same once more.
+        if offset < self.split.to && self.waited.ends.is_none_or(|(end, _)| end != offset) {
+            self.waited.ends = Some((offset, Instant::now()));
         }
     }
 
     /// Nothing has come for a while.
     fn look(&mut self) -> Result<()> {
         self.serve();
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= HICCUP && !self.told {
-            self.told = true;
+        let since = *self.waited.since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= HICCUP && !self.waited.told {
+            self.waited.told = true;
             self.link.waiting(&format!("read {} up to offset {}", self.split.name, self.split.to));
         }
         if since.elapsed() < BELIEVED {
@@ -292,13 +335,13 @@ impl<'a> Wait<'a> {
         if let Some(why) = self.link.refused() {
             return Err(format!("{}: the brokers refuse us: {why}; see `security`", self.what).into());
         }
-        if let Some((end, seen)) = self.ends
+        if let Some((end, seen)) = self.waited.ends
             && seen.elapsed() >= BELIEVED
         {
             // It may have grown since: ask.
             match self.consumer.fetch_watermarks(&self.key.0, self.key.1, ANSWER) {
                 Ok((_, high)) if (high as u64) < self.split.to => return Err(self.shrunk(end.max(high as u64))),
-                _ => self.ends = Some((end, Instant::now())),
+                _ => self.waited.ends = Some((end, Instant::now())),
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 /// Offsets looked at from the end; marks of a shard are at most a few offsets apart, so the newest is among them.
@@ -25,8 +25,9 @@ pub(crate) struct Tail<'a> {
     pub timeout: Duration,
     /// Set when the end was not decided in that time: a transaction is open below it.
     pub open: Cell<bool>,
-    /// Client that reads, made with the first reading.
-    client: OnceCell<BaseConsumer<Link>>,
+    /// Client that reads, made with the first reading, and anew after one that failed: one that has missed who leads the
+    /// partition may never ask again.
+    client: RefCell<Option<BaseConsumer<Link>>>,
 }
 
 /// Where reading begins.
@@ -57,7 +58,7 @@ impl<'a> Tail<'a> {
         partition: i32,
         timeout: Duration,
     ) -> Tail<'a> {
-        Tail { connection, link, topic, partition, timeout, open: Cell::new(false), client: OnceCell::new() }
+        Tail { connection, link, topic, partition, timeout, open: Cell::new(false), client: RefCell::new(None) }
     }
 
     /// Hand every visible record from `from` up to the last stable offset to `each`, until it says false. With `high`
@@ -66,13 +67,25 @@ impl<'a> Tail<'a> {
         &self,
         from: From,
         high: Option<i64>,
+        each: impl FnMut(&BorrowedMessage) -> bool,
+    ) -> Result<Bounds, Fail> {
+        let consumer = match self.client.take() {
+            Some(c) => c,
+            None => self.consumer(true)?,
+        };
+        let bounds = self.read_with(&consumer, from, high, each)?;
+        self.client.replace(Some(consumer));
+        Ok(bounds)
+    }
+
+    fn read_with(
+        &self,
+        consumer: &BaseConsumer<Link>,
+        from: From,
+        high: Option<i64>,
         mut each: impl FnMut(&BorrowedMessage) -> bool,
     ) -> Result<Bounds, Fail> {
         let deadline = Instant::now() + self.timeout;
-        if self.client.get().is_none() {
-            let _ = self.client.set(self.consumer(true)?);
-        }
-        let Some(consumer) = self.client.get() else { return Err(Fail::Unknown("there is no client".into())) };
         let fail = |e: KafkaError| Fail::of(&e, consumer.client().fatal_error());
         let bounds = loop {
             let (low, stable) = self.ask(consumer, deadline)?;
