@@ -270,6 +270,19 @@ impl Broker {
         }
     }
 
+    /// Wait until every partition has all of its replicas again: a cluster that can lose the next broker.
+    pub fn in_sync(&self, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        loop {
+            let behind = self.admin().behind()?;
+            if behind.is_empty() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "after {limit:?} replicas are behind: {}\n{}", behind.join(" "), self.logs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The end of every broker's log.
     pub fn logs(&self) -> String {
         let mut all = String::new();

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// A request that is not answered by then failed.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Every broker knows of a topic after this time.
+const KNOWN_MAX: Duration = Duration::from_secs(2);
 /// Writing may have to wait for a broker that is being restarted.
 const FLUSH_MAX: Duration = Duration::from_secs(120);
 /// A transaction that is open for longer was left behind.
@@ -89,6 +91,20 @@ impl Admin {
         Ok(self.consumer.fetch_metadata(None, limit).context("ask for the brokers")?.brokers().len())
     }
 
+    /// Partitions that lack a leader or a replica.
+    pub fn behind(&self) -> Result<Vec<String>> {
+        let meta = self.consumer.fetch_metadata(None, ANSWER_MAX).context("ask for the topics")?;
+        let mut behind = Vec::new();
+        for t in meta.topics() {
+            for p in t.partitions() {
+                if p.leader() < 0 || p.isr().len() < p.replicas().len() {
+                    behind.push(format!("{}[{}]", t.name(), p.id()));
+                }
+            }
+        }
+        Ok(behind)
+    }
+
     /// Create a topic and wait until every partition has a leader.
     pub fn create(&self, name: &str, partitions: i32, replication: i32, settings: &[(&str, &str)]) -> Result<()> {
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
@@ -143,14 +159,18 @@ impl Admin {
         }
     }
 
-    /// Number of partitions of a topic.
+    /// Number of partitions of a topic. Brokers hear of a new topic one after the other, so it is asked for again first.
     pub fn partitions(&self, topic: &str) -> Result<i32> {
-        let meta = self.consumer.fetch_metadata(Some(topic), ANSWER_MAX).context("ask for a topic")?;
-        let t = &meta.topics()[0];
-        if let Some(e) = t.error() {
-            bail!("topic {topic}: {:?}", e);
+        let end = Instant::now() + KNOWN_MAX;
+        loop {
+            let meta = self.consumer.fetch_metadata(Some(topic), ANSWER_MAX).context("ask for a topic")?;
+            let t = &meta.topics()[0];
+            match t.error() {
+                None => return Ok(t.partitions().len() as i32),
+                Some(e) if Instant::now() >= end => bail!("topic {topic}: {e:?}"),
+                Some(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
         }
-        Ok(t.partitions().len() as i32)
     }
 
     /// First offset and high watermark of a partition (records of open transactions lie below it).
