@@ -29,16 +29,19 @@ pub(crate) struct Log {
 
 impl Log {
     /// Open for appending, creating the file and cutting a torn tail.
+    ///
+    /// What is found is made durable before anybody acts on it: a process that was killed may have left records, or the
+    /// name of the file itself, where a power cut would still take them away.
     pub(crate) fn open(path: &Path) -> Result<Log> {
-        let new = !path.exists();
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(at("open", path))?;
-        if new && let Some(dir) = path.parent() {
-            durable::sync_dir(dir)?;
-        }
         let bytes = std::fs::read(path).map_err(at("read", path))?;
         let len = scan(&bytes).map_err(|d| damaged(path, d.at, d.what))?.end as u64;
         if len < bytes.len() as u64 {
-            file.set_len(len).and_then(|()| file.sync_all()).map_err(at("cut the torn tail of", path))?;
+            file.set_len(len).map_err(at("cut the torn tail of", path))?;
+        }
+        file.sync_all().map_err(at("sync", path))?;
+        if let Some(dir) = path.parent() {
+            durable::sync_dir(dir)?;
         }
         Ok(Log { path: path.into(), file: Some(file), len, failed: false })
     }

@@ -480,6 +480,8 @@ fn list(dir: &Path) -> Result<Vec<String>> {
 }
 
 fn objects_below(dir: &Path, prefix: &str, out: &mut BTreeSet<String>) -> Result<()> {
+    // A folder that a killed process made has a name that may not be durable, and what is put into it relies on that.
+    sync_dir(dir)?;
     for name in list(dir)? {
         let (path, name) = (dir.join(&name), format!("{prefix}{name}"));
         if path.is_dir() {
