@@ -116,13 +116,17 @@ impl Mark {
 }
 
 /// The mark (with its offset) of whoever has replaced `me`, if somebody has: a later incarnation of the same run, or
-/// another run that took over after I did. `taken`: offset of the mark by which I took over, once I have.
+/// another run that took over after I did. `taken`: offset of the mark by which I took over, or of the newest one that I
+/// knew when I set out to; what is before it is not newer.
+///
+/// A log (it has an owner) is of one run: if two begin on an empty one, the first to write names the state, and anything
+/// it wrote tells the other, also when its first mark was trimmed since.
 pub(crate) fn successor<'a>(marks: &'a [(i64, Mark)], me: &Who, taken: Option<i64>) -> Option<&'a (i64, Mark)> {
     marks.iter().find(|(offset, m)| {
         if m.who.run == me.run {
             (m.who.generation, m.who.owner) != (me.generation, me.owner) && m.who.generation >= me.generation
         } else {
-            m.epoch.is_none() && taken.is_some_and(|t| *offset > t)
+            (m.epoch.is_none() || me.owner != 0) && taken.is_some_and(|t| *offset > t)
         }
     })
 }
@@ -165,6 +169,9 @@ mod tests {
         assert_eq!(by(who("s", 9, 1), Some(2), 4), Some(4));
         assert_eq!(by(who("r", 5, 1), Some(4), 4), Some(6), "same number, other coordinator");
         assert_eq!(by(who("r", 3, 1), None, 1), Some(0), "an older incarnation that comes late");
+        let rows = [(5, Mark::rows(&who("s", 1, 7), 1, 0, String::new()))];
+        assert!(successor(&rows, &who("r", 1, 8), Some(-1)).is_some(), "a log is of the run that was first");
+        assert!(successor(&rows, &who("r", 1, 0), Some(-1)).is_none(), "an old writer of a sink wrote once more");
     }
 
     #[test]

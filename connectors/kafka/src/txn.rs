@@ -61,7 +61,7 @@ pub(crate) type Trip = Option<Arc<dyn Fn(&str) -> Option<Fail> + Send + Sync>>;
 pub(crate) struct Txn {
     w: Writer,
     live: Option<BaseProducer<Context>>,
-    /// Offset of the mark by which it took over.
+    /// Offset of the mark by which it took over, or while it does so, of the newest one that was there before.
     taken: Option<i64>,
     /// The live producer has swept the partitions of its rows, see [`Txn::sweep`].
     swept: bool,
@@ -96,12 +96,14 @@ impl Txn {
     ) -> Result<Vec<(i64, Mark)>> {
         self.w.who = who.clone();
         self.yield_to_newer(&marks)?;
+        self.taken = Some(marks.last().map_or(-1, |(offset, _)| *offset));
         self.commit(None, &Mark::takeover(who))?;
         if fault::broken("kafka_no_fence") {
             return Ok(marks);
         }
         let marks = self.marks(tail_only)?;
-        self.taken = marks.iter().rfind(|(_, m)| m.epoch.is_none() && m.who == *who).map(|(offset, _)| *offset);
+        let mine = marks.iter().rfind(|(_, m)| m.epoch.is_none() && m.who == *who).map(|(offset, _)| *offset);
+        self.taken = mine.or(self.taken);
         Ok(marks)
     }
 
@@ -207,9 +209,23 @@ impl Txn {
     /// (brokers that were killed while a producer was at work) that a record stays behind of which the coordinator
     /// knows nothing: it would block this partition for ever. It was not committed, so it is swept away.
     fn marks(&mut self, tail_only: bool) -> Result<Vec<(i64, Mark)>> {
+        let (mut pause, started) = (Pause::new(), Instant::now());
         loop {
             let Some(p) = &self.live else { return self.read(tail_only, None) };
-            let high = Some(persist(&self.w.link, "read the end of its marks", || self.w.high(p))?);
+            let high = match self.w.high(p) {
+                Ok(high) => Some(high),
+                // With another client: one that has missed who leads the partition may never ask again.
+                Err(Fail::Unknown(why)) => {
+                    note(&self.w.link, &why);
+                    if started.elapsed() > QUIET {
+                        self.w.link.waiting("read the end of its marks");
+                    }
+                    pause.wait();
+                    self.open()?;
+                    continue;
+                }
+                Err(f) => return Err(format!("cannot read the end of the marks of {}: {}", self.w.id, f.why()).into()),
+            };
             let mut tail = self.tail(STUCK);
             let early = tail.read(From::End(0), high, |_| false);
             if early.is_ok() || !tail.open.get() {
