@@ -85,8 +85,9 @@ pub(crate) fn collect<'s>(
                     let mut records: Vec<Record> = rows.iter().cloned().map(|r| Record::Ledger(Box::new(r))).collect();
                     sort_records(&mut records);
                     let packets = if records.is_empty() { vec![] } else { vec![Packet::Records(records)] };
-                    for (shard, commit) in ledger.epoch(&info, vec![packets]) {
-                        tally.reports.push(Report::Commit { sink: ledger_id.clone(), shard, commit });
+                    for closed in ledger.epoch(&info, vec![packets]) {
+                        let (sink, shard) = (ledger_id.clone(), closed.shard);
+                        tally.reports.extend(closed.commit.map(|commit| Report::Commit { sink, shard, commit }));
                     }
                     let read = rows.iter().filter(|r| r.counter == "bytes");
                     let bytes = read.map(|r| (r.node.clone(), r.n)).collect();

@@ -148,13 +148,15 @@ fn render<'s>(
                 next += 1;
             }
             while let Some(done) = writer.take() {
-                let Done::Epoch(epoch, commits) = done else {
+                let Done::Epoch(epoch, closed) = done else {
                     caps = None;
                     return;
                 };
-                for (shard, commit) in commits {
-                    board.count(epoch, &id, "".into(), "written", commit.receipt.rows);
-                    board.report(epoch, Report::Commit { sink: id.clone(), shard, commit });
+                for c in closed {
+                    board.count(epoch, &id, "".into(), "written", c.rows);
+                    if let Some(commit) = c.commit {
+                        board.report(epoch, Report::Commit { sink: id.clone(), shard: c.shard, commit });
+                    }
                 }
                 through = epoch;
                 if weights.remove(&epoch).is_some() {

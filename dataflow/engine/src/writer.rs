@@ -42,10 +42,20 @@ pub(crate) enum Job {
     Finish,
 }
 
+/// An epoch that is through in one shard.
+pub(crate) struct Closed {
+    pub shard: u32,
+    /// Rows that it has made visible with this epoch, now or before.
+    pub rows: u64,
+    /// What the next manifest is to say of the shard. None for an epoch that was committed before and whose record is gone
+    /// (a Kafka topic keeps the newest of a shard): the sink knows better where it stands.
+    pub commit: Option<Commit>,
+}
+
 /// From a writer.
 pub(crate) enum Done {
-    /// Committed, with the new commit records by shard.
-    Epoch(Epoch, Vec<(u32, Commit)>),
+    /// Committed, by shard.
+    Epoch(Epoch, Vec<Closed>),
     /// Everything is delivered that could be in the time given.
     Finished,
 }
@@ -152,11 +162,11 @@ impl Shards {
         match job {
             Job::Epoch(info, packets) => {
                 let began = Instant::now();
-                let commits = self.epoch(&info, packets);
+                let closed = self.epoch(&info, packets);
                 if !self.shards.is_empty() {
                     self.status.commit_ms(&self.id, began.elapsed().as_millis() as u64);
                 }
-                Done::Epoch(info.epoch, commits)
+                Done::Epoch(info.epoch, closed)
             }
             Job::Finish => {
                 self.finish();
@@ -166,7 +176,7 @@ impl Shards {
     }
 
     /// Take an epoch of every shard through; a failure ends the process.
-    pub fn epoch(&mut self, info: &EpochInfo, packets: Vec<Vec<Packet>>) -> Vec<(u32, Commit)> {
+    pub fn epoch(&mut self, info: &EpochInfo, packets: Vec<Vec<Packet>>) -> Vec<Closed> {
         let mut out = Vec::new();
         for (at, packets) in packets.into_iter().enumerate() {
             for packet in &packets {
@@ -175,8 +185,7 @@ impl Shards {
                 }
             }
             match self.close(at, info) {
-                Ok(Some(commit)) => out.push((self.shards[at].number, commit)),
-                Ok(None) => {}
+                Ok(closed) => out.extend(closed),
                 Err(e) => commit_failed(&self.id, info.epoch, e),
             }
         }
@@ -184,8 +193,10 @@ impl Shards {
     }
 
     /// Take an epoch of one shard through `commit`, or check it against the receipt of an earlier incarnation.
-    fn close(&mut self, at: usize, info: &EpochInfo) -> model::Result<Option<Commit>> {
+    fn close(&mut self, at: usize, info: &EpochInfo) -> model::Result<Option<Closed>> {
         let shard = &mut self.shards[at];
+        let number = shard.number;
+        let commit = |receipt| Commit { epoch: info.epoch, generation: self.generation, receipt };
         if info.epoch <= shard.committed {
             let got = shard.sink.discard(info)?;
             let want = shard.receipts.remove(&info.epoch);
@@ -197,24 +208,27 @@ impl Shards {
                     info.epoch, got.rows, got.digest, want.rows, want.digest
                 ))
                 .into()),
-                // Reported again, so that the next manifest carries the newest receipt.
-                (_, want) => Ok(want.map(|receipt| Commit { epoch: info.epoch, generation: self.generation, receipt })),
+                // Told again: the ledger of this epoch may not be committed yet, and the next manifest carries the newest receipt.
+                (got, want) => Ok(want.as_ref().or(got.as_ref()).map(|r| r.rows).map(|rows| Closed {
+                    shard: number,
+                    rows,
+                    commit: want.map(commit),
+                })),
             };
         }
         let early = model::fault::broken("commit_before_write") && !shard.own;
         if early {
-            let commit = Commit { epoch: info.epoch, generation: self.generation, receipt: Receipt::default() };
-            self.store.append_commit(&self.id, shard.number, &commit, true)?;
+            self.store.append_commit(&self.id, number, &commit(Receipt::default()), true)?;
         }
         let Some(receipt) = shard.sink.commit(info)? else { return Ok(None) };
         model::fault::crash_point("sink.before_commit");
         let sync = receipt.rows > 0 || info.snapshot;
-        let commit = Commit { epoch: info.epoch, generation: self.generation, receipt };
+        let commit = commit(receipt);
         if !early && !shard.own {
-            self.store.append_commit(&self.id, shard.number, &commit, sync)?;
+            self.store.append_commit(&self.id, number, &commit, sync)?;
         }
         model::fault::crash_point("sink.after_commit");
-        Ok(Some(commit))
+        Ok(Some(Closed { shard: number, rows: commit.receipt.rows, commit: Some(commit) }))
     }
 
     /// The last epoch is through.
