@@ -7,28 +7,42 @@
 //!
 //! Nothing is overwritten: object names hold epoch and generation. A manifest counts if it has its hash; of two for one
 //! epoch the one of the higher generation does.
+//!
+//! Nobody locks objects, so a predecessor that has not noticed that it is replaced may publish once more, and name objects
+//! that its successor has removed. Recovery passes over such a manifest. Trimming does not rely on it: it counts what was
+//! there at the beginning and what this incarnation published, and one that sees a successor's manifest leaves trimming to
+//! that one.
 use model::objects::Objects;
 use model::store::{Commit, Log, Manifest, ObjectRef, Store};
 use model::{Epoch, EpochRecord, Result, fault};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
 pub struct Composed {
     log: Box<dyn Log>,
     objects: Arc<dyn Objects>,
-    /// Objects that were there before this incarnation: what no kept manifest names is removed by the next trim.
-    found: Mutex<BTreeSet<String>>,
+    begun: Mutex<Begun>,
+}
+
+/// What an incarnation found when it began.
+#[derive(Default)]
+struct Begun {
+    generation: u64,
+    /// Names of manifests.
+    manifests: BTreeSet<String>,
+    /// Names of objects: what no kept manifest names is removed by the next trim.
+    objects: BTreeSet<String>,
 }
 
 impl Composed {
     /// Put a log and object storage together.
     pub fn new(log: Box<dyn Log>, objects: Arc<dyn Objects>) -> Composed {
-        Composed { log, objects, found: Mutex::default() }
+        Composed { log, objects, begun: Mutex::default() }
     }
 
-    fn found(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    fn begun(&self) -> MutexGuard<'_, Begun> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `(name, manifest)`, newest first.
@@ -55,7 +69,9 @@ fn objects_of(m: &Manifest) -> impl Iterator<Item = String> {
 impl Log for Composed {
     fn begin(&self) -> Result<u64> {
         let generation = self.log.begin()?;
-        *self.found() = self.objects.list("objects/")?.into_iter().collect();
+        let manifests = self.objects.list("manifests/")?.into_iter().collect();
+        let objects = self.objects.list("objects/")?.into_iter().collect();
+        *self.begun() = Begun { generation, manifests, objects };
         Ok(generation)
     }
     fn join(&self, generation: u64) -> Result<()> {
@@ -106,21 +122,24 @@ impl Store for Composed {
     }
     fn trim(&self, keep: usize) -> Result<()> {
         let all = self.read_manifests()?;
-        let whole: Vec<&Manifest> = all.iter().filter_map(|m| m.1.as_ref().ok()).collect();
-        let Some(oldest) = whole.iter().take(keep.max(1)).last().map(|m| m.epoch) else { return Ok(()) };
-        let used: BTreeSet<String> = whole.iter().take(keep.max(1)).flat_map(|m| objects_of(m)).collect();
-        let mut unused = std::mem::take(&mut *self.found());
-        unused.extend(whole.iter().flat_map(|m| objects_of(m)));
-        // Manifests first: what a crash leaves behind is then too much, never too little.
-        let first = format!("manifests/{oldest:020}");
-        for (name, _) in all.iter().filter(|m| m.0 < first) {
-            self.objects.delete(name)?;
+        let whole: Vec<(&String, &Manifest)> = all.iter().filter_map(|(n, m)| Some((n, m.as_ref().ok()?))).collect();
+        let mut begun = self.begun();
+        if whole.iter().any(|(_, m)| m.generation > begun.generation) {
+            return Ok(());
         }
+        let mine = |name: &String, m: &Manifest| m.generation == begun.generation || begun.manifests.contains(name);
+        let (good, late): (Vec<_>, Vec<_>) = whole.iter().partition(|(name, m)| mine(name, m));
+        let Some(oldest) = good.iter().take(keep.max(1)).last().map(|(_, m)| m.epoch) else { return Ok(()) };
+        let first = format!("manifests/{oldest:020}");
+        let used: BTreeSet<String> = good.iter().filter(|m| *m.0 >= first).flat_map(|m| objects_of(m.1)).collect();
+        let mut unused = std::mem::take(&mut begun.objects);
+        drop(begun);
+        unused.extend(whole.iter().flat_map(|m| objects_of(m.1)));
+        // Manifests first: what a crash leaves behind is then too much, never too little.
+        let old = all.iter().map(|m| &m.0).filter(|name| **name < first);
+        old.chain(late.iter().map(|m| m.0)).try_for_each(|name| self.objects.delete(name))?;
         fault::crash_point("trim.mid");
         self.log.forget(oldest)?;
-        for name in unused.iter().filter(|n| !used.contains(*n)) {
-            self.objects.delete(name)?;
-        }
-        Ok(())
+        unused.iter().filter(|n| !used.contains(*n)).try_for_each(|name| self.objects.delete(name))
     }
 }
