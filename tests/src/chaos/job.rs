@@ -8,12 +8,17 @@ use crate::kafka::{Broker, read_all, spawn, unique};
 use crate::project::{millstream, python, root};
 use crate::run::{copy_dir, wait};
 use anyhow::{Context, Result, bail, ensure};
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A job without output for this long is stuck; the longest fault of the table is shorter.
 const STUCK: Duration = Duration::from_secs(90);
+/// After this long without output it is worth to know what the processes wait for.
+const SLOW: Duration = Duration::from_secs(10);
 /// A graceful end.
 const END_MAX: Duration = Duration::from_secs(60);
 /// How much of a log is shown.
@@ -82,7 +87,13 @@ pub struct Job {
     direct: String,
     loader: Option<Loader>,
     children: Vec<Child>,
+    /// What copies the output of the children into `job.log`, until the last of their processes has ended.
+    logs: Vec<JoinHandle<()>>,
     starts: usize,
+    /// Times in the log count from here, as those of the schedule do.
+    began: Instant,
+    /// The stacks of this job have been written.
+    looked: Cell<bool>,
 }
 
 impl Job {
@@ -131,8 +142,22 @@ impl Job {
         let direct = broker.direct();
         let live = LiveReader::start(&direct, &topics)?;
         let wanted = (plan.count(Route::Event), plan.count(Route::Reject));
-        let (loader, children, starts) = (None, Vec::new(), 0);
-        Ok(Job { plan, live, dir, name, options, alerts, wanted, direct, loader, children, starts })
+        Ok(Job {
+            plan,
+            live,
+            dir,
+            name,
+            options,
+            alerts,
+            wanted,
+            direct,
+            loader: None,
+            children: Vec::new(),
+            logs: Vec::new(),
+            starts: 0,
+            began: ctx.began,
+            looked: Cell::new(false),
+        })
     }
 
     /// Let the input flow.
@@ -162,10 +187,13 @@ impl Job {
             } else if self.options.processes > 1 {
                 c.args(["--processes", &self.options.processes.to_string()]);
             }
-            let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("job.log"))?;
+            let (said, says) = std::io::pipe()?;
             c.args(&self.options.args).envs(self.options.env.iter().cloned()).current_dir(&dir);
-            c.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+            c.stdin(Stdio::null()).stdout(says.try_clone()?).stderr(says);
             self.children.push(spawn(c)?);
+            let (path, began) = (dir.join("job.log"), self.began);
+            let mut log = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+            self.logs.push(std::thread::spawn(move || keep_log(said, &mut log, began)));
         }
         Ok(())
     }
@@ -206,6 +234,19 @@ impl Job {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+    /// Wait for the first output.
+    pub fn works(&self) -> Result<()> {
+        let began = Instant::now();
+        while self.live.count() == 0 {
+            ensure!(!self.ended(), "the job ended\n{}", self.log());
+            if began.elapsed() > SLOW * 2 {
+                self.look();
+            }
+            ensure!(began.elapsed() < STUCK, "no output for {STUCK:?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
     /// SIGKILL engine processes; false if one was not there any more.
     pub fn kill(&self, pids: &[i32]) -> bool {
         // SAFETY: processes that were children of our own supervisors a moment ago.
@@ -236,6 +277,9 @@ impl Job {
                 return Ok(None);
             }
             ensure!(!self.ended(), "the job ended\n{}", self.log());
+            if since.elapsed() > SLOW {
+                self.look();
+            }
             ensure!(Instant::now() < end, "no output for {STUCK:?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -266,6 +310,9 @@ impl Job {
             if self.live.count() > count {
                 (quiet, count) = (Instant::now(), self.live.count());
             }
+            if quiet.elapsed() > SLOW {
+                self.look();
+            }
             for c in &mut self.children {
                 if let Some(status) = c.try_wait()? {
                     bail!("the job ended: {status}\n{}", self.log());
@@ -281,10 +328,40 @@ impl Job {
             self.signal(c.id() as i32, libc::SIGTERM);
         }
         for mut c in std::mem::take(&mut self.children) {
+            let end = Instant::now() + SLOW;
+            while Instant::now() < end && c.try_wait()?.is_none() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            if c.try_wait()?.is_none() {
+                self.look_at(&children_of(&[c.id() as i32]));
+            }
             let status = wait(&mut c, END_MAX).with_context(|| format!("the job does not end\n{}", self.log()))?;
             ensure!(status.success(), "the job ended with {status}\n{}", self.log());
         }
+        self.close_log();
         Ok(())
+    }
+    /// Every process has ended: wait for the rest of what they have said.
+    fn close_log(&mut self) {
+        for l in self.logs.drain(..) {
+            let _ = l.join();
+        }
+    }
+    /// Keep the stacks of the engine's processes, where there is a debugger: once, for a job that does not get on.
+    fn look(&self) {
+        self.look_at(&self.engines());
+    }
+    fn look_at(&self, pids: &[i32]) {
+        if self.looked.replace(true) {
+            return;
+        }
+        for pid in pids {
+            let mut c = Command::new("gdb");
+            c.args(["-batch", "-ex", "thread apply all backtrace 20", "-p", &pid.to_string()]).stdin(Stdio::null());
+            if let Ok(out) = c.output() {
+                let _ = std::fs::write(self.dir.join(format!("stacks-{pid}.txt")), out.stdout);
+            }
+        }
     }
     /// SIGKILL everything, supervisors first so that they start nothing.
     pub fn kill_all(&mut self) {
@@ -299,6 +376,7 @@ impl Job {
             std::thread::sleep(Duration::from_millis(2));
         }
         self.children.clear();
+        self.close_log();
     }
     /// What the job has printed, its end.
     pub fn log(&self) -> String {
@@ -356,22 +434,26 @@ impl Drop for Job {
     }
 }
 
-/// Children of processes, by /proc.
+/// Copy what processes say into a file, with the time of each line.
+fn keep_log(said: PipeReader, log: &mut std::fs::File, began: Instant) {
+    for line in BufReader::new(said).split(b'\n').map_while(std::io::Result::ok) {
+        let text = String::from_utf8_lossy(&line);
+        // The folder may be gone before the last process is.
+        let _ = writeln!(log, "{:>6.1} {text}", began.elapsed().as_secs_f64());
+    }
+}
+
+/// Children of processes, by /proc: those that have not ended.
 fn children_of(parents: &[i32]) -> Vec<i32> {
-    let mut found: Vec<i32> = std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|e| e.file_name().to_str()?.parse().ok())
-        .filter(|pid: &i32| {
-            let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-            let Some((_, rest)) = stat.rsplit_once(')') else { return false };
-            let mut words = rest.split_whitespace();
-            let state = words.next();
-            let parent = words.next().and_then(|p| p.parse().ok());
-            state != Some("Z") && parent.is_some_and(|p: i32| parents.contains(&p))
-        })
-        .collect();
+    let mut found = Vec::new();
+    for parent in parents {
+        // A child belongs to the thread that started it.
+        for thread in std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            found.extend(text.split_whitespace().filter_map(|p| p.parse::<i32>().ok()));
+        }
+    }
+    found.retain(|p| runs(*p));
     found.sort_unstable();
     found
 }
@@ -437,6 +519,8 @@ impl Job {
     /// Start the job once more in a folder of its own, as another machine would, beside the processes that run or sleep.
     pub fn hand_over(&mut self) -> Result<Sleeper> {
         let old = std::mem::take(&mut self.children);
+        // They go on saying things.
+        self.logs.clear();
         let next = self.dir.with_file_name(format!("{}-{}", self.name, self.starts));
         copy_dir(&root().join("tests/kafka/job"), &next)?;
         std::fs::copy(self.dir.join("topology.toml"), next.join("topology.toml"))?;

@@ -17,7 +17,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let kills = KILLS_A_JOB.min(count - report.faults);
         // More input than the kills take, so that each hits a job that works.
         let job = Job::start(ctx, broker, lasting(ctx, kills as f64 * 3.5 + 3.0, RATE), Options::default())?;
-        job.live.progress(0, Duration::from_secs(30))?;
+        job.works()?;
         let mut landed = 0;
         while landed < kills && !job.done() {
             std::thread::sleep(ctx.scaled(2_000, 6_000));

@@ -17,7 +17,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let stop = ctx.scaled(1_000, 20_000);
         if n % 2 == 0 {
             let job = Job::start(ctx, broker, lasting(ctx, stop.as_secs_f64() + 4.0, RATE), Options::default())?;
-            job.live.progress(0, Duration::from_secs(30))?;
+            job.works()?;
             let pids = job.up()?;
             let pid = pids[ctx.below(pids.len() as u64) as usize];
             job.signal(pid, libc::SIGSTOP);
@@ -38,7 +38,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         options.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
         // Two "machines" of which one at a time has the job: process 0 of 1, in a folder of its own.
         let mut job = Job::start(ctx, broker, lasting(ctx, stop.as_secs_f64() + 8.0, RATE), options)?;
-        job.live.progress(0, Duration::from_secs(30))?;
+        job.works()?;
         std::thread::sleep(ctx.between(300, 1_500));
         let (engines, supervisors) = (job.engines(), job.supervisors());
         for pid in supervisors.iter().chain(&engines) {

@@ -28,7 +28,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let options = Options { transaction: TRANSACTION.0.into(), ..Options::default() };
         // Input flows for longer than a restart takes.
         let job = Job::start(ctx, broker, lasting(ctx, 14.0, RATE), options)?;
-        job.live.progress(0, Duration::from_secs(30))?;
+        job.works()?;
         std::thread::sleep(ctx.between(500, 2_000));
         let pids = job.up()?;
         let what = match n % 4 {

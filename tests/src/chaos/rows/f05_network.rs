@@ -44,7 +44,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         };
         let seconds = faults as f64 * if ctx.scale == super::super::Scale::Slice { 8.0 } else { 20.0 };
         let job = Job::start(ctx, &broker, lasting(ctx, seconds, RATE), options)?;
-        job.live.progress(0, Duration::from_secs(60))?;
+        job.works()?;
         let mut hit = 0;
         while hit < faults && !job.done() {
             std::thread::sleep(ctx.between(500, 1_500));

@@ -28,7 +28,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let options =
             Options { connection: "request_timeout = \"1s\"".into(), rate: RATE, processes: 1, ..Options::default() };
         let job = Job::start(ctx, &broker, lasting(ctx, 4.0 + want as f64 * 0.8, RATE), options)?;
-        job.live.progress(0, Duration::from_secs(30))?;
+        job.works()?;
         let (before, began) = (proxy.held(), Instant::now());
         let kind = kinds[report.jobs as usize % kinds.len()];
         let rule = Rule {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const RATE: u64 = 2_000;
 const SIZE: &str = "size=48m";
@@ -56,7 +56,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let disk = Disk::mount(&job.dir.join("out/state"))?;
         job.feed();
         job.launch()?;
-        job.live.progress(0, Duration::from_secs(30))?;
+        job.works()?;
         let mut hit = 0;
         while hit < faults && !job.done() {
             std::thread::sleep(ctx.between(500, 1_500));

@@ -19,7 +19,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report) = (broker()?, RowReport::default());
     let mut job = Job::start(ctx, broker, lasting(ctx, 8.0, RATE), Options { processes: 1, ..Options::default() })?;
     // Some snapshots, taken a second apart.
-    job.live.progress(0, Duration::from_secs(30))?;
+    job.works()?;
     std::thread::sleep(Duration::from_secs(4));
     job.kill_all();
     let state = job.dir.join("out/state");

@@ -17,7 +17,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let plan: Plan = lasting(ctx, 10.0, RATE);
         let plan = Plan { grow_at: Some(plan.events / 3), ..plan };
         let job = Job::start(ctx, broker, plan, Options::default())?;
-        job.live.progress(0, Duration::from_secs(30))?;
+        job.works()?;
         let (group, topic, mut strangers) = (format!("{}.in", job.name), format!("{}.in", job.name), 0);
         while strangers < STRANGERS && !job.done() {
             let member: BaseConsumer = crate::kafka::settings(&broker.bootstrap())

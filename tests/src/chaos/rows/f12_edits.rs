@@ -20,7 +20,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     while report.faults < count {
         let edits = (count - report.faults).min(10);
         let job = Job::start(ctx, broker, lasting(ctx, edits as f64 * 4.0 + 4.0, RATE), Options::default())?;
-        job.live.progress(0, Duration::from_secs(30))?;
+        job.works()?;
         let (path, rule) = (job.dir.join("topology.toml"), job.dir.join("rules/C09.yml"));
         let text = std::fs::read_to_string(&path)?;
         let mut done = 0;

@@ -33,7 +33,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
             .to_vec();
         // A snapshot a second is two or three requests.
         let job = Job::start(ctx, broker, lasting(ctx, 6.0 + want as f64 * 1.2, RATE), options)?;
-        job.live.progress(0, Duration::from_secs(60))?;
+        job.works()?;
         let mut next_kill = want / 3;
         while faults.total() < want && !job.done() {
             std::thread::sleep(Duration::from_millis(20));
