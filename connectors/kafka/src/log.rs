@@ -343,6 +343,12 @@ impl Log for KafkaLog {
         if run.is_empty() { Err(format!("the log {} has not begun", self.epochs).into()) } else { Ok(run) }
     }
 
+    fn confirm(&self) -> Result<()> {
+        let mut s = lock(&self.state);
+        let mark = Mark::takeover(&s.who);
+        s.txn.commit(None, &mark)
+    }
+
     fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
         let text = RawValue::from_string(serde_json::to_string(record)?)?;
         let mut s = lock(&self.state);

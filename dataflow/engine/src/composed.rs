@@ -5,13 +5,12 @@
 //! objects/…                                         what manifests name
 //! ```
 //!
-//! Nothing is overwritten: object names hold epoch and generation. A manifest counts if it has its hash; of two for one
-//! epoch the one of the higher generation does.
+//! Nothing is overwritten: object names hold epoch and generation. A manifest counts if it has its hash.
 //!
-//! Nobody locks objects, so a predecessor that has not noticed that it is replaced may publish once more, and name objects
-//! that its successor has removed. Recovery passes over such a manifest. Trimming does not rely on it: it counts what was
-//! there at the beginning and what this incarnation published, and one that sees a successor's manifest leaves trimming to
-//! that one.
+//! Nobody locks objects, so a predecessor that has not noticed that it is replaced may publish once more, also a later epoch
+//! than its successor has, and name objects that were removed meanwhile. Therefore the newest generation's manifests come
+//! first, and nothing is removed before the log has confirmed, after the publication of a manifest, that nobody has begun
+//! since: whoever begins later starts from that manifest or a newer one.
 use model::objects::Objects;
 use model::store::{Commit, Log, Manifest, ObjectRef, Store};
 use model::{Epoch, EpochRecord, Result, fault};
@@ -45,10 +44,11 @@ impl Composed {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `(name, manifest)`, newest first.
+    /// `(name, manifest)`, newest generation first, then newest epoch.
     fn read_manifests(&self) -> Result<Vec<(String, std::result::Result<Manifest, String>)>> {
         let mut names = self.objects.list("manifests/")?;
-        names.sort_by(|a, b| b.cmp(a));
+        let age = |name: &String| name.rsplit_once("-g").map(|(epoch, g)| (g.to_string(), epoch.to_string()));
+        names.sort_by_cached_key(|name| std::cmp::Reverse(age(name)));
         let read = |name: String| {
             let m = self.objects.get(&name).map_err(|e| e.to_string()).and_then(|b| Manifest::from_bytes(&b));
             (name.clone(), m.map_err(|e| format!("{name}: {e}")))
@@ -79,6 +79,9 @@ impl Log for Composed {
     }
     fn identity(&self) -> Result<String> {
         self.log.identity()
+    }
+    fn confirm(&self) -> Result<()> {
+        self.log.confirm()
     }
     fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
         self.log.append_epoch(record)
@@ -121,12 +124,11 @@ impl Store for Composed {
         Ok(self.read_manifests()?.into_iter().map(|m| m.1).collect())
     }
     fn trim(&self, keep: usize) -> Result<()> {
+        self.log.confirm()?;
         let all = self.read_manifests()?;
         let whole: Vec<(&String, &Manifest)> = all.iter().filter_map(|(n, m)| Some((n, m.as_ref().ok()?))).collect();
         let mut begun = self.begun();
-        if whole.iter().any(|(_, m)| m.generation > begun.generation) {
-            return Ok(());
-        }
+        // What a predecessor published late is not relied on.
         let mine = |name: &String, m: &Manifest| m.generation == begun.generation || begun.manifests.contains(name);
         let (good, late): (Vec<_>, Vec<_>) = whole.iter().partition(|(name, m)| mine(name, m));
         let Some(oldest) = good.iter().take(keep.max(1)).last().map(|(_, m)| m.epoch) else { return Ok(()) };

@@ -44,19 +44,11 @@ pub(crate) struct Progress {
 impl Start {
     /// Read the starting point. An older manifest is used only if the log still holds every epoch after it.
     pub fn read(store: &dyn Store) -> Result<Start> {
-        let mut manifests = store.manifests()?;
-        // A predecessor that has not noticed that it is replaced may publish one more manifest and then trim the log: what
-        // was read of the log counts only if the manifests are still the same.
-        let (manifest, replay, damaged) = loop {
-            let (manifest, damaged) = newest(store, &manifests);
-            let replay = store.epochs_after(manifest.epoch)?;
-            let again = store.manifests()?;
-            if again == manifests {
-                contiguous(&manifest, &replay, &damaged)?;
-                break (manifest, replay, damaged);
-            }
-            manifests = again;
-        };
+        // What a predecessor still removes that has not noticed that it is replaced lies before its newest manifest, which
+        // is among these.
+        let (manifest, damaged) = newest(store, &store.manifests()?);
+        let replay = store.epochs_after(manifest.epoch)?;
+        contiguous(&manifest, &replay, &damaged)?;
         let mut commits = BTreeMap::new();
         for (sink, shard) in store.shards()? {
             let c = store.commits(&sink, shard)?;

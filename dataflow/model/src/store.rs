@@ -118,6 +118,11 @@ pub trait Log: Send + Sync {
     /// after `begin` or `join`. Sinks that keep commit records of their own put it into them ([`crate::BuildCx::run`]),
     /// so that those of a state that was thrown away are not taken for progress.
     fn identity(&self) -> Result<String>;
+    /// Make sure that nobody has begun after this incarnation did; an error if somebody has. Whoever begins after this
+    /// returns sees everything that was published before. Where a lock keeps others out there is nothing to do.
+    fn confirm(&self) -> Result<()> {
+        Ok(())
+    }
     /// Append to the epoch log.
     fn append_epoch(&self, record: &EpochRecord) -> Result<()>;
     /// Records with a higher epoch, in order. A torn tail (crash in append) is cut; other damage is an error.
@@ -142,7 +147,8 @@ pub trait Store: Log {
     fn get(&self, object: &ObjectRef) -> Result<Vec<u8>>;
     /// Publish a manifest (same care as [`Store::put`]).
     fn publish(&self, manifest: &Manifest) -> Result<()>;
-    /// Manifests, newest first; each is `Err` with its name if it is damaged.
+    /// Manifests, those of the newest incarnation and then the newest epoch first; each is `Err` with its name if it is
+    /// damaged.
     fn manifests(&self) -> Result<Vec<std::result::Result<Manifest, String>>>;
     /// Forget what no kept manifest needs: keep the newest `keep` manifests, objects they name, epochs and commits
     /// after the oldest kept one.

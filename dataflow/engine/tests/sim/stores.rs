@@ -1,7 +1,7 @@
 //! The store of an incarnation, and what it is watched for: the history of epochs is what outputs are judged by.
 use crate::disk::DiskObjects;
 use crate::disklog::DiskLog;
-use crate::sched::{Sched, pause, sched};
+use crate::sched::{Sched, pause, say, sched};
 use engine::composed::Composed;
 use model::files::MemFiles;
 use model::store::{Commit, Log, Store};
@@ -42,6 +42,7 @@ impl Objects for Bucket {
         match b.get(name) {
             Some(old) if old != bytes => Err(format!("{name} exists with other bytes").into()),
             _ => {
+                say(|| format!("put {name}"));
                 b.insert(name.into(), bytes.to_vec());
                 Ok(())
             }
@@ -61,6 +62,7 @@ impl Objects for Bucket {
     }
     fn delete(&self, name: &str) -> Result<()> {
         pause();
+        say(|| format!("delete {name}"));
         sched().bucket.lock().expect("no holder panics").remove(name);
         Ok(())
     }
@@ -86,6 +88,9 @@ impl Log for Watched {
     }
     fn identity(&self) -> Result<String> {
         self.log.identity()
+    }
+    fn confirm(&self) -> Result<()> {
+        self.log.confirm()
     }
     fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
         let s = sched();
@@ -134,6 +139,9 @@ impl Log for KafkaLog {
     }
     fn identity(&self) -> Result<String> {
         self.0.identity()
+    }
+    fn confirm(&self) -> Result<()> {
+        self.0.confirm()
     }
     fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
         self.0.append_epoch(record)
