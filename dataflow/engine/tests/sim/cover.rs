@@ -9,6 +9,7 @@ const OFTEN: u64 = 100;
 const MUST: &[&str] = &[
     "answer lost",
     "command",
+    "compacted",
     "crash at a step",
     "disk error",
     "file cut at recovery",

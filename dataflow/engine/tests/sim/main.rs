@@ -30,6 +30,10 @@ mod suite;
 pub(crate) use brokers::library::{ClientConfig, config, error, message, producer};
 pub(crate) use brokers::{client, tail, topics};
 
+/// The product's allocator: a simulation builds a dataflow for every incarnation.
+#[global_allocator]
+static ALLOC: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 macro_rules! connector {
     ($($name:ident = $path:literal,)*) => {
         $(#[path = $path] #[allow(dead_code, unused_imports, missing_docs, clippy::all)] mod $name;)*

@@ -28,6 +28,8 @@ pub struct Mix {
     pub copied: u64,
     /// The brokers end an open transaction and fence its writer.
     pub expired: u64,
+    /// The brokers compact.
+    pub compact: u64,
     /// A write to the disk fails.
     pub disk_error: u64,
     /// A snapshot object is damaged while nobody runs.
@@ -90,6 +92,7 @@ impl Mix {
             late: on(500, 80),
             copied: on(400, 40),
             expired: on(200, 20),
+            compact: on(300, 100),
             disk_error: on(200, 10),
             corrupt: on(950, 1000),
             seal: on(400, 30),
@@ -97,7 +100,7 @@ impl Mix {
             local: false,
         };
         m.local = rng.permille(450);
-        m.sticky = rng.range(0, 8) * 100;
+        m.sticky = [0, 300, 500, 600, 700, 800, 850, 900, 950][rng.below(9) as usize];
         m.budget = if rng.permille(60) { 0 } else { rng.range(1, 16) };
         if rng.permille(600) {
             m.favourite = match rng.below(10) {

@@ -175,9 +175,8 @@ fn reap(sched: &Arc<Sched>, old: &mut Vec<Live>) {
 /// Something is wrong if an incarnation ended itself for no reason that was made.
 fn unexplained(sched: &Arc<Sched>, live: &Live, end: Option<&End>) -> Option<String> {
     let Some(End::Failed(why, _)) = end else { return None };
-    // A predecessor that still runs may fence it while both begin, and trim objects that it is about to read.
-    let by_another = why.contains("fenced by a newer incarnation") || why.contains("does not exist");
-    if why.contains(DISK) || live.overlapped && by_another {
+    // A predecessor that still runs may fence it while both begin.
+    if why.contains(DISK) || live.overlapped && why.contains("fenced by a newer incarnation") {
         return None;
     }
     (!was_damaged(sched) || why.starts_with("panic"))
@@ -235,13 +234,17 @@ fn watch(sched: &Arc<Sched>, live: &mut Live, old: &mut [Live]) -> Option<End> {
             s.kill(live.number, End::Killed("a step".into()));
             continue;
         }
-        if old.len() + 1 < ALIVE_MAX && begun(sched) && s.fault("zombie", m.zombie) {
+        if old.len() + 1 < ALIVE_MAX && s.fault("zombie", m.zombie) {
             return None;
         }
         if let Some(l) = old.first()
             && s.rng.permille(20)
         {
             s.kill(l.number, End::Killed("an old one".into()));
+        }
+        if s.rng.permille(m.compact) {
+            s.cover.hit("compacted");
+            sched.brokers.lock().expect("no holder panics").compact(&mut s.rng);
         }
         if s.fault("reload", m.seal) {
             let _ = live.control.send(if s.rng.permille(750) { Control::Seal } else { Control::Drain });
@@ -251,13 +254,6 @@ fn watch(sched: &Arc<Sched>, live: &mut Live, old: &mut [Live]) -> Option<End> {
             let _ = live.control.send(Control::Command(Command::Unsuppress { rule }));
         }
     }
-}
-
-/// The log has an owner. Two coordinators that begin on the same empty log at once are not simulated: each names the
-/// state, and which name lasts is not settled by the log.
-fn begun(sched: &Sched) -> bool {
-    let b = sched.brokers.lock().expect("no holder panics");
-    b.topic("sim.epochs").first().is_some_and(|p| p.visible().next().is_some())
 }
 
 fn start(sched: &Arc<Sched>, setting: &Arc<Setting>) -> Live {

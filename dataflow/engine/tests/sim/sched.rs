@@ -283,25 +283,24 @@ impl Sched {
     }
 
     fn wait(&self, task: usize) {
-        let mut seen = (Instant::now(), 0);
-        while self.turn.load(Acquire) != task {
-            let (turns, gone) = {
-                let s = self.state();
-                (s.turns, s.tasks[task].gone)
-            };
-            if gone {
-                resume_unwind(Box::new(Dead))
+        while self.turn.load(Acquire) != task && !self.state().tasks[task].gone {
+            match task {
+                0 => self.watch_over(),
+                _ => thread::park(),
             }
-            if turns != seen.1 {
-                seen = (Instant::now(), turns);
-            } else if task == 0 && seen.0.elapsed() >= STUCK && self.turn.load(Acquire) != 0 {
-                eprintln!("SIM_SEED={}: nobody has passed the turn on for {STUCK:?}", self.seed);
-                std::process::exit(101)
-            }
-            thread::park_timeout(STUCK);
         }
         if self.state().tasks[task].gone {
             resume_unwind(Box::new(Dead))
+        }
+    }
+
+    /// The supervisor waits for its turn. It is the one that notices if nothing moves.
+    fn watch_over(&self) {
+        let (since, turns) = (Instant::now(), self.state().turns);
+        thread::park_timeout(STUCK);
+        if since.elapsed() >= STUCK && self.turn.load(Acquire) != 0 && self.state().turns == turns {
+            eprintln!("SIM_SEED={}: nobody has passed the turn on for {STUCK:?}", self.seed);
+            std::process::exit(101)
         }
     }
 

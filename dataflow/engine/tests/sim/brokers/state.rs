@@ -2,6 +2,7 @@
 //!
 //! As in Kafka before KIP-890: all transactions of a producer between two initialisations have one epoch, so a late
 //! request to end one transaction ends whichever of that epoch is open when it arrives.
+use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a record is.
@@ -15,6 +16,8 @@ pub enum Fate {
     Aborted,
     /// Says how a transaction ended: an offset that no reader sees.
     Control,
+    /// Compacted away.
+    Gone,
 }
 
 /// A record in a partition.
@@ -78,6 +81,8 @@ struct Producer {
 #[derive(Debug, Default)]
 pub struct Brokers {
     topics: BTreeMap<String, Vec<Partition>>,
+    /// Topics of which the brokers keep the newest record of every key.
+    compacted: BTreeSet<String>,
     producers: BTreeMap<String, Producer>,
     /// Requests that arrive when so many turns have passed.
     wire: Vec<(u64, Request)>,
@@ -96,7 +101,10 @@ pub struct Broken {
 
 impl Brokers {
     /// Make a topic, or add partitions. Returns how many it has.
-    pub fn ensure(&mut self, topic: &str, partitions: usize, grow: bool) -> usize {
+    pub fn ensure(&mut self, topic: &str, partitions: usize, grow: bool, compacted: bool) -> usize {
+        if compacted {
+            self.compacted.insert(topic.into());
+        }
         let t = self.topics.entry(topic.into()).or_default();
         if t.is_empty() || grow {
             while t.len() < partitions {
@@ -199,6 +207,20 @@ impl Brokers {
             slot.records.iter_mut().filter(|r| r.id == id && r.fate == Fate::Open).for_each(|r| r.fate = fate);
             let control = Stored { key: None, value: Vec::new(), id: id.into(), fate: Fate::Control };
             slot.records.push(control);
+        }
+    }
+    /// Compact topics up to some offset: of visible records with one key only the newest must stay.
+    pub fn compact(&mut self, rng: &mut Rng) {
+        for topic in &self.compacted {
+            for p in self.topics.get_mut(topic).into_iter().flatten() {
+                let upto = rng.below(p.stable() as u64 + 1) as usize;
+                let mut newer: BTreeSet<Option<Vec<u8>>> = BTreeSet::new();
+                for r in p.records[..upto].iter_mut().rev().filter(|r| r.fate == Fate::Done) {
+                    if !newer.insert(r.key.clone()) {
+                        r.fate = Fate::Gone;
+                    }
+                }
+            }
         }
     }
     /// Forget records below an offset.

@@ -76,7 +76,8 @@ pub fn note(link: &Link, why: &str) {
 pub fn ensure(_: &Connection, _: &Link, wanted: &[Wanted]) -> Result<Vec<i32>> {
     pause();
     let s = sched();
-    Ok(wanted.iter().map(|w| brokers(&s).ensure(w.name, w.partitions as usize, w.grow) as i32).collect())
+    let compacted = |w: &Wanted| w.config.iter().any(|(k, v)| *k == "cleanup.policy" && v == "compact");
+    Ok(wanted.iter().map(|w| brokers(&s).ensure(w.name, w.partitions as usize, w.grow, compacted(w)) as i32).collect())
 }
 
 /// Every name here is good.
