@@ -1,6 +1,6 @@
 //! The port of a process: takes connections, asks who it is, and hands on those who may come in.
 use super::Peers;
-use super::handshake::{self, Hello};
+use super::handshake::{self, Hello, Purpose};
 use crate::fatal::fatal;
 use model::Result;
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,10 @@ pub(crate) type Arrival = (Hello, TcpStream);
 
 /// Open port of a process.
 pub(crate) struct Door {
+    /// Who came for the data of a session.
     pub arrivals: Receiver<Arrival>,
+    /// Who came to get orders.
+    pub members: Receiver<Arrival>,
 }
 
 impl Door {
@@ -29,14 +32,14 @@ impl Door {
         let listener = TcpListener::bind(&own).unwrap_or_else(|e| {
             fatal("cluster", format!("cannot listen on {own}: {e}. Is another process of the cluster running there?"))
         });
-        let (tx, arrivals) = channel();
+        let ((data, arrivals), (control, members)) = (channel(), channel());
         let peers = peers.clone();
-        std::thread::Builder::new().name("door".into()).spawn(move || serve(&listener, &peers, &tx))?;
-        Ok(Door { arrivals })
+        std::thread::Builder::new().name("door".into()).spawn(move || serve(&listener, &peers, &data, &control))?;
+        Ok(Door { arrivals, members })
     }
 }
 
-fn serve(listener: &TcpListener, peers: &Peers, tx: &Sender<Arrival>) {
+fn serve(listener: &TcpListener, peers: &Peers, data: &Sender<Arrival>, control: &Sender<Arrival>) {
     let guests = Arc::new(AtomicUsize::new(0));
     let log = Arc::new(Log::default());
     for stream in listener.incoming().flatten() {
@@ -45,11 +48,13 @@ fn serve(listener: &TcpListener, peers: &Peers, tx: &Sender<Arrival>) {
             log.refused(&stream, "too many connections that have not said who they are");
             continue;
         }
-        let (peers, tx, guests, log) = (peers.clone(), tx.clone(), guests.clone(), log.clone());
+        let (peers, guests, log) = (peers.clone(), guests.clone(), log.clone());
+        let (data, control) = (data.clone(), control.clone());
         let greet = move || {
             let from = stream.try_clone();
             match handshake::accept(&peers, stream) {
-                Ok(arrival) => drop(tx.send(arrival)),
+                Ok(arrival) if arrival.0.purpose == Purpose::Control => drop(control.send(arrival)),
+                Ok(arrival) => drop(data.send(arrival)),
                 Err(e) => drop(from.map(|s| log.refused(&s, &e.to_string()))),
             }
             guests.fetch_sub(1, Ordering::Relaxed);

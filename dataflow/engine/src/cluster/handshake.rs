@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Longest hello or refusal.
 const HELLO_MAX: usize = 4096;
+/// Time for a connection to be made: shorter than the system's second pause, since a new attempt asks at once.
+const CONNECT: Duration = Duration::from_secs(2);
 /// Time for a whole handshake.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 const PROTOCOL: u32 = 1;
@@ -172,7 +174,7 @@ pub(crate) fn dial(peers: &Peers, to: usize, purpose: Purpose) -> std::result::R
     use std::net::ToSocketAddrs;
     let host = &peers.hosts[to];
     let address = host.to_socket_addrs()?.next().ok_or_else(|| format!("{host} has no address"))?;
-    let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+    let stream = TcpStream::connect_timeout(&address, CONNECT)?;
     stream.set_nodelay(true)?;
     let mut t = Timed { stream: &stream, until: Instant::now() + DEADLINE };
     let hello = Hello::new(peers, to, purpose)?;

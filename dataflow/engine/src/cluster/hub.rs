@@ -1,14 +1,16 @@
 //! Process 0: waits for the members, tells them what to run, and when it is over.
+//!
+//! A member that has come in hears from process 0 at once, also while that one still waits for the log: its silence would
+//! be taken for its end.
 use super::Peers;
-use super::door::Door;
-use super::handshake::Purpose;
+use super::door::{Arrival, Door};
 use super::link::{Link, Tag};
 use super::mesh::{self, Mesh};
 use crate::fatal::fatal;
 use model::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Between two lines about who is missing.
@@ -22,17 +24,24 @@ pub struct Hub {
     door: Door,
     /// By process; `None` at 0 and for who has not come yet.
     links: Vec<Option<Link>>,
+    /// Members as they come in.
+    members: Receiver<(usize, Link)>,
     session: u64,
     /// A member was asked to end.
     drain: Arc<AtomicBool>,
 }
 
 impl Hub {
-    /// Open the door.
+    /// Open the door, and let members in.
     pub fn open(peers: Peers) -> Result<Hub> {
-        let door = Door::open(&peers)?;
+        let mut door = Door::open(&peers)?;
         let links = peers.hosts.iter().map(|_| None).collect();
-        Ok(Hub { peers, door, links, session: 0, drain: Arc::default() })
+        let drain = Arc::new(AtomicBool::new(false));
+        let (tx, members) = channel();
+        let arrivals = std::mem::replace(&mut door.members, channel().1);
+        let (guests, asked) = (peers.clone(), drain.clone());
+        std::thread::Builder::new().name("members".into()).spawn(move || admit(&guests, &arrivals, &tx, &asked))?;
+        Ok(Hub { peers, door, links, members, session: 0, drain })
     }
 
     /// Start a session in every process: wait for all members, give them `order` and the files they ask for by hash, and
@@ -74,19 +83,8 @@ impl Hub {
     fn gather(&mut self) {
         let mut said = Instant::now() - SAY_EVERY + Duration::from_secs(2);
         while let Some(i) = (1..self.links.len()).find(|i| self.links[*i].is_none()) {
-            match self.door.arrivals.recv_timeout(Duration::from_millis(200)) {
-                Ok((hello, stream)) if hello.purpose == Purpose::Control && self.links[hello.from].is_none() => {
-                    let whom = format!("process {} ({})", hello.from, self.peers.hosts[hello.from]);
-                    match Link::start(stream, whom, self.peers.timeout, self.drain.clone()) {
-                        Ok(link) => self.links[hello.from] = Some(link),
-                        Err(e) => fatal("cluster", e),
-                    }
-                }
-                // A member comes a second time only after its process was started again: this incarnation is over.
-                Ok((hello, _)) if hello.purpose == Purpose::Control => {
-                    fatal("cluster", format!("process {} was started again", hello.from))
-                }
-                Ok(_) => {}
+            match self.members.recv_timeout(Duration::from_millis(200)) {
+                Ok((from, link)) => self.links[from] = Some(link),
                 Err(_) if said.elapsed() >= SAY_EVERY => {
                     said = Instant::now();
                     eprintln!("millstream: cluster: waiting for process {i} ({})", self.peers.hosts[i]);
@@ -106,6 +104,23 @@ impl Hub {
         for link in self.links.iter().flatten() {
             link.over();
             let _ = link.send(Tag::End, &[]);
+        }
+    }
+}
+
+/// Start to talk with everybody who comes to get orders.
+fn admit(peers: &Peers, arrivals: &Receiver<Arrival>, tx: &Sender<(usize, Link)>, drain: &Arc<AtomicBool>) {
+    let mut came = vec![false; peers.hosts.len()];
+    while let Ok((hello, stream)) = arrivals.recv() {
+        // A member comes a second time only after its process was started again: this incarnation is over.
+        if std::mem::replace(&mut came[hello.from], true) {
+            fatal("cluster", format!("process {} was started again", hello.from))
+        }
+        let whom = format!("process {} ({})", hello.from, peers.hosts[hello.from]);
+        let link = Link::start(stream, whom, peers.timeout, drain.clone()).unwrap_or_else(|e| fatal("cluster", e));
+        // The run may be over.
+        if tx.send((hello.from, link)).is_err() {
+            return;
         }
     }
 }

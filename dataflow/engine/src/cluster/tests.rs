@@ -62,6 +62,21 @@ fn three_processes_meet_while_strangers_knock() {
 }
 
 #[test]
+fn a_member_that_came_early_hears_that_process_0_lives() {
+    let mut p = peers(2);
+    for p in &mut p {
+        p.timeout = Duration::from_millis(500);
+    }
+    let mut hub = Hub::open(p[0].clone()).unwrap();
+    let m = member(p[1].clone());
+    // Process 0 waits for its log. Silence that long would end the member, and this process with it.
+    std::thread::sleep(Duration::from_secs(2));
+    assemble(&mut hub);
+    hub.end();
+    assert!(m.join().unwrap().is_ok());
+}
+
+#[test]
 fn who_does_not_fit_is_told_why_and_does_not_get_in() {
     let p = peers(2);
     let mut hub = Hub::open(p[0].clone()).unwrap();
