@@ -18,6 +18,8 @@ pub mod api {
     pub const ADD_PARTITIONS: i16 = 24;
     /// A transaction will commit offsets of this group.
     pub const ADD_OFFSETS: i16 = 25;
+    /// A producer gets its number, and fences the earlier ones of its transactional id.
+    pub const INIT_PRODUCER: i16 = 22;
     /// Commit or abort.
     pub const END_TXN: i16 = 26;
     /// Offsets in a transaction.

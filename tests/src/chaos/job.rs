@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// A job without output for this long is stuck; the longest fault of the table is shorter.
 const STUCK: Duration = Duration::from_secs(90);
-/// After this long without output it is worth to know what the processes wait for.
-const SLOW: Duration = Duration::from_secs(10);
 /// A graceful end.
 const END_MAX: Duration = Duration::from_secs(60);
 /// How much of a log is shown.
@@ -239,10 +237,10 @@ impl Job {
         let began = Instant::now();
         while self.live.count() == 0 {
             ensure!(!self.ended(), "the job ended\n{}", self.log());
-            if began.elapsed() > SLOW * 2 {
+            if began.elapsed() > STUCK {
                 self.look();
+                bail!("no output for {STUCK:?}\n{}", self.log());
             }
-            ensure!(began.elapsed() < STUCK, "no output for {STUCK:?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -277,10 +275,10 @@ impl Job {
                 return Ok(None);
             }
             ensure!(!self.ended(), "the job ended\n{}", self.log());
-            if since.elapsed() > SLOW {
+            if Instant::now() > end {
                 self.look();
+                bail!("no output for {STUCK:?}\n{}", self.log());
             }
-            ensure!(Instant::now() < end, "no output for {STUCK:?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -310,15 +308,15 @@ impl Job {
             if self.live.count() > count {
                 (quiet, count) = (Instant::now(), self.live.count());
             }
-            if quiet.elapsed() > SLOW {
-                self.look();
-            }
             for c in &mut self.children {
                 if let Some(status) = c.try_wait()? {
                     bail!("the job ended: {status}\n{}", self.log());
                 }
             }
             std::thread::sleep(Duration::from_millis(10));
+        }
+        if !self.done() {
+            self.look();
         }
         Ok(())
     }
@@ -328,14 +326,15 @@ impl Job {
             self.signal(c.id() as i32, libc::SIGTERM);
         }
         for mut c in std::mem::take(&mut self.children) {
-            let end = Instant::now() + SLOW;
+            let end = Instant::now() + END_MAX;
             while Instant::now() < end && c.try_wait()?.is_none() {
                 std::thread::sleep(Duration::from_millis(2));
             }
             if c.try_wait()?.is_none() {
                 self.look_at(&children_of(&[c.id() as i32]));
             }
-            let status = wait(&mut c, END_MAX).with_context(|| format!("the job does not end\n{}", self.log()))?;
+            let status =
+                wait(&mut c, Duration::ZERO).with_context(|| format!("the job does not end\n{}", self.log()))?;
             ensure!(status.success(), "the job ended with {status}\n{}", self.log());
         }
         self.close_log();
@@ -347,7 +346,8 @@ impl Job {
             let _ = l.join();
         }
     }
-    /// Keep the stacks of the engine's processes, where there is a debugger: once, for a job that does not get on.
+    /// Keep the stacks of the engine's processes, where there is a debugger: once, for a job that does not get on. It
+    /// stops them for seconds, so a job that may still get on is left alone.
     fn look(&self) {
         self.look_at(&self.engines());
     }

@@ -44,10 +44,10 @@ const fn row(name: &'static str, what: &'static str, counts: [u64; 3], run: fn(&
 pub const ROWS: &[Row] = &[
     row("F1", "death at named crash points", [4, 72, 720], f01_crash_points::run),
     row("F2", "SIGKILL of one process or all", [6, 128, 1280], f02_kills::run),
-    row("F3", "SIGSTOP, and zombies that wake up", [3, 20, 200], f03_zombies::run),
+    row("F3", "SIGSTOP, and zombies that wake up", [4, 20, 200], f03_zombies::run),
     row("F4", "a broker is restarted, killed, paused", [4, 12, 100], f04_broker::run),
     row("F5", "network cut, lossy, slow", [3, 24, 240], f05_network::run),
-    row("F6", "requests delayed into a later transaction", [10, 200, 2000], f06_delays::run),
+    row("F6", "requests delayed into a later transaction", [12, 200, 2000], f06_delays::run),
     row("F7", "disk full", [2, 40, 400], f07_disk::run),
     row("F8", "snapshots damaged", [20, 1050, 20_000], f08_checkpoints::run),
     row("F10", "more partitions, members that come and go in the group", [3, 10, 100], f10_partitions::run),

@@ -1,22 +1,43 @@
 //! F3: SIGSTOP. Every second time of one process, which goes on as if nothing had happened; otherwise of the whole job,
 //! while another one takes over on another "machine" (the log is in Kafka), and then the sleeper wakes up: it must be
-//! fenced, and nothing that it still writes may count.
-use super::super::ctx::{Ctx, RowReport};
+//! fenced, and nothing that it still writes may count. Some of the stops are longer than a process may be silent and a
+//! transaction may be open.
+use super::super::ctx::{Ctx, RowReport, Scale};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
 const RATE: u64 = 2_000;
+/// Seconds of silence after which a process is lost, and age at which a transaction is ended: in a slice, and else.
+const LIMITS: [(u64, u64); 2] = [(3, 3), (6, 10)];
 /// A woken writer notices that it is fenced within this time.
 const FENCED_MAX: Duration = Duration::from_secs(30);
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report, mut fenced) = (broker()?, RowReport::default(), 0);
+    let slice = ctx.scale == Scale::Slice;
+    let (silence, transaction) = LIMITS[!slice as usize];
+    let (mut longer, transaction_timeout) = (0, format!("{transaction}s"));
     for n in 0..count {
-        let stop = ctx.scaled(1_000, 20_000);
+        let stop = match (slice, n % 4) {
+            (true, 0 | 1) => ctx.between(4_000, 6_000),
+            (true, _) => ctx.between(500, 2_500),
+            // Both kinds of stop get one in two that is longer than everything.
+            (false, 0 | 1) => ctx.between(11_000, 20_000),
+            (false, _) => ctx.between(1_000, 20_000),
+        };
+        longer += (stop > Duration::from_secs(silence.max(transaction))) as u64;
         if n % 2 == 0 {
-            let job = Job::start(ctx, broker, lasting(ctx, stop.as_secs_f64() + 4.0, RATE), Options::default())?;
+            let options = Options {
+                sections: format!(
+                    "[cluster]\nhosts = [\"127.0.0.1:2101\", \"127.0.0.1:2102\"]\nsecret = \"{}\"\ntimeout = \"{silence}s\"\n",
+                    "a secret of the fault tests",
+                ),
+                transaction: transaction_timeout.clone(),
+                ..Options::default()
+            };
+            let job = Job::start(ctx, broker, lasting(ctx, stop.as_secs_f64() + 4.0, RATE), options)?;
             job.works()?;
             let pids = job.up()?;
             let pid = pids[ctx.below(pids.len() as u64) as usize];
@@ -33,7 +54,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         }
         let snapshots = ctx.dir().join(format!("snapshots-{n}"));
         std::fs::create_dir_all(&snapshots)?;
-        let mut options = Options { processes: 1, ..Options::default() };
+        let mut options = Options { processes: 1, transaction: transaction_timeout.clone(), ..Options::default() };
         options.engine = format!("snapshots = \"{}\"", snapshots.display());
         options.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
         // Two "machines" of which one at a time has the job: process 0 of 1, in a folder of its own.
@@ -63,7 +84,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         drop(sleeper);
         job.finish(1, &mut report)?;
     }
-    report.notes.push(format!("{fenced} zombies fenced"));
+    report.notes.push(format!("{fenced} zombies fenced, {longer} stops longer than every time-out"));
     report.took = ctx.began.elapsed();
     Ok(report)
 }
