@@ -15,7 +15,8 @@ pub struct Cli {
 const AFTER: &str = "\
 Exit codes: 0 ok, 1 findings (failed tests, audit differences), 2 usage, 65 data that cannot be used (or a replay that \
 does not reproduce what was committed), 69 no engine answers, 70 the engine failed and could not be restarted, \
-74 disk or data folder, 78 errors in the configuration.
+74 disk or data folder, 75 a disk is full and 76 another process is lost (without a \
+supervisor, which starts the engine again), 78 errors in the configuration.
 
 First steps:
   millstream demo                       a generated attack story through the shipped topology

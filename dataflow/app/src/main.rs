@@ -34,8 +34,10 @@ fn main() {
     let code = match dispatch(Cli::parse().command) {
         Ok(code) => code,
         Err(e) => {
-            eprintln!("error: {e:#}");
-            exit::IO
+            let text = format!("{e:#}");
+            eprintln!("error: {text}");
+            let supervised = std::env::var_os(supervise::CHILD).is_some();
+            if supervised && engine::fatal::is_full(&text) { engine::fatal::EXIT_FULL } else { exit::IO }
         }
     };
     std::process::exit(code)

@@ -5,6 +5,7 @@
 use crate::cli::RunArgs;
 use crate::cluster::{PLACE, Place};
 use anyhow::{Context, Result};
+use engine::fatal::{EXIT_FULL, EXIT_LOST, EXIT_RESTART};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -18,6 +19,8 @@ pub const RESTARTED: &str = "MILLSTREAM_RESTARTED";
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// An incarnation that lived this long resets the pause.
 const HEALTHY: Duration = Duration::from_secs(30);
+/// The same while a disk is full.
+const FULL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 /// Restarts in a row without a healthy incarnation before the supervisor gives up.
 const RESTARTS_MAX: u32 = 20;
 /// Most processes of a cluster on one machine.
@@ -49,7 +52,7 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
         libc::signal(libc::SIGTERM, pass_on as *const () as libc::sighandler_t);
         libc::signal(libc::SIGINT, pass_on as *const () as libc::sighandler_t);
     }
-    let (mut pause, mut restarts, mut starts) = (BACKOFF.0, 0, 0);
+    let (mut pause, mut restarts, mut starts, mut full) = (BACKOFF.0, 0, 0, FULL.0);
     loop {
         let started = Instant::now();
         start(args.processes as usize, starts)?;
@@ -61,19 +64,29 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
             return Ok(status.code().unwrap_or(130));
         }
         if started.elapsed() >= HEALTHY {
-            (pause, restarts) = (BACKOFF.0, 0);
+            (pause, restarts, full) = (BACKOFF.0, 0, FULL.0);
         }
-        // A kill from outside says nothing about the next incarnation; an error of its own does.
-        let own_fault = status.code().is_some();
-        restarts += own_fault as u32;
         starts += 1;
+        // Room comes from outside, so this never ends by itself.
+        if status.code() == Some(EXIT_FULL) {
+            eprintln!(
+                "millstream: a disk is full (which one stands above); the engine starts again in {full:?} if there is room then"
+            );
+            std::thread::sleep(full);
+            full = (full * 2).min(FULL.1);
+            continue;
+        }
+        // A kill from outside says nothing about the next incarnation, nor does the loss of another process: only an
+        // error of its own does.
+        let own_fault = status.code().is_some_and(|c| c != EXIT_LOST);
+        restarts += own_fault as u32;
         if restarts > RESTARTS_MAX {
             eprintln!("error: the engine died {restarts} times in a row; giving up. The last reason stands above");
-            return Ok(engine::fatal::EXIT_RESTART);
+            return Ok(EXIT_RESTART);
         }
         eprintln!("millstream: the engine ended ({status}); it restarts from the log in {} ms", pause.as_millis());
         std::thread::sleep(pause);
-        if own_fault {
+        if status.code().is_some() {
             pause = (pause * 2).min(BACKOFF.1);
         }
     }
@@ -81,7 +94,7 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
 
 /// Exit code that is final; `None` if the engine should be started again.
 fn ended(status: &ExitStatus) -> Option<i32> {
-    status.code().filter(|c| *c != engine::fatal::EXIT_RESTART && *c != 101)
+    status.code().filter(|c| ![EXIT_RESTART, EXIT_FULL, EXIT_LOST, 101].contains(c))
 }
 
 /// Wait until every child has ended. The first that does not end in good order takes the others with it, and its status is

@@ -9,6 +9,12 @@ use std::sync::OnceLock;
 /// Exit code of an incarnation that must be restarted (sysexits `EX_SOFTWARE`).
 pub const EXIT_RESTART: i32 = 70;
 
+/// Exit code when a disk has no room (sysexits `EX_TEMPFAIL`): the incarnation is started again when there may be some.
+pub const EXIT_FULL: i32 = 75;
+
+/// Exit code when another process of the cluster was lost (sysexits `EX_PROTOCOL`): says nothing about this one.
+pub const EXIT_LOST: i32 = 76;
+
 /// Exit code when starting again cannot help: what is replayed is not what was committed (sysexits `EX_DATAERR`).
 pub const EXIT_DIVERGED: i32 = 65;
 
@@ -24,18 +30,39 @@ impl std::fmt::Display for Diverged {
 
 impl std::error::Error for Diverged {}
 
+/// True if an error says that a disk, or a quota of it, is full. It comes from anywhere, as text.
+pub fn is_full(error: &str) -> bool {
+    [libc::ENOSPC, libc::EDQUOT].iter().any(|code| error.contains(&format!("(os error {code})")))
+}
+
+fn exit(error: &str) -> ! {
+    std::process::exit(if is_full(error) { EXIT_FULL } else { EXIT_RESTART })
+}
+
 /// End the process for a failed commit of `epoch`; a [`Diverged`] one is not started again.
 pub fn commit_failed(node: &str, epoch: u64, error: model::Error) -> ! {
-    world::fatal(node, &format!("commit epoch {epoch}: {error}"), error.is::<Diverged>());
-    eprintln!("error: {node}: commit epoch {epoch}: {error}");
-    std::process::exit(if error.is::<Diverged>() { EXIT_DIVERGED } else { EXIT_RESTART })
+    let text = format!("commit epoch {epoch}: {error}");
+    world::fatal(node, &text, error.is::<Diverged>());
+    eprintln!("error: {node}: {text}");
+    if error.is::<Diverged>() {
+        std::process::exit(EXIT_DIVERGED)
+    }
+    exit(&text)
 }
 
 /// End the process: `node` is what failed.
 pub fn fatal(node: &str, error: impl Display) -> ! {
     world::fatal(node, &error, false);
-    eprintln!("error: {node}: {error}");
-    std::process::exit(EXIT_RESTART)
+    let text = error.to_string();
+    eprintln!("error: {node}: {text}");
+    exit(&text)
+}
+
+/// End the process because another one of its cluster is gone, or did not come.
+pub fn lost(error: impl Display) -> ! {
+    world::fatal("cluster", &error, false);
+    eprintln!("error: cluster: {error}");
+    std::process::exit(EXIT_LOST)
 }
 
 /// Make every panic in any thread end the process with the panic's place and text. Idempotent.
@@ -46,8 +73,22 @@ pub fn exit_on_panic() {
         std::panic::set_hook(Box::new(move |info| {
             default(info);
             let thread = std::thread::current();
-            eprintln!("error: engine thread {} panicked; this incarnation ends", thread.name().unwrap_or("?"));
-            std::process::exit(EXIT_RESTART)
+            let name = thread.name().unwrap_or("?");
+            eprintln!("error: engine thread {name} panicked; this incarnation ends");
+            // timely's threads that carry data between processes panic when the other end is gone.
+            std::process::exit(if name.starts_with("timely:") { EXIT_LOST } else { EXIT_RESTART })
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_known_by_its_text() {
+        let full = std::io::Error::from_raw_os_error(libc::ENOSPC);
+        assert!(is_full(&format!("store: write epochs.log: {full}")));
+        assert!(!is_full(&std::io::Error::from_raw_os_error(libc::EIO).to_string()));
+    }
 }

@@ -6,7 +6,7 @@ use super::Peers;
 use super::door::{Arrival, Door};
 use super::link::{Link, Tag};
 use super::mesh::{self, Mesh};
-use crate::fatal::fatal;
+use crate::fatal::lost;
 use model::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,10 +69,8 @@ impl Hub {
                         link.send(Tag::Give, &bytes)?;
                     }
                     Ok(_) => {}
-                    Err(RecvTimeoutError::Timeout) => {
-                        fatal("cluster", format!("process {i} was not ready in {READY:?}"))
-                    }
-                    Err(RecvTimeoutError::Disconnected) => fatal("cluster", format!("process {i} is lost")),
+                    Err(RecvTimeoutError::Timeout) => lost(format!("process {i} was not ready in {READY:?}")),
+                    Err(RecvTimeoutError::Disconnected) => lost(format!("process {i} is lost")),
                 }
             }
         }
@@ -114,10 +112,10 @@ fn admit(peers: &Peers, arrivals: &Receiver<Arrival>, tx: &Sender<(usize, Link)>
     while let Ok((hello, stream)) = arrivals.recv() {
         // A member comes a second time only after its process was started again: this incarnation is over.
         if std::mem::replace(&mut came[hello.from], true) {
-            fatal("cluster", format!("process {} was started again", hello.from))
+            lost(format!("process {} was started again", hello.from))
         }
         let whom = format!("process {} ({})", hello.from, peers.hosts[hello.from]);
-        let link = Link::start(stream, whom, peers.timeout, drain.clone()).unwrap_or_else(|e| fatal("cluster", e));
+        let link = Link::start(stream, whom, peers.timeout, drain.clone()).unwrap_or_else(|e| lost(e));
         // The run may be over.
         if tx.send((hello.from, link)).is_err() {
             return;

@@ -1,6 +1,6 @@
 //! The control connection between process 0 and a member: frames in both directions, and beats that tell that the other
 //! side lives.
-use crate::fatal::fatal;
+use crate::fatal::lost;
 use model::Result;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -83,9 +83,9 @@ impl Link {
                     }
                     Err(_) if ended.load(Ordering::Relaxed) => return,
                     Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                        fatal("cluster", format!("{name} has said nothing for {timeout:?}: it is taken for lost"))
+                        lost(format!("{name} has said nothing for {timeout:?}: it is taken for lost"))
                     }
-                    Err(e) => fatal("cluster", format!("{name} is lost: {e}")),
+                    Err(e) => lost(format!("{name} is lost: {e}")),
                 }
             }
         })?;
@@ -97,7 +97,7 @@ impl Link {
                 if let Err(e) = sent
                     && !ended.load(Ordering::Relaxed)
                 {
-                    fatal("cluster", format!("{whom} is lost: {e}"))
+                    lost(format!("{whom} is lost: {e}"))
                 }
             }
         })?;

@@ -4,7 +4,7 @@ use super::door::Door;
 use super::handshake::{Failure, Purpose, dial};
 use super::link::{Link, Tag};
 use super::mesh::{self, Mesh};
-use crate::fatal::fatal;
+use crate::fatal::lost;
 use model::Result;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl Member {
                 Ok((Tag::Order, text)) => return Next::Order(text),
                 Ok((Tag::End, _)) => return Next::End,
                 Ok(_) => {}
-                Err(_) => fatal("cluster", "process 0 is lost"),
+                Err(_) => lost("process 0 is lost"),
             }
         }
     }
@@ -68,7 +68,7 @@ impl Member {
             match self.link.frames.recv() {
                 Ok((Tag::Give, bytes)) => return Ok(bytes),
                 Ok(_) => {}
-                Err(_) => fatal("cluster", "process 0 is lost"),
+                Err(_) => lost("process 0 is lost"),
             }
         }
     }

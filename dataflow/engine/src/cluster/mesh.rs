@@ -2,7 +2,7 @@
 use super::Peers;
 use super::door::Door;
 use super::handshake::{Failure, Purpose, dial};
-use crate::fatal::fatal;
+use crate::fatal::lost;
 use model::Result;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(crate) fn form(peers: &Peers, door: &Door, generation: u64, session: u64) ->
     let until = Instant::now() + DEADLINE;
     let missing = |i: usize| -> ! {
         let why = format!("process {i} ({}) did not come into session {session} in {DEADLINE:?}", peers.hosts[i]);
-        fatal("cluster", why)
+        lost(why)
     };
     let mut sockets: Vec<Option<TcpStream>> = peers.hosts.iter().map(|_| None).collect();
     for (i, socket) in sockets.iter_mut().enumerate().take(peers.me) {
