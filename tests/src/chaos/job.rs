@@ -286,11 +286,6 @@ impl Job {
     pub fn ended(&self) -> bool {
         self.supervisors().into_iter().any(|p| !runs(p))
     }
-    /// Start again what has ended.
-    pub fn launch_again(&mut self) -> Result<()> {
-        self.kill_all();
-        self.launch()
-    }
     /// Alerts of the reference.
     pub fn alerts_wanted(&self) -> u64 {
         self.alerts.len() as u64

@@ -186,6 +186,9 @@ impl Plan {
     }
 }
 
+/// Events are sent together that are due within this time: a wake-up for each would cost more than all else here.
+const STEP: Duration = Duration::from_millis(5);
+
 /// Feeds a plan into a topic at a rate, in a thread of its own. Each record has the header `planned_us`: when it was due,
 /// in microseconds since 1970, so that a loader that was held up does not hide delay.
 pub struct Loader {
@@ -239,7 +242,7 @@ fn load(plan: &Plan, bootstrap: &str, topic: &str, rate: u64, sent: &AtomicU64, 
             producer = SendMany::new(bootstrap, topic)?;
         }
         let due = if rate == 0 { start.elapsed() } else { Duration::from_micros(seq * 1_000_000 / rate) };
-        if let Some(wait) = due.checked_sub(start.elapsed()).filter(|w| w.as_micros() > 500) {
+        if let Some(wait) = due.checked_sub(start.elapsed()).filter(|w| *w > STEP) {
             producer.poll();
             std::thread::sleep(wait);
         }

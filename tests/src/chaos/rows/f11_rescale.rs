@@ -31,6 +31,8 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
             at += 1;
             (job.options.processes, job.options.workers) = SIZES[at % SIZES.len()];
             job.launch()?;
+            // What is still on its way to the reader comes from the one before.
+            job.up()?;
             done += 1;
             if let Some(t) = job.output_since(Instant::now(), since)? {
                 report.resume.push(t);
