@@ -1,5 +1,6 @@
 //! One process per store: an advisory lock on a file that names its holder. The system drops it when the process
-//! dies, however it dies.
+//! dies, however it dies; dropped by hand it is free at once, also if a child that is just being started has a copy of the
+//! descriptor.
 use crate::failure::at;
 use model::Result;
 use std::fs::{File, OpenOptions};
@@ -7,8 +8,18 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// Take the lock of a data folder; it is held while the file is open.
-pub fn exclusive(dir: &Path) -> Result<File> {
+/// The lock, held while this lives.
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // SAFETY: a plain system call on a descriptor that is open.
+        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
+    }
+}
+
+/// Take the lock of a data folder.
+pub fn exclusive(dir: &Path) -> Result<Lock> {
     let path = dir.join("lock");
     let mut f = OpenOptions::new()
         .read(true)
@@ -33,5 +44,5 @@ pub fn exclusive(dir: &Path) -> Result<File> {
         .into());
     }
     f.set_len(0).and_then(|()| writeln!(f, "{}", std::process::id())).map_err(at("write", &path))?;
-    Ok(f)
+    Ok(Lock(f))
 }

@@ -20,7 +20,7 @@ mod lock;
 mod log;
 
 pub(crate) use durable::{create_dirs, replace, sync_dir};
-pub use lock::exclusive;
+pub use lock::{Lock, exclusive};
 
 use crate::failure::{at, damaged};
 use log::Log;
@@ -28,7 +28,7 @@ use model::store::{Commit, Log as _, Manifest, ObjectRef, Store};
 use model::{Epoch, EpochRecord, Result, fault};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,8 +54,8 @@ pub struct LocalStore {
 
 /// What this process may do with the store.
 enum Role {
-    /// The coordinator: everything. The file is held for its lock.
-    Coordinator(#[expect(dead_code, reason = "held, not read")] File),
+    /// The coordinator: everything.
+    Coordinator(#[expect(dead_code, reason = "held, not read")] Lock),
     /// Another process of the same cluster on this machine: commit records of its own shards, and objects.
     Member,
     /// Look only.
