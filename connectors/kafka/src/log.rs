@@ -345,6 +345,9 @@ impl Log for KafkaLog {
 
     fn confirm(&self) -> Result<()> {
         let mut s = lock(&self.state);
+        if s.who.generation == 0 || s.who.owner != self.owner {
+            return Err(format!("{}: only its coordinator may confirm", self.epochs).into());
+        }
         let mark = Mark::takeover(&s.who);
         s.txn.commit(None, &mark)
     }

@@ -104,6 +104,8 @@ impl Txn {
         let marks = self.marks(tail_only)?;
         let mine = marks.iter().rfind(|(_, m)| m.epoch.is_none() && m.who == *who).map(|(offset, _)| *offset);
         self.taken = mine.or(self.taken);
+        // Somebody may have come after this one already: then what is visible is not this one's to judge.
+        self.yield_to_newer(&marks)?;
         Ok(marks)
     }
 

@@ -48,7 +48,11 @@ impl Start {
         // is among these.
         let (manifest, damaged) = newest(store, &store.manifests()?);
         let replay = store.epochs_after(manifest.epoch)?;
-        contiguous(&manifest, &replay, &damaged)?;
+        if let Err(e) = contiguous(&manifest, &replay, &damaged) {
+            // If somebody has begun since, that one may have moved on and trimmed: then nothing is wrong with the store.
+            store.confirm()?;
+            return Err(e);
+        }
         let mut commits = BTreeMap::new();
         for (sink, shard) in store.shards()? {
             let c = store.commits(&sink, shard)?;

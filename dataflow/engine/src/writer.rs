@@ -102,6 +102,20 @@ impl Writer {
     }
 }
 
+/// An error if a shard has committed an epoch that is not in the log. `last` is the log's end as it was at the start: if this
+/// incarnation has moved on since, a predecessor that had not noticed that it is replaced may have read the new epochs and
+/// committed them.
+fn logged(store: &dyn Store, last: Epoch, committed: Epoch) -> model::Result<()> {
+    if committed <= last {
+        return Ok(());
+    }
+    let last = store.epochs_after(last)?.last().map_or(last, |r| r.epoch);
+    if committed <= last {
+        return Ok(());
+    }
+    Err(format!("it has committed epoch {committed}, but the epoch log ends at {last}: the log lost its end").into())
+}
+
 /// One shard with its progress.
 struct Shard {
     number: u32,
@@ -132,12 +146,9 @@ impl Shards {
             let mut sink = (c.build)(number);
             let failed = |e: model::Error| -> ! { fatal(&c.id, format!("take over shard {number}: {e}")) };
             let own = sink.own_commits().unwrap_or_else(|e| failed(e));
-            if let Some(ahead) = own.iter().flatten().find(|o| o.epoch > c.start.last_epoch()) {
-                let (a, last) = (ahead.epoch, c.start.last_epoch());
-                failed(
-                    format!("it has committed epoch {a}, but the epoch log ends at {last}: the log lost its end")
-                        .into(),
-                )
+            let newest = own.iter().flatten().map(|o| o.epoch).max().unwrap_or(0);
+            if let Err(e) = logged(&*c.store, c.start.last_epoch(), newest) {
+                failed(e)
             }
             let progress = c.start.progress(&c.id, number, own.as_deref());
             if let Err(e) = sink.recover(progress.last.as_ref()) {

@@ -175,12 +175,19 @@ fn reap(sched: &Arc<Sched>, old: &mut Vec<Live>) {
 /// Something is wrong if an incarnation ended itself for no reason that was made.
 fn unexplained(sched: &Arc<Sched>, live: &Live, end: Option<&End>) -> Option<String> {
     let Some(End::Failed(why, _)) = end else { return None };
-    // A predecessor that still runs may fence it while both begin.
-    if why.contains(DISK) || live.overlapped && why.contains("fenced by a newer incarnation") {
+    // A predecessor that still runs may fence it while both begin. If that one begins later, it removes what is old to it.
+    let gone = why.contains("does not exist") && is_replaced(sched, live);
+    if why.contains(DISK) || live.overlapped && (gone || why.contains("fenced by a newer incarnation")) {
         return None;
     }
     (!was_damaged(sched) || why.starts_with("panic"))
         .then(|| format!("incarnation {} ended itself: {why}", live.number))
+}
+
+/// True if another incarnation has begun after this one.
+fn is_replaced(sched: &Sched, live: &Live) -> bool {
+    let all = &sched.state().incarnations;
+    all.iter().any(|i| i.generation > all[live.number].generation)
 }
 
 fn was_damaged(sched: &Sched) -> bool {
@@ -283,6 +290,7 @@ fn start(sched: &Arc<Sched>, setting: &Arc<Setting>) -> Live {
 fn incarnation(sched: &Arc<Sched>, number: usize, set: &Setting, orders: &Receiver<Control>) -> Result<bool> {
     let store = stores::open(set.local)?;
     let generation = store.begin()?;
+    sched.state().incarnations[number].generation = generation;
     model::fault::crash_point("recover.after_begin");
     let mut start = Start::read(&*store)?;
     say(|| {

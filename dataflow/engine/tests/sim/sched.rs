@@ -55,6 +55,8 @@ struct Task {
 /// An incarnation as the scheduler knows it.
 #[derive(Default)]
 pub struct Incarnation {
+    /// Its number in the log, once it has begun.
+    pub generation: u64,
     /// Set once it has ended.
     pub end: Option<End>,
 }
