@@ -131,7 +131,7 @@ impl Store for Composed {
         // What a predecessor published late is not relied on.
         let mine = |name: &String, m: &Manifest| m.generation == begun.generation || begun.manifests.contains(name);
         let (good, late): (Vec<_>, Vec<_>) = whole.iter().partition(|(name, m)| mine(name, m));
-        let Some(oldest) = good.iter().take(keep.max(1)).last().map(|(_, m)| m.epoch) else { return Ok(()) };
+        let Some(oldest) = good.iter().take(keep.max(1)).next_back().map(|(_, m)| m.epoch) else { return Ok(()) };
         let first = format!("manifests/{oldest:020}");
         let used: BTreeSet<String> = good.iter().filter(|m| *m.0 >= first).flat_map(|m| objects_of(m.1)).collect();
         let mut unused = std::mem::take(&mut begun.objects);
