@@ -2,7 +2,8 @@
 //! source is. The coordinator only reads the [`Picture`]; a slow broker never holds it up.
 use crate::client::Link;
 use crate::settings::{Config, Start, Topics};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::bindings as ffi;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
@@ -411,9 +412,9 @@ impl Watcher {
             // An offset fits: it came from the broker.
             let _ = list.add_partition_offset(&topic, partition, Offset::Offset(offset as i64));
         }
-        match self.consumer.commit(&list, CommitMode::Async) {
-            Ok(()) => true,
-            Err(e) => {
+        match commit_async(&self.consumer, &list) {
+            RDKafkaErrorCode::NoError => true,
+            e => {
                 eprintln!("{}: the group `{}` was not told how far it is: {e}", self.what, self.group);
                 false
             }
@@ -429,6 +430,23 @@ impl Watcher {
         while self.link.commits_answered() == before && began.elapsed() < LAST_COMMIT {
             self.consumer.poll(Duration::from_millis(10));
         }
+    }
+}
+
+/// Commit to the client's own queue: the answer comes with the other events. The library's plain asynchronous commit
+/// tells nobody of it.
+fn commit_async(consumer: &BaseConsumer<Link>, list: &TopicPartitionList) -> RDKafkaErrorCode {
+    let rk = consumer.client().native_ptr();
+    // SAFETY: `rk` and `list` live through the call, which copies the list and keeps a reference of its own to the queue;
+    // ours is given back. A queue that is null would make the call wait, so it is not made.
+    unsafe {
+        let queue = ffi::rd_kafka_queue_get_consumer(rk);
+        if queue.is_null() {
+            return RDKafkaErrorCode::UnknownGroup;
+        }
+        let code = ffi::rd_kafka_commit_queue(rk, list.ptr(), queue, None, std::ptr::null_mut());
+        ffi::rd_kafka_queue_destroy(queue);
+        code.into()
     }
 }
 
