@@ -56,6 +56,10 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
     loop {
         let started = Instant::now();
         start(args.processes as usize, starts)?;
+        if STOPPING.load(Ordering::Relaxed) > 0 {
+            // The signal may have come before the children were known, and so have passed them by.
+            kill_all(libc::SIGTERM);
+        }
         let status = wait();
         if let Some(code) = ended(&status) {
             return Ok(code);
@@ -64,7 +68,10 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
             return Ok(status.code().unwrap_or(130));
         }
         if started.elapsed() >= HEALTHY {
-            (pause, restarts, full) = (BACKOFF.0, 0, FULL.0);
+            (pause, restarts) = (BACKOFF.0, 0);
+        }
+        if started.elapsed() >= FULL.0 {
+            full = FULL.0; // it had come to work
         }
         starts += 1;
         // Room comes from outside, so this never ends by itself.
@@ -72,7 +79,9 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
             eprintln!(
                 "millstream: a disk is full (which one stands above); the engine starts again in {full:?} if there is room then"
             );
-            std::thread::sleep(full);
+            if !pause_for(full) {
+                return Ok(EXIT_FULL);
+            }
             full = (full * 2).min(FULL.1);
             continue;
         }
@@ -85,11 +94,26 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
             return Ok(EXIT_RESTART);
         }
         eprintln!("millstream: the engine ended ({status}); it restarts from the log in {} ms", pause.as_millis());
-        std::thread::sleep(pause);
+        if !pause_for(pause) {
+            return Ok(status.code().unwrap_or(130));
+        }
         if status.code().is_some() {
             pause = (pause * 2).min(BACKOFF.1);
         }
     }
+}
+
+/// Wait before the next start; false if the run is to end meanwhile.
+fn pause_for(time: Duration) -> bool {
+    let end = Instant::now() + time;
+    while STOPPING.load(Ordering::Relaxed) == 0 {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
+    false
 }
 
 /// Exit code that is final; `None` if the engine should be started again.
