@@ -36,7 +36,7 @@ def main(events, lookup, limit=1000):
             if e["route"] == "filter":
                 continue
             for rule, dedup in rules(e, watch):
-                when = datetime.strptime(e["ts"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+                when = datetime.fromisoformat(e["ts"].removesuffix("Z")).replace(tzinfo=timezone.utc)
                 ts = round(when.timestamp() * 1000)
                 first = opened.get((rule, dedup))
                 if first is not None and ts - first < HOUR:

@@ -119,7 +119,7 @@ fn main() -> Result<()> {
                 (_, true) => Scale::Long,
                 _ => Scale::Slice,
             };
-            tests::chaos::run(only.as_deref(), scale, seed, keep)
+            leave(tests::chaos::run(only.as_deref(), scale, seed, keep))
         }
         Task::Qualify { events, kills, seed } => {
             set_up()?;
@@ -137,6 +137,16 @@ fn main() -> Result<()> {
             cargo(&all)
         }
     }
+}
+
+/// End this process without the library's clean-up at exit: Kafka clients of the shared broker still run in their own
+/// threads, and would find what they use gone.
+fn leave(result: Result<()>) -> ! {
+    if let Err(e) = &result {
+        eprintln!("Error: {e:#}");
+    }
+    // SAFETY: ends the process; nothing here waits to be written.
+    unsafe { libc::_exit(result.is_err() as i32) }
 }
 
 /// A broker with the events of the common workload, until somebody ends it.

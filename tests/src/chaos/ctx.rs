@@ -57,6 +57,32 @@ impl Ctx {
         }
         Ok(ctx)
     }
+    /// Run jobs beside each other: most of the time a job waits. Each draws from a sequence of its own, so that none
+    /// depends on who is quicker. The reports come in the order of the jobs.
+    pub fn together<T: Send, R: Send>(
+        &self,
+        jobs: Vec<T>,
+        run: impl Fn(&Ctx, T) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        let parts: Vec<(Ctx, T)> = jobs.into_iter().map(|j| (self.part(), j)).collect();
+        std::thread::scope(|s| {
+            let run = &run;
+            let threads: Vec<_> = parts.into_iter().map(|(ctx, job)| s.spawn(move || run(&ctx, job))).collect();
+            // All have ended before the first error goes on.
+            let done: Vec<_> = threads.into_iter().map(|t| t.join().expect("a job panicked")).collect();
+            done.into_iter().collect()
+        })
+    }
+    fn part(&self) -> Ctx {
+        Ctx {
+            seed: self.seed,
+            scale: self.scale,
+            began: self.began,
+            random: RefCell::new(Random(self.below(u64::MAX))),
+            dir: RefCell::new(None),
+            path: self.path.clone(),
+        }
+    }
     /// A number below `n`.
     pub fn below(&self, n: u64) -> u64 {
         self.random.borrow_mut().below(n)
@@ -107,6 +133,14 @@ pub struct RowReport {
 }
 
 impl RowReport {
+    /// Add what another part of the row did.
+    pub fn add(&mut self, other: RowReport) {
+        self.faults += other.faults;
+        self.jobs += other.jobs;
+        self.events += other.events;
+        self.resume.extend(other.resume);
+        self.notes.extend(other.notes);
+    }
     /// Quantile of the resume times.
     pub fn resumed(&self, q: f64) -> Duration {
         let mut v = self.resume.clone();

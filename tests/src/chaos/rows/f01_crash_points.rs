@@ -2,8 +2,9 @@
 use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
+use crate::kafka::Broker;
 use anyhow::{Result, ensure};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Points that the Kafka connectors pass beside the engine's own.
 const KAFKA: &[&str] =
@@ -17,6 +18,10 @@ const REACHED_MAX: Duration = Duration::from_secs(20);
 /// Every point is tried at its first pass, and at two later ones.
 const HITS: [u64; 3] = [1, 4, 9];
 const RATE: u64 = 3_000;
+/// Seconds of input: the later hits are passed in them.
+const SECONDS: f64 = 2.5;
+/// Jobs beside each other.
+const TOGETHER: usize = 3;
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report, mut missed) = (broker()?, RowReport::default(), Vec::new());
@@ -28,39 +33,18 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     for i in (1..all.len()).rev() {
         all.swap(i, ctx.below(i as u64 + 1) as usize);
     }
-    for (n, (point, hit)) in all.iter().cycle().take(count as usize * 2).enumerate() {
-        if report.faults == count {
+    let mut todo = all.iter().cycle().take(count as usize * 2).enumerate();
+    while report.faults < count {
+        let jobs: Vec<_> = todo.by_ref().take(TOGETHER.min((count - report.faults) as usize)).collect();
+        if jobs.is_empty() {
             break;
         }
-        let env = vec![("MILLSTREAM_CRASH".to_string(), format!("{point}:{hit}"))];
-        // One process or two: a point may be passed by one of them only.
-        let processes = 1 + n % 2;
-        let options = Options { processes, env, rate: RATE, ..Options::default() };
-        let mut job = Job::prepare(ctx, broker, lasting(ctx, 3.0, RATE), options)?;
-        if point.starts_with("recover.") {
-            // Needs something to recover from.
-            let env = std::mem::take(&mut job.options.env);
-            job.feed();
-            job.launch()?;
-            job.live.progress(0, REACHED_MAX)?;
-            job.kill_all();
-            job.options.env = env;
-        } else {
-            job.feed();
+        for (died, what) in ctx.together(jobs, |ctx, (n, (point, hit))| one(ctx, broker, n, point, *hit))? {
+            match died {
+                Some(r) => report.add(r),
+                None => missed.push(what),
+            }
         }
-        job.launch()?;
-        let end = std::time::Instant::now() + REACHED_MAX;
-        let died = format!("crash point {point}");
-        while job.said(&died) == 0 && !job.done() && std::time::Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let hits = job.said(&died) as u64;
-        ctx.note(&format!("{point}:{hit}, {processes} processes: {}", if hits > 0 { "died" } else { "not passed" }));
-        if hits == 0 {
-            missed.push(format!("{point}:{hit}"));
-            continue;
-        }
-        job.finish(1, &mut report)?;
     }
     ensure!(report.faults == count, "only {} of {count} deaths; not passed: {missed:?}", report.faults);
     // A point that is never passed at its first hit is a point that no longer exists, or that this job does not have.
@@ -69,4 +53,38 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     }
     report.took = ctx.began.elapsed();
     Ok(report)
+}
+
+/// A job that dies at the n-th pass of a point: what it did, if it died, and the point.
+fn one(ctx: &Ctx, broker: &Broker, n: usize, point: &str, hit: u64) -> Result<(Option<RowReport>, String)> {
+    let (what, mut report) = (format!("{point}:{hit}"), RowReport::default());
+    let env = vec![("MILLSTREAM_CRASH".to_string(), what.clone())];
+    // One process or two: a point may be passed by one of them only.
+    let processes = 1 + n % 2;
+    let options = Options { processes, env, rate: RATE, ..Options::default() };
+    let mut job = Job::prepare(ctx, broker, lasting(ctx, SECONDS, RATE), options)?;
+    if point.starts_with("recover.") {
+        // Needs something to recover from.
+        let env = std::mem::take(&mut job.options.env);
+        job.feed();
+        job.launch()?;
+        job.works()?;
+        job.kill_all();
+        job.options.env = env;
+    } else {
+        job.feed();
+    }
+    job.launch()?;
+    let end = Instant::now() + REACHED_MAX;
+    let died = format!("crash point {point}");
+    while job.said(&died) == 0 && !job.done() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let hits = job.said(&died) as u64;
+    ctx.note(&format!("{what}, {processes} processes: {}", if hits > 0 { "died" } else { "not passed" }));
+    if hits == 0 {
+        return Ok((None, what));
+    }
+    job.finish(1, &mut report)?;
+    Ok((Some(report), what))
 }

@@ -2,6 +2,7 @@
 use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
+use crate::kafka::Broker;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
@@ -15,30 +16,37 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report) = (broker()?, RowReport::default());
     while report.faults < count {
         let kills = KILLS_A_JOB.min(count - report.faults);
-        // More input than the kills take, so that each hits a job that works.
-        let job = Job::start(ctx, broker, lasting(ctx, kills as f64 * 3.5 + 3.0, RATE), Options::default())?;
-        job.works()?;
-        let mut landed = 0;
-        while landed < kills && !job.done() {
-            std::thread::sleep(ctx.scaled(2_000, 6_000));
-            let pids = job.up()?;
-            let both = ctx.below(4) == 0;
-            let hit = if both { pids.clone() } else { vec![pids[ctx.below(pids.len() as u64) as usize]] };
-            if job.done() {
-                break;
-            }
-            let at = Instant::now();
-            landed += job.kill(&hit) as u64;
-            if let Some(t) = job.resumed(&pids, at)? {
-                report.resume.push(t);
-                ctx.note(&format!("kill -9 {hit:?}: output again after {:.2} s", t.as_secs_f64()));
-            }
-        }
-        ensure!(landed > 0, "no kill hit the job while it worked");
-        job.finish(landed, &mut report)?;
+        report.add(one(ctx, broker, kills)?);
     }
     let (p50, max) = (report.resumed(0.5), report.resumed(1.0));
     ensure!(p50 <= RESUME.0 && max <= RESUME.1, "resumed too late: p50 {p50:?}, max {max:?}");
     report.took = ctx.began.elapsed();
+    Ok(report)
+}
+
+/// A job and its kills.
+fn one(ctx: &Ctx, broker: &Broker, kills: u64) -> Result<RowReport> {
+    let mut report = RowReport::default();
+    // More input than the kills take, so that each hits a job that works.
+    let job = Job::start(ctx, broker, lasting(ctx, kills as f64 * 3.5 + 3.0, RATE), Options::default())?;
+    job.works()?;
+    let mut landed = 0;
+    while landed < kills && !job.done() {
+        std::thread::sleep(ctx.scaled(2_000, 6_000));
+        let pids = job.up()?;
+        let both = ctx.below(4) == 0;
+        let hit = if both { pids.clone() } else { vec![pids[ctx.below(pids.len() as u64) as usize]] };
+        if job.done() {
+            break;
+        }
+        let at = Instant::now();
+        landed += job.kill(&hit) as u64;
+        if let Some(t) = job.resumed(&pids, at)? {
+            report.resume.push(t);
+            ctx.note(&format!("kill -9 {hit:?}: output again after {:.2} s", t.as_secs_f64()));
+        }
+    }
+    ensure!(landed > 0, "no kill hit the job while it worked");
+    job.finish(landed, &mut report)?;
     Ok(report)
 }

@@ -2,16 +2,18 @@
 use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const RATE: u64 = 2_000;
-/// Processes and workers, in turn.
+/// Processes and workers, in turn: 1 → 2 → 4 → 2 → 1 workers, then 1 → 2 → 1 processes. State moves with every change, while
+/// input flows; what comes out must be what the reference in Python says.
 const SIZES: [(usize, usize); 8] = [(1, 1), (1, 2), (1, 4), (1, 2), (1, 1), (2, 1), (2, 2), (1, 3)];
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report) = (broker()?, RowReport::default());
-    let mut at = 0;
+    let (mut at, mut steps) = (0, BTreeSet::new());
     while report.faults < count {
         let changes = (count - report.faults).min(SIZES.len() as u64);
         let (processes, workers) = SIZES[at % SIZES.len()];
@@ -29,6 +31,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
                 job.stop()?;
             }
             at += 1;
+            steps.insert(at % SIZES.len());
             (job.options.processes, job.options.workers) = SIZES[at % SIZES.len()];
             job.launch()?;
             // What is still on its way to the reader comes from the one before.
@@ -45,6 +48,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         }
         job.finish(done, &mut report)?;
     }
+    ensure!(steps.len() as u64 == count.min(SIZES.len() as u64), "not every change of size was made: {steps:?}");
     report.took = ctx.began.elapsed();
     Ok(report)
 }
