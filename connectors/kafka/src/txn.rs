@@ -229,10 +229,22 @@ impl Txn {
                 Err(f) => return Err(format!("cannot read the end of the marks of {}: {}", self.w.id, f.why()).into()),
             };
             let mut tail = self.tail(STUCK);
-            let early = tail.read(From::End(0), high, |_| false);
-            if early.is_ok() || !tail.open.get() {
-                tail.timeout = self.patience();
-                return self.read_from(&tail, tail_only, high);
+            match tail.read(From::End(0), high, |_| false) {
+                Ok(_) => {
+                    tail.timeout = self.patience();
+                    return self.read_from(&tail, tail_only, high);
+                }
+                Err(_) if tail.open.get() => {}
+                // Nothing was learnt: ask again, or a record that blocks the partition would be waited for without end.
+                Err(Fail::Unknown(why)) => {
+                    note(&self.w.link, &why);
+                    if started.elapsed() > QUIET {
+                        self.w.link.waiting("read its marks");
+                    }
+                    pause.wait();
+                    continue;
+                }
+                Err(f) => return Err(format!("cannot read the marks of {}: {}", self.w.id, f.why()).into()),
             }
             eprintln!(
                 "{}: {}[{}] holds a record of a transaction that the brokers have forgotten; it is swept away",

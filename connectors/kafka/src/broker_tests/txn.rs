@@ -148,9 +148,12 @@ fn of_many_marks_the_newest_are_read() {
 
 #[test]
 fn a_broker_that_dies_and_comes_back_is_waited_for() {
-    let broker = Broker::start_with(tests::kafka::Setup::new(1)).unwrap();
+    // One of three: while a partition has no leader at all, Kafka 4.1 to 4.4 forgets to end transactions in it
+    // (KAFKA-20734), and then a transaction is half committed whoever writes it.
+    let broker = Broker::start_with(tests::kafka::Setup::new(3)).unwrap();
     let id = "restart";
-    topics(&broker, id);
+    broker.create_topic(id, 2, 3).unwrap();
+    broker.create_topic_with(&format!("{id}.progress"), 1, 3, &[("cleanup.policy", "compact")]).unwrap();
     let mut t = started(&broker, id, 1, None);
     let writer = std::thread::spawn(move || {
         let all: Vec<String> = (0..400).map(|i| format!("{i:03}")).collect();
@@ -163,12 +166,11 @@ fn a_broker_that_dies_and_comes_back_is_waited_for() {
     std::thread::sleep(Duration::from_millis(800));
     broker.kill(0).unwrap();
     std::thread::sleep(Duration::from_millis(1500));
-    broker.launch(0).unwrap();
-    broker.ready(Duration::from_secs(60)).unwrap();
+    broker.restart(0).unwrap();
     std::thread::sleep(Duration::from_millis(300));
-    broker.stop_signal(0).unwrap();
+    broker.stop_signal(1).unwrap();
     std::thread::sleep(Duration::from_secs(5));
-    broker.cont(0).unwrap();
+    broker.cont(1).unwrap();
     let all = writer.join().unwrap();
     assert_eq!(texts(&broker, id), all);
 }
