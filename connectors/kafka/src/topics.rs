@@ -24,7 +24,7 @@ const REPLICATION: i32 = 3;
 /// How long a new topic may take to have leaders everywhere.
 const READY: Duration = Duration::from_secs(30);
 /// A hiccup that is over by then (a leader that moves, a topic that is new) is not worth a line.
-pub(crate) const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(1);
 /// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -47,15 +47,31 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Pauses between attempts: doubling, bounded.
-pub(crate) struct Pause(Duration);
+pub(crate) struct Pause {
+    next: Duration,
+    began: Instant,
+}
 
 impl Pause {
     pub(crate) fn new() -> Pause {
-        Pause(PAUSE_MIN)
+        Pause { next: PAUSE_MIN, began: Instant::now() }
     }
     pub(crate) fn wait(&mut self) {
-        thread::sleep(self.0);
-        self.0 = (self.0 * 2).min(PAUSE_MAX);
+        thread::sleep(self.next);
+        self.next = (self.next * 2).min(PAUSE_MAX);
+    }
+    /// Pause after an attempt that came to nothing, and say once that it waits if that has lasted. An error if the brokers
+    /// refuse us: then another attempt is of no use.
+    pub(crate) fn after(&mut self, link: &Link, doing: &str, why: &str) -> Result<()> {
+        if let Some(refused) = link.refused() {
+            return Err(format!("Kafka refuses to {doing}: {refused}").into());
+        }
+        note(link, why);
+        if self.began.elapsed() > QUIET {
+            link.waiting(doing);
+        }
+        self.wait();
+        Ok(())
     }
 }
 
@@ -227,23 +243,14 @@ impl<'a> Admin<'a> {
 
 /// Do something until the cluster answers. Says once that it waits; a refusal or a lasting failure is an error.
 pub(crate) fn persist<T>(link: &Link, doing: &str, mut op: impl FnMut() -> Result<T, Fail>) -> Result<T> {
-    let (mut pause, started) = (Pause::new(), Instant::now());
+    let mut pause = Pause::new();
     loop {
         match op() {
             Ok(v) => {
                 link.reached();
                 return Ok(v);
             }
-            Err(Fail::Unknown(why)) => {
-                if let Some(refused) = link.refused() {
-                    return Err(format!("Kafka refuses to {doing}: {refused}").into());
-                }
-                note(link, &why);
-                if started.elapsed() > QUIET {
-                    link.waiting(doing);
-                }
-                pause.wait();
-            }
+            Err(Fail::Unknown(why)) => pause.after(link, doing, &why)?,
             Err(f) => return Err(format!("cannot {doing}: {}", f.why()).into()),
         }
     }

@@ -18,7 +18,7 @@ use crate::produce::{
 };
 use crate::rows::{Row, Rows};
 use crate::tail::{self, From, TAIL, Tail};
-use crate::topics::{Pause, QUIET, note, persist};
+use crate::topics::{Pause, note, persist};
 use model::{Result, fault};
 use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::Arc;
@@ -121,8 +121,7 @@ impl Txn {
         if value.len() > self.w.max_message {
             return Err(format!("{}: a mark of {} bytes is too large", self.w.id, value.len()).into());
         }
-        let mut unsure = false;
-        let (mut pause, started) = (Pause::new(), Instant::now());
+        let (mut unsure, mut pause) = (false, Pause::new());
         loop {
             if self.live.is_none() {
                 self.open()?;
@@ -153,11 +152,7 @@ impl Txn {
                 }
                 Err(Fail::Unknown(why)) => {
                     self.live = None;
-                    note(&self.w.link, &why);
-                    if started.elapsed() > QUIET {
-                        self.w.link.waiting("write");
-                    }
-                    pause.wait();
+                    pause.after(&self.w.link, "write", &why)?;
                 }
             }
             unsure = true;
@@ -211,18 +206,14 @@ impl Txn {
     /// (brokers that were killed while a producer was at work) that a record stays behind of which the coordinator
     /// knows nothing: it would block this partition for ever. It was not committed, so it is swept away.
     fn marks(&mut self, tail_only: bool) -> Result<Vec<(i64, Mark)>> {
-        let (mut pause, started) = (Pause::new(), Instant::now());
+        let mut pause = Pause::new();
         loop {
             let Some(p) = &self.live else { return self.read(tail_only, None) };
             let high = match self.w.high(p) {
                 Ok(high) => Some(high),
                 // With another client: one that has missed who leads the partition may never ask again.
                 Err(Fail::Unknown(why)) => {
-                    note(&self.w.link, &why);
-                    if started.elapsed() > QUIET {
-                        self.w.link.waiting("read the end of its marks");
-                    }
-                    pause.wait();
+                    pause.after(&self.w.link, "read the end of its marks", &why)?;
                     self.open()?;
                     continue;
                 }
@@ -237,11 +228,7 @@ impl Txn {
                 Err(_) if tail.open.get() => {}
                 // Nothing was learnt: ask again, or a record that blocks the partition would be waited for without end.
                 Err(Fail::Unknown(why)) => {
-                    note(&self.w.link, &why);
-                    if started.elapsed() > QUIET {
-                        self.w.link.waiting("read its marks");
-                    }
-                    pause.wait();
+                    pause.after(&self.w.link, &format!("read the marks in {}", self.w.marks), &why)?;
                     continue;
                 }
                 Err(f) => return Err(format!("cannot read the marks of {}: {}", self.w.id, f.why()).into()),

@@ -6,9 +6,6 @@ use crate::sched::{pause, sched};
 use model::Result;
 use std::time::Duration;
 
-/// Silence before a wait is worth a line.
-pub const QUIET: Duration = Duration::from_secs(1);
-
 /// A topic that has to be there.
 #[allow(dead_code)]
 pub struct Wanted<'a> {
@@ -34,6 +31,12 @@ impl Pause {
         sched().pass_time(Duration::from_millis(20));
         pause();
     }
+    /// Wait after an attempt that came to nothing. Nobody is refused here.
+    pub fn after(&mut self, link: &Link, _doing: &str, why: &str) -> Result<()> {
+        note(link, why);
+        self.wait();
+        Ok(())
+    }
 }
 
 /// Administration.
@@ -58,10 +61,7 @@ pub fn persist<T>(link: &Link, doing: &str, mut op: impl FnMut() -> Result<T, Fa
     loop {
         match op() {
             Ok(v) => return Ok(v),
-            Err(Fail::Unknown(why)) => {
-                note(link, &why);
-                pause.wait();
-            }
+            Err(Fail::Unknown(why)) => pause.after(link, doing, &why)?,
             Err(f) => return Err(format!("cannot {doing}: {}", f.why()).into()),
         }
     }
