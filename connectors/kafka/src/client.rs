@@ -16,6 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// After waiting so long for what a partition must bring, and again each time, a client is replaced: the library (librdkafka up
+/// to 2.14 at least) never reads a partition again that had no leader for a moment, if it learns of the next one in an unlucky
+/// order.
+pub(crate) const RENEW: Duration = Duration::from_secs(5);
+
 /// Connection to a Kafka cluster. Flattened into the settings of source, sink and log.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 pub(crate) struct Connection {

@@ -1,6 +1,6 @@
 //! What is in the topics: a thread that keeps partitions and their ends fresh, and shows a consumer group how far the
 //! source is. The coordinator only reads the [`Picture`]; a slow broker never holds it up.
-use crate::client::Link;
+use crate::client::{Link, RENEW};
 use crate::settings::{Config, Start, Topics};
 use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -20,8 +20,6 @@ const ANSWER: Duration = Duration::from_secs(5);
 const ANSWER_ALONE: Duration = Duration::from_millis(500);
 /// Requests may fail for this long before it is called an outage.
 const HICCUP: Duration = Duration::from_secs(3);
-/// After so long without an answer for every partition, and again each time, the client is replaced; see `reader.rs`.
-const RENEW: Duration = Duration::from_secs(5);
 /// How long a partition that did not answer is left out.
 const LEFT_OUT: Duration = Duration::from_secs(5);
 /// Pause after a failed request.

@@ -7,7 +7,7 @@
 //!
 //! While brokers are away a reader waits. What cannot be read any more, because the topic has lost it, is an error:
 //! other records of the same epoch may already count somewhere.
-use crate::client::Link;
+use crate::client::{Link, RENEW};
 use crate::discover::Key;
 use crate::queue::{Item, Stream};
 use crate::settings::Config;
@@ -25,9 +25,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 /// Waiting longer than this is called an outage.
 const HICCUP: Duration = Duration::from_secs(3);
-/// After waiting so long, and again each time, the client is replaced: the library (librdkafka up to 2.14 at least) never
-/// reads a partition again that had no leader for a moment, if it learns of the next one in an unlucky order.
-const RENEW: Duration = Duration::from_secs(5);
 /// How long brokers may refuse us, or a partition may end before the split does, before that is taken for the truth.
 const BELIEVED: Duration = Duration::from_secs(30);
 /// How long a broker may take to say where a partition ends.
