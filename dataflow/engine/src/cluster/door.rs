@@ -21,13 +21,11 @@ pub(crate) type Arrival = (Hello, TcpStream);
 pub(crate) struct Door {
     /// Who came for the data of a session.
     pub arrivals: Receiver<Arrival>,
-    /// Who came to get orders.
-    pub members: Receiver<Arrival>,
 }
 
 impl Door {
-    /// Listen on this process's address.
-    pub fn open(peers: &Peers) -> Result<Door> {
+    /// Listen on this process's address. Beside the door: who came to get orders.
+    pub fn open(peers: &Peers) -> Result<(Door, Receiver<Arrival>)> {
         let own = peers.bind.as_ref().unwrap_or(&peers.hosts[peers.me]).clone();
         let listener = TcpListener::bind(&own).unwrap_or_else(|e| {
             fatal("cluster", format!("cannot listen on {own}: {e}. Is another process of the cluster running there?"))
@@ -35,7 +33,7 @@ impl Door {
         let ((data, arrivals), (control, members)) = (channel(), channel());
         let peers = peers.clone();
         std::thread::Builder::new().name("door".into()).spawn(move || serve(&listener, &peers, &data, &control))?;
-        Ok(Door { arrivals, members })
+        Ok((Door { arrivals }, members))
     }
 }
 

@@ -34,11 +34,10 @@ pub struct Hub {
 impl Hub {
     /// Open the door, and let members in.
     pub fn open(peers: Peers) -> Result<Hub> {
-        let mut door = Door::open(&peers)?;
+        let (door, arrivals) = Door::open(&peers)?;
         let links = peers.hosts.iter().map(|_| None).collect();
         let drain = Arc::new(AtomicBool::new(false));
         let (tx, members) = channel();
-        let arrivals = std::mem::replace(&mut door.members, channel().1);
         let (guests, asked) = (peers.clone(), drain.clone());
         std::thread::Builder::new().name("members".into()).spawn(move || admit(&guests, &arrivals, &tx, &asked))?;
         Ok(Hub { peers, door, links, members, session: 0, drain })
