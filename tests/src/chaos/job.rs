@@ -67,6 +67,15 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The same with the epoch log in Kafka, and snapshots in a folder or bucket.
+    pub fn log_in_kafka(mut self, broker: &Broker, snapshots: impl std::fmt::Display) -> Options {
+        self.engine = format!("snapshots = \"{snapshots}\"");
+        self.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
+        self
+    }
+}
+
 /// A job: topics, input, running processes, running reader.
 pub struct Job {
     /// What goes in.

@@ -54,9 +54,8 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         }
         let snapshots = ctx.dir().join(format!("snapshots-{n}"));
         std::fs::create_dir_all(&snapshots)?;
-        let mut options = Options { processes: 1, transaction: transaction_timeout.clone(), ..Options::default() };
-        options.engine = format!("snapshots = \"{}\"", snapshots.display());
-        options.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
+        let options = Options { processes: 1, transaction: transaction_timeout.clone(), ..Options::default() }
+            .log_in_kafka(broker, snapshots.display());
         // Two "machines" of which one at a time has the job: process 0 of 1, in a folder of its own.
         let mut job = Job::start(ctx, broker, lasting(ctx, stop.as_secs_f64() + 8.0, RATE), options)?;
         job.works()?;

@@ -30,18 +30,14 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let snapshots = ctx.dir().join(format!("snapshots-{}", report.jobs));
         std::fs::create_dir_all(&snapshots)?;
         let hosts: Vec<String> = WORKERS.iter().map(|w| format!("\"{}:{MESH}\"", net.address(*w))).collect();
-        let options = Options {
-            machines: WORKERS.iter().map(|w| net.on(*w)).collect(),
-            engine: format!("snapshots = \"{}\"", snapshots.display()),
-            sections: format!(
-                "[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n\n[cluster]\nhosts = [{}]\nsecret = \"{}\"\ntimeout = \"3s\"\n",
-                broker.bootstrap(),
-                hosts.join(", "),
-                "a secret of the fault tests",
-            ),
-            rate: RATE,
-            ..Options::default()
-        };
+        let options =
+            Options { machines: WORKERS.iter().map(|w| net.on(*w)).collect(), rate: RATE, ..Options::default() };
+        let mut options = options.log_in_kafka(&broker, snapshots.display());
+        options.sections += &format!(
+            "\n[cluster]\nhosts = [{}]\nsecret = \"{}\"\ntimeout = \"3s\"\n",
+            hosts.join(", "),
+            "a secret of the fault tests",
+        );
         let seconds = faults as f64 * if ctx.scale == super::super::Scale::Slice { 8.0 } else { 20.0 };
         let job = Job::start(ctx, &broker, lasting(ctx, seconds, RATE), options)?;
         job.works()?;

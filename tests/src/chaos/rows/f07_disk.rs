@@ -71,10 +71,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
         let mut options = Options { processes: 1, ..Options::default() };
         match on {
             On::State => {}
-            On::Snapshots => {
-                options.engine = format!("snapshots = \"{}\"", small.display());
-                options.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
-            }
+            On::Snapshots => options = options.log_in_kafka(broker, small.display()),
             On::Letters => {
                 options.sections = format!(
                     "[sinks.letters]\ntype = \"jsonl\"\ninputs = [\"parsed.rejected\"]\npath = \"{}\"\n",

@@ -24,10 +24,8 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     while report.faults < count {
         let want = JOB.min(count - report.faults);
         let faults = Faults::start(&format!("127.0.0.1:{}", moto.port), ctx.below(u64::MAX), PERCENT, SILENCE)?;
-        let mut options = Options { rate: RATE, processes: 1, ..Options::default() };
         let url = format!("s3://chaos/job-{}?endpoint={}&region=us-east-1", report.jobs, faults.url());
-        options.engine = format!("snapshots = \"{url}\"");
-        options.sections = format!("[log]\ntype = \"kafka\"\nbrokers = \"{}\"\n", broker.bootstrap());
+        let mut options = Options { rate: RATE, processes: 1, ..Options::default() }.log_in_kafka(broker, url);
         options.env = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]
             .map(|(k, v)| (k.to_string(), v.to_string()))
             .to_vec();
