@@ -1,11 +1,10 @@
 //! What a failed call means, and how long it is tried again.
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use std::collections::BTreeSet;
+use model::waits;
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Kinds of failure, as far as somebody acts on them.
@@ -195,16 +194,10 @@ where
     }
 }
 
-/// Outages that people were told of. Several calls suffer from the same one.
-fn active() -> MutexGuard<'static, BTreeSet<String>> {
-    static ACTIVE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    ACTIVE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Tells people once that a service is away, and once that it is back.
+/// Tells people once that a service is away, and once that it is back. Several calls suffer from the same outage.
 pub(crate) struct Outage {
     what: String,
-    since: Option<Instant>,
+    id: u64,
     failures: u32,
     said: bool,
 }
@@ -215,15 +208,14 @@ const QUIET: u32 = 4;
 impl Outage {
     /// `what` cannot be done while it lasts: "source x: receive from …". One text, one line.
     pub(crate) fn new(what: &str) -> Outage {
-        Outage { what: what.into(), since: None, failures: 0, said: false }
+        Outage { what: what.into(), id: waits::id(), failures: 0, said: false }
     }
     /// It failed again; how long to wait.
     pub(crate) fn failed(&mut self, why: &str) -> Duration {
         self.failures += 1;
-        self.since.get_or_insert_with(Instant::now);
         if self.failures > QUIET && !self.said {
             self.said = true;
-            if active().insert(self.what.clone()) {
+            if let Some(why) = waits::begin(&self.what, self.id, || why.into()) {
                 eprintln!("{}: {why}; waiting until it works", self.what);
             }
         }
@@ -231,12 +223,12 @@ impl Outage {
     }
     /// It worked.
     pub(crate) fn over(&mut self) {
-        if let (true, Some(since)) = (self.said, self.since)
-            && active().remove(&self.what)
+        if self.said
+            && let Some(away) = waits::end(&self.what, self.id)
         {
-            eprintln!("{}: works again after {} s", self.what, since.elapsed().as_secs());
+            eprintln!("{}: works again after {} s", self.what, away.as_secs());
         }
-        (self.since, self.failures, self.said) = (None, 0, false);
+        (self.failures, self.said) = (0, false);
     }
 }
 
@@ -244,7 +236,7 @@ impl Drop for Outage {
     fn drop(&mut self) {
         // Nobody waits any more; the next outage is news again.
         if self.said {
-            active().remove(&self.what);
+            waits::end(&self.what, self.id);
         }
     }
 }

@@ -3,18 +3,18 @@
 //! The client library logs a flood while a broker is away. Here one line says that an outage has begun for this
 //! process and one that it has ended, however many clients are waiting ([`Link::waiting`], [`Link::reached`]).
 use crate::token;
-use model::Problem;
 use model::units::Dur;
+use model::{Problem, waits};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// After waiting so long for what a partition must bring, and again each time, a client is replaced: the library (librdkafka up
 /// to 2.14 at least) never reads a partition again that had no leader for a moment, if it learns of the next one in an unlucky
@@ -240,9 +240,8 @@ impl Connection {
 
     /// Context of a new client: `what` is the subject of the lines it writes, such as "source `logs`".
     pub(crate) fn link(&self, what: &str) -> Link {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         Link(Arc::new(State {
-            id: NEXT.fetch_add(1, Relaxed),
+            id: waits::id(),
             what: what.into(),
             brokers: self.brokers.clone(),
             token_file: self.security.as_ref().and_then(|s| s.token_file.clone()),
@@ -355,15 +354,6 @@ struct State {
     refused: Mutex<Option<String>>,
 }
 
-/// A cluster that somebody in this process waits for.
-struct Outage {
-    since: Instant,
-    waiting: BTreeSet<u64>,
-}
-
-/// By brokers. Holds clusters that are away now, so it is as small as the topology.
-static OUTAGES: Mutex<BTreeMap<String, Outage>> = Mutex::new(BTreeMap::new());
-
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -371,14 +361,13 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Link {
     /// The caller cannot go on without the cluster and will try again. Says so once for the whole process.
     pub(crate) fn waiting(&self, doing: &str) {
-        let mut outages = lock(&OUTAGES);
-        let o = outages.entry(self.0.brokers.clone()).or_insert_with(|| {
+        let why = || {
             let last = lock(&self.0.last);
-            let why = if last.is_empty() { "no answer" } else { last.as_str() };
-            eprintln!("{}: Kafka at {} cannot be reached to {doing}, waiting: {why}", self.0.what, self.0.brokers);
-            Outage { since: Instant::now(), waiting: BTreeSet::new() }
-        });
-        o.waiting.insert(self.0.id);
+            format!("cannot be reached to {doing}: {}", if last.is_empty() { "no answer" } else { last.as_str() })
+        };
+        if let Some(why) = waits::begin(&self.0.cluster(), self.0.id, why) {
+            eprintln!("{}: {} {why}; waiting", self.0.what, self.0.cluster());
+        }
     }
 
     /// The cluster answered. Ends the outage when nobody else waits.
@@ -386,7 +375,7 @@ impl Link {
         *lock(&self.0.refused) = None;
         if let Some(away) = self.0.leave() {
             let away = Duration::from_secs(away.as_secs());
-            eprintln!("{}: Kafka at {} answers again after {away:?}", self.0.what, self.0.brokers);
+            eprintln!("{}: {} answers again after {away:?}", self.0.what, self.0.cluster());
         }
     }
 
@@ -410,12 +399,11 @@ impl Link {
 impl State {
     /// Wait no longer. If nobody else does, that is the end of the outage, and how long it was.
     fn leave(&self) -> Option<Duration> {
-        let mut outages = lock(&OUTAGES);
-        let o = outages.get_mut(&self.brokers)?;
-        if !o.waiting.remove(&self.id) || !o.waiting.is_empty() {
-            return None;
-        }
-        outages.remove(&self.brokers).map(|o| o.since.elapsed())
+        waits::end(&self.cluster(), self.id)
+    }
+    /// The cluster, as it is called in what people read.
+    fn cluster(&self) -> String {
+        format!("Kafka at {}", self.brokers)
     }
     fn complain(&self, text: &str) {
         self.disturbed.store(true, Relaxed);
@@ -540,15 +528,15 @@ mod tests {
     fn an_outage_ends_when_the_last_client_is_through() {
         let c = of(serde_json::json!({"brokers": "only-in-this-test:1"}));
         let (a, b) = (c.link("source `a`"), c.link("sink `b`"));
-        let waiting = || lock(&OUTAGES).get("only-in-this-test:1").map(|o| o.waiting.len());
+        let waiting = || waits::all().get("Kafka at only-in-this-test:1").cloned();
         a.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert!(a.take_disturbed() && !a.take_disturbed() && !b.take_disturbed());
         a.waiting("read");
         b.waiting("write");
         a.waiting("read");
-        assert_eq!(waiting(), Some(2));
+        assert_eq!(waiting().as_deref(), Some("cannot be reached to read: 1/1 brokers are down"));
         a.reached();
-        assert_eq!(waiting(), Some(1));
+        assert!(waiting().is_some(), "b waits still");
         drop(b);
         assert_eq!(waiting(), None);
         a.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "SASL authentication error: wrong password");

@@ -38,7 +38,7 @@ pub struct Figures {
     pub topology: String,
     /// `live`, `replaying` or `draining`.
     pub state: String,
-    /// Who waits for the world, and why.
+    /// What outside is waited for, and why.
     pub waiting: BTreeMap<String, String>,
     /// Incarnation number.
     pub generation: u64,

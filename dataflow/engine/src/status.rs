@@ -7,7 +7,7 @@ use crate::graph::Graph;
 use crate::tap::Taps;
 use hdrhistogram::Histogram;
 use model::source::Lag;
-use model::{Alert, Epoch, LedgerRow, Severity};
+use model::{Alert, Epoch, LedgerRow, Severity, waits};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -48,7 +48,6 @@ struct Book {
     commits: BTreeMap<Arc<str>, Buckets>,
     checkpoint: Option<(Epoch, u64, u64, Instant)>,
     alerts: BTreeMap<(Arc<str>, Arc<str>, Severity), u64>,
-    waiting: BTreeMap<Arc<str>, String>,
 }
 
 struct Latency {
@@ -123,7 +122,6 @@ impl Status {
             ports: n.spec.outputs.iter().map(|p| p.name).collect(),
         });
         (b.topology, b.nodes) = (topology.into(), nodes.collect());
-        b.waiting.clear();
         let ids: Vec<Arc<str>> = b.nodes.iter().map(|n| n.id.clone()).collect();
         // Kept where a node goes on: its workers may have told the new ones already.
         b.lag.retain(|id, _| ids.contains(id));
@@ -195,15 +193,6 @@ impl Status {
         let rule = if full { OTHER.into() } else { alert.rule.id.clone() };
         *b.alerts.entry((node.clone(), rule, alert.severity)).or_default() += 1;
     }
-    /// Somebody waits for the world (a broker that is away), or no longer does. While anybody waits, the pipeline is
-    /// not ill for standing still.
-    pub fn waiting(&self, who: &Arc<str>, why: Option<String>) {
-        let mut b = self.book();
-        match why {
-            Some(why) => b.waiting.insert(who.clone(), why),
-            None => b.waiting.remove(who),
-        };
-    }
 }
 
 /// What people ask.
@@ -248,11 +237,12 @@ impl Status {
             }
         }
     }
-    /// `Err` with the reason if the engine does not do its work.
+    /// `Err` with the reason if the engine does not do its work. While something outside is away ([`model::waits`]) it is
+    /// not ill for standing still.
     pub fn health(&self) -> Result<String, String> {
         let (now, open) = (self.now_ms(), self.open.load(Relaxed));
-        if let Some((who, why)) = self.book().waiting.first_key_value() {
-            return Ok(format!("{who} waits: {why}"));
+        if let Some((what, why)) = waits::all().pop_first() {
+            return Ok(format!("waits: {what} {why}"));
         }
         let progress = self.progress_ms.load(Relaxed);
         let (silent, still) =
@@ -325,7 +315,7 @@ impl Status {
         Figures {
             topology: b.topology.to_string(),
             state: self.ready().err().unwrap_or("live").into(),
-            waiting: b.waiting.iter().map(|(k, v)| (k.to_string(), v.clone())).collect(),
+            waiting: waits::all(),
             generation: self.generation.load(Relaxed),
             topology_generation: self.topology_generation.load(Relaxed),
             live,
@@ -435,9 +425,9 @@ mod tests {
         s.open.store(1, Relaxed);
         let ill = s.health().unwrap_err();
         assert!(ill.contains("epoch 1 is open"), "{ill}");
-        s.waiting(&"kafka".into(), Some("no broker".into()));
-        assert_eq!(s.health(), Ok("kafka waits: no broker".into()));
-        s.waiting(&"kafka".into(), None);
+        waits::begin("a broker", 0, || "is away".into());
+        assert_eq!(s.health(), Ok("waits: a broker is away".into()));
+        waits::end("a broker", 0);
         s.add(1, &[]);
         assert_eq!(s.health(), Ok("open epochs: 1".into()));
         s.open.store(0, Relaxed);

@@ -30,6 +30,7 @@ pub mod source;
 pub mod store;
 pub mod time;
 pub mod units;
+pub mod waits;
 
 pub use epoch::{Epoch, EpochInfo, EpochRecord};
 pub use event::{EventBatch, Layout, Value};

@@ -145,8 +145,8 @@ fn head(view: &View) -> Vec<Line<'static>> {
         )),
         Line::from(s.ledger.clone()),
     ];
-    for (who, why) in &f.waiting {
-        out.push(Line::from(format!("{who} waits: {why}")).fg(Color::Yellow));
+    for (what, why) in &f.waiting {
+        out.push(Line::from(format!("waits: {what} {why}")).fg(Color::Yellow));
     }
     if let Some(why) = &view.gone {
         out.push(Line::from(why.clone()).fg(Color::Red));
