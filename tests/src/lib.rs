@@ -7,6 +7,7 @@ pub mod kafka;
 pub mod kills;
 pub mod moto;
 pub mod netns;
+pub mod pace;
 pub mod project;
 pub mod proxy;
 pub mod qualify;

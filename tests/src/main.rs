@@ -52,6 +52,24 @@ enum Task {
         /// Keep every folder, not only those of rows that failed.
         #[arg(long)]
         keep: bool,
+        /// Rows beside each other: most of the time a row waits.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+        lanes: u8,
+    },
+    /// What exactly-once costs on Kafka against at-least-once, and how late an output is at half the sustainable rate.
+    Pace {
+        /// Events of each run.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+        /// Rounds; each runs both ways, in turns. Medians are reported.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of the latency run.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Events per second of the latency run, instead of half of what is found to be sustainable.
+        #[arg(long)]
+        rate: Option<u64>,
     },
     /// Start an Apache Kafka to try things with, with events in a topic; it ends with Ctrl-C.
     Kafka {
@@ -112,14 +130,18 @@ fn main() -> Result<()> {
                 None => kafka(port, &topic, partitions, events),
             }
         }
-        Task::Chaos { only, seed, full, long, keep } => {
+        Task::Chaos { only, seed, full, long, keep, lanes } => {
             set_up()?;
             let scale = match (full, long) {
                 (true, _) => Scale::Full,
                 (_, true) => Scale::Long,
                 _ => Scale::Slice,
             };
-            leave(tests::chaos::run(only.as_deref(), scale, seed, keep))
+            leave(tests::chaos::run(only.as_deref(), scale, seed, keep, lanes.into()))
+        }
+        Task::Pace { events, rounds, seconds, rate } => {
+            set_up()?;
+            leave(tests::pace::run(events, rounds, seconds, rate))
         }
         Task::Qualify { events, kills, seed } => {
             set_up()?;

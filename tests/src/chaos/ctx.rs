@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -39,6 +41,7 @@ pub struct Ctx {
     pub scale: Scale,
     /// When the row began.
     pub began: Instant,
+    row: &'static str,
     random: RefCell<Random>,
     dir: RefCell<Option<TempDir>>,
     path: PathBuf,
@@ -46,38 +49,34 @@ pub struct Ctx {
 
 impl Ctx {
     /// For a row.
-    pub fn new(row: &str, seed: u64, scale: Scale, keep: bool) -> Result<Ctx> {
+    pub fn new(row: &'static str, seed: u64, scale: Scale, keep: bool) -> Result<Ctx> {
         let dir = tempfile::Builder::new().prefix(&format!("millstream-{row}-")).tempdir()?;
         // Rows do not share a sequence: one row alone draws what it draws among all.
         let mixed = row.bytes().fold(seed, |h, b| crate::checker::input::mix(h ^ b as u64));
         let (random, path) = (RefCell::new(Random(mixed)), dir.path().to_path_buf());
-        let ctx = Ctx { seed, scale, began: Instant::now(), random, dir: RefCell::new(Some(dir)), path };
+        let ctx = Ctx { seed, scale, began: Instant::now(), row, random, dir: RefCell::new(Some(dir)), path };
         if keep {
             ctx.keep();
         }
         Ok(ctx)
     }
-    /// Run jobs beside each other: most of the time a job waits. Each draws from a sequence of its own, so that none
-    /// depends on who is quicker. The reports come in the order of the jobs.
+    /// Run jobs, so many beside each other: most of the time a job waits. Each draws from a sequence of its own, so that
+    /// none depends on who is quicker. The reports come in the order of the jobs.
     pub fn together<T: Send, R: Send>(
         &self,
-        jobs: Vec<T>,
+        lanes: usize,
+        jobs: impl IntoIterator<Item = T>,
         run: impl Fn(&Ctx, T) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
         let parts: Vec<(Ctx, T)> = jobs.into_iter().map(|j| (self.part(), j)).collect();
-        std::thread::scope(|s| {
-            let run = &run;
-            let threads: Vec<_> = parts.into_iter().map(|(ctx, job)| s.spawn(move || run(&ctx, job))).collect();
-            // All have ended before the first error goes on.
-            let done: Vec<_> = threads.into_iter().map(|t| t.join().expect("a job panicked")).collect();
-            done.into_iter().collect()
-        })
+        in_lanes(lanes, parts, |(ctx, job)| run(&ctx, job))
     }
     fn part(&self) -> Ctx {
         Ctx {
             seed: self.seed,
             scale: self.scale,
             began: self.began,
+            row: self.row,
             random: RefCell::new(Random(self.below(u64::MAX))),
             dir: RefCell::new(None),
             path: self.path.clone(),
@@ -100,7 +99,7 @@ impl Ctx {
     }
     /// A line of the schedule, with the time since the row began.
     pub fn note(&self, what: &str) {
-        println!("  {:>6.1} s  {what}", self.began.elapsed().as_secs_f64());
+        println!("  {:<3} {:>6.1} s  {what}", self.row, self.began.elapsed().as_secs_f64());
     }
     /// Folder of the row.
     pub fn dir(&self) -> PathBuf {
@@ -113,6 +112,29 @@ impl Ctx {
         }
         self.dir()
     }
+}
+
+/// Do tasks, so many at a time, each in a thread of its own; results in the order of the tasks. After an error no further
+/// one is begun, and those that run come to their end before the error goes on.
+pub fn in_lanes<T: Send, R: Send>(lanes: usize, tasks: Vec<T>, run: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let queue = Mutex::new(tasks.into_iter().enumerate());
+    let (done, run) = (Mutex::new(Vec::new()), &run);
+    let failed = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for _ in 0..lanes.max(1) {
+            s.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let Some((i, task)) = queue.lock().expect("no holder panics").next() else { break };
+                    let result = run(task);
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    done.lock().expect("no holder panics").push((i, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("no holder panics");
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, r)| r).collect()
 }
 
 /// What a row did.

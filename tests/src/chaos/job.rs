@@ -4,7 +4,7 @@ use crate::checker::input::{Loader, Plan, Route};
 use crate::checker::reader::{LiveReader, Topics};
 use crate::checker::seen::{Alert, Output};
 use crate::checker::verdict::{Evidence, Mark, Verdict, check};
-use crate::kafka::{Broker, read_all, spawn, unique};
+use crate::kafka::{Admin, Broker, read_all, spawn, unique};
 use crate::project::{millstream, python, root};
 use crate::run::{copy_dir, wait};
 use anyhow::{Context, Result, bail, ensure};
@@ -43,6 +43,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Events per second that go in; 0: as fast as they are taken.
     pub rate: u64,
+    /// Brokers of another cluster that the input is in; default: the one of the output.
+    pub input: Option<String>,
     /// Brokers as the job is told; default: the cluster's own.
     pub brokers: Option<String>,
     /// One command per machine: words in front of the program. Empty: one supervisor on this machine.
@@ -61,6 +63,7 @@ impl Default for Options {
             env: Vec::new(),
             args: Vec::new(),
             rate: 2_000,
+            input: None,
             brokers: None,
             machines: Vec::new(),
         }
@@ -68,6 +71,18 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The reference job's topology with these options.
+    pub fn topology(&self, name: &str, brokers: &str) -> Result<String> {
+        let template = std::fs::read_to_string(root().join("tests/kafka/job/topology.toml"))?;
+        Ok(template
+            .replace("@NAME@", name)
+            .replace("@ENGINE@", &self.engine)
+            .replace("@SECTIONS@", &self.sections)
+            .replace("@INPUT@", self.input.as_deref().unwrap_or(brokers))
+            .replace("@BROKERS@", brokers)
+            .replace("@CONNECTION@", &self.connection)
+            .replace("@TXN@", &self.transaction))
+    }
     /// The same with the epoch log in Kafka, and snapshots in a folder or bucket.
     pub fn log_in_kafka(mut self, broker: &Broker, snapshots: impl std::fmt::Display) -> Options {
         self.engine = format!("snapshots = \"{snapshots}\"");
@@ -119,16 +134,8 @@ impl Job {
         let dir = ctx.dir().join(&name);
         copy_dir(&root().join("tests/kafka/job"), &dir)?;
         std::fs::create_dir_all(dir.join("out"))?;
-        let template = std::fs::read_to_string(dir.join("topology.toml"))?;
         let brokers = options.brokers.clone().unwrap_or_else(|| broker.bootstrap());
-        let text = template
-            .replace("@NAME@", &name)
-            .replace("@ENGINE@", &options.engine)
-            .replace("@SECTIONS@", &options.sections)
-            .replace("@BROKERS@", &brokers)
-            .replace("@CONNECTION@", &options.connection)
-            .replace("@TXN@", &options.transaction);
-        std::fs::write(dir.join("topology.toml"), text)?;
+        std::fs::write(dir.join("topology.toml"), options.topology(&name, &brokers)?)?;
         let lines = dir.join("events.jsonl");
         plan.write_lines(&lines)?;
         let (lines, lookup) = (lines.to_string_lossy().into_owned(), dir.join("lookup.csv"));
@@ -138,7 +145,11 @@ impl Job {
             alerts.push(Alert::of(&serde_json::from_str(line)?).with_context(|| format!("reference: {line}"))?);
         }
         let replicas = broker.nodes().len().max(1) as i32;
-        broker.create_topic(&format!("{name}.in"), plan.partitions as i32, replicas)?;
+        let input = format!("{name}.in");
+        match &options.input {
+            Some(other) => Admin::new(other).create(&input, plan.partitions as i32, 1, &[])?,
+            None => broker.create_topic(&input, plan.partitions as i32, replicas)?,
+        }
         let topics: Topics = [(Output::Events, "events", 4), (Output::Dlq, "dlq", 2), (Output::Alerts, "alerts", 2)]
             .into_iter()
             .map(|(output, topic, partitions)| {
@@ -169,7 +180,8 @@ impl Job {
 
     /// Let the input flow.
     pub fn feed(&mut self) {
-        self.loader = Some(Loader::start(&self.direct, &format!("{}.in", self.name), &self.plan, self.options.rate));
+        let brokers = self.options.input.as_ref().unwrap_or(&self.direct);
+        self.loader = Some(Loader::start(brokers, &format!("{}.in", self.name), &self.plan, self.options.rate));
     }
 
     /// Start the processes.
@@ -470,7 +482,7 @@ fn marks(bootstrap: &str, name: &str) -> Result<Option<Vec<Mark>>> {
     let mut marks = Vec::new();
     for (output, sink) in [(Output::Events, "events"), (Output::Dlq, "dlq"), (Output::Alerts, "alerts")] {
         let topic = format!("{name}.{sink}.progress");
-        if crate::kafka::Admin::new(bootstrap).partitions(&topic).is_err() {
+        if Admin::new(bootstrap).partitions(&topic).is_err() {
             return Ok(None);
         }
         for m in read_all(bootstrap, &topic, true)? {

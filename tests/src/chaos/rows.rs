@@ -3,7 +3,7 @@ use super::ctx::{Ctx, RowReport};
 use crate::checker::input::Plan;
 use crate::kafka::{Broker, Setup};
 use anyhow::Result;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 mod f01_crash_points;
 mod f02_kills;
@@ -16,6 +16,7 @@ mod f08_checkpoints;
 mod f10_partitions;
 mod f11_rescale;
 mod f12_edits;
+mod f14_away;
 mod f15_s3;
 mod f16_storm;
 
@@ -31,19 +32,28 @@ pub struct Row {
     pub full: u64,
     /// See `slice`.
     pub long: u64,
+    /// It measures times, so it runs before the others and alone.
+    pub alone: bool,
     /// Do it.
     pub run: fn(&Ctx, u64) -> Result<RowReport>,
 }
 
 const fn row(name: &'static str, what: &'static str, counts: [u64; 3], run: fn(&Ctx, u64) -> Result<RowReport>) -> Row {
     let [slice, full, long] = counts;
-    Row { name, what, slice, full, long, run }
+    Row { name, what, slice, full, long, alone: false, run }
+}
+
+impl Row {
+    const fn alone(mut self) -> Row {
+        self.alone = true;
+        self
+    }
 }
 
 /// All rows.
 pub const ROWS: &[Row] = &[
     row("F1", "death at named crash points", [4, 72, 720], f01_crash_points::run),
-    row("F2", "SIGKILL of one process or all", [6, 128, 1280], f02_kills::run),
+    row("F2", "SIGKILL of one process or all", [6, 128, 1280], f02_kills::run).alone(),
     row("F3", "SIGSTOP, and zombies that wake up", [4, 20, 200], f03_zombies::run),
     row("F4", "a broker is restarted, killed, paused", [4, 12, 100], f04_broker::run),
     row("F5", "network cut, lossy, slow", [3, 24, 240], f05_network::run),
@@ -52,7 +62,8 @@ pub const ROWS: &[Row] = &[
     row("F8", "snapshots damaged", [20, 1050, 20_000], f08_checkpoints::run),
     row("F10", "more partitions, members that come and go in the group", [3, 10, 100], f10_partitions::run),
     row("F11", "other numbers of workers and processes", [3, 12, 100], f11_rescale::run),
-    row("F12", "edits of the topology under load", [4, 30, 300], f12_edits::run),
+    row("F12", "edits of the topology under load", [4, 30, 300], f12_edits::run).alone(),
+    row("F14", "the sinks' broker is away, and memory stays bounded", [1, 1, 1], f14_away::run),
     row("F15", "faults of object storage", [20, 500, 10_000], f15_s3::run),
     row("F16", "alert storm", [1, 1, 10], f16_storm::run),
 ];
@@ -70,12 +81,12 @@ fn setup_of(brokers: usize) -> Setup {
 
 /// The broker of all rows that do not hurt it.
 fn broker() -> Result<&'static Broker> {
-    static SHARED: OnceLock<Broker> = OnceLock::new();
-    if let Some(b) = SHARED.get() {
-        return Ok(b);
+    static SHARED: Mutex<Option<&'static Broker>> = Mutex::new(None);
+    let mut shared = SHARED.lock().expect("no holder panics");
+    match *shared {
+        Some(b) => Ok(b),
+        None => Ok(shared.insert(Box::leak(Box::new(Broker::start_with(setup())?)))),
     }
-    let started = Broker::start_with(setup())?;
-    Ok(SHARED.get_or_init(|| started))
 }
 
 /// A plan that lasts for so many seconds at a rate.

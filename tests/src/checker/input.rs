@@ -188,11 +188,14 @@ impl Plan {
 
 /// Events are sent together that are due within this time: a wake-up for each would cost more than all else here.
 const STEP: Duration = Duration::from_millis(5);
+/// At low rates the number of requests would cost the broker more than the records; nobody measures latency there.
+const SLOW: (u64, Duration) = (5_000, Duration::from_millis(25));
 
 /// Feeds a plan into a topic at a rate, in a thread of its own. Each record has the header `planned_us`: when it was due,
 /// in microseconds since 1970, so that a loader that was held up does not hide delay.
 pub struct Loader {
     sent: Arc<AtomicU64>,
+    began_us: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<()>>>,
 }
@@ -201,14 +204,19 @@ impl Loader {
     /// Start. With rate 0 events come as fast as they are taken.
     pub fn start(bootstrap: &str, topic: &str, plan: &Plan, per_second: u64) -> Loader {
         let (sent, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let began_us = Arc::new(AtomicU64::new(0));
         let (plan, bootstrap, topic) = (plan.clone(), bootstrap.to_string(), topic.to_string());
-        let (s, end) = (sent.clone(), stop.clone());
-        let thread = std::thread::spawn(move || load(&plan, &bootstrap, &topic, per_second, &s, &end));
-        Loader { sent, stop, thread: Some(thread) }
+        let (s, end, began) = (sent.clone(), stop.clone(), began_us.clone());
+        let thread = std::thread::spawn(move || load(&plan, &bootstrap, &topic, per_second, (&s, &began), &end));
+        Loader { sent, began_us, stop, thread: Some(thread) }
     }
     /// Events handed to the client so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+    /// When the first event was due, in microseconds since 1970; 0 before it was.
+    pub fn began_us(&self) -> u64 {
+        self.began_us.load(Ordering::Acquire)
     }
     /// Wait until all are in the topic.
     pub fn finish(mut self) -> Result<()> {
@@ -228,9 +236,18 @@ impl Drop for Loader {
     }
 }
 
-fn load(plan: &Plan, bootstrap: &str, topic: &str, rate: u64, sent: &AtomicU64, stop: &AtomicBool) -> Result<()> {
-    let mut producer = SendMany::new(bootstrap, topic)?;
+fn load(
+    plan: &Plan,
+    bootstrap: &str,
+    topic: &str,
+    rate: u64,
+    (sent, began): (&AtomicU64, &AtomicU64),
+    stop: &AtomicBool,
+) -> Result<()> {
+    let step = if (1..=SLOW.0).contains(&rate) { SLOW.1 } else { STEP };
+    let mut producer = SendMany::lingering(bootstrap, topic, step)?;
     let (start, epoch) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64);
+    began.store(epoch, Ordering::Release);
     for seq in 0..plan.events {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
@@ -239,10 +256,10 @@ fn load(plan: &Plan, bootstrap: &str, topic: &str, rate: u64, sent: &AtomicU64, 
             producer.flush()?;
             Admin::new(bootstrap).grow(topic, plan.partitions_at_end() as i32)?;
             // The old one would learn of the new partitions only when its metadata is due.
-            producer = SendMany::new(bootstrap, topic)?;
+            producer = SendMany::lingering(bootstrap, topic, step)?;
         }
         let due = if rate == 0 { start.elapsed() } else { Duration::from_micros(seq * 1_000_000 / rate) };
-        if let Some(wait) = due.checked_sub(start.elapsed()).filter(|w| *w > STEP) {
+        if let Some(wait) = due.checked_sub(start.elapsed()).filter(|w| *w > step) {
             producer.poll();
             std::thread::sleep(wait);
         }

@@ -206,8 +206,13 @@ pub struct SendMany {
 impl SendMany {
     /// For a topic.
     pub fn new(bootstrap: &str, topic: &str) -> Result<SendMany> {
+        SendMany::lingering(bootstrap, topic, Duration::from_millis(5))
+    }
+    /// The same; records of so long a time travel together.
+    pub fn lingering(bootstrap: &str, topic: &str, linger: Duration) -> Result<SendMany> {
         let mut s = settings(bootstrap);
-        s.set("acks", "all").set("enable.idempotence", "true").set("linger.ms", "5").set("compression.type", "lz4");
+        s.set("acks", "all").set("enable.idempotence", "true").set("compression.type", "lz4");
+        s.set("linger.ms", linger.as_millis().to_string());
         Ok(SendMany { producer: s.create()?, topic: topic.into() })
     }
     /// Hand over a record; waits while the queue is full.

@@ -35,11 +35,11 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     }
     let mut todo = all.iter().cycle().take(count as usize * 2).enumerate();
     while report.faults < count {
-        let jobs: Vec<_> = todo.by_ref().take(TOGETHER.min((count - report.faults) as usize)).collect();
+        let jobs: Vec<_> = todo.by_ref().take((count - report.faults) as usize).collect();
         if jobs.is_empty() {
             break;
         }
-        for (died, what) in ctx.together(jobs, |ctx, (n, (point, hit))| one(ctx, broker, n, point, *hit))? {
+        for (died, what) in ctx.together(TOGETHER, jobs, |ctx, (n, (point, hit))| one(ctx, broker, n, point, *hit))? {
             match died {
                 Some(r) => report.add(r),
                 None => missed.push(what),

@@ -9,14 +9,19 @@ use std::time::{Duration, Instant};
 const RATE: u64 = 2_000;
 /// A job is judged after so many kills, so that a failure has a short history.
 const KILLS_A_JOB: u64 = 16;
+/// Jobs beside each other.
+const TOGETHER: usize = 2;
 /// What resuming may take: half of the times, and at most.
 const RESUME: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report) = (broker()?, RowReport::default());
     while report.faults < count {
-        let kills = KILLS_A_JOB.min(count - report.faults);
-        report.add(one(ctx, broker, kills)?);
+        let left = count - report.faults;
+        let jobs = (0..left.div_ceil(KILLS_A_JOB)).map(|n| KILLS_A_JOB.min(left - n * KILLS_A_JOB));
+        for r in ctx.together(TOGETHER, jobs, |ctx, kills| one(ctx, broker, kills))? {
+            report.add(r);
+        }
     }
     let (p50, max) = (report.resumed(0.5), report.resumed(1.0));
     ensure!(p50 <= RESUME.0 && max <= RESUME.1, "resumed too late: p50 {p50:?}, max {max:?}");

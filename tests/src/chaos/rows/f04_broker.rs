@@ -22,50 +22,58 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     // It must not be taken for dead by itself when it wakes up.
     let alone = Broker::start_with(setup().property("broker.session.timeout.ms", "120000"))?;
     let mut report = RowReport::default();
-    for n in 0..count {
-        let pause = ctx.scaled(25_000, 30_000).max(TRANSACTION.1 + Duration::from_millis(500));
-        let (broker, who) = if n % 4 == 3 { (&alone, 0) } else { (&three, ctx.below(3) as usize) };
-        let options = Options { transaction: TRANSACTION.0.into(), ..Options::default() };
-        // Input flows for longer than a restart takes.
-        let job = Job::start(ctx, broker, lasting(ctx, 14.0, RATE), options)?;
-        job.works()?;
-        std::thread::sleep(ctx.between(500, 2_000));
-        let pids = job.up()?;
-        let what = match n % 4 {
-            0 => {
-                broker.restart(who)?;
-                "one of three restarted"
-            }
-            1 => {
-                broker.kill(who)?;
-                std::thread::sleep(ctx.between(0, 3_000));
-                broker.restart(who)?;
-                "one of three killed"
-            }
-            2 => {
-                broker.stop_signal(who)?;
-                std::thread::sleep(pause);
-                broker.cont(who)?;
-                "one of three paused"
-            }
-            _ => {
-                broker.stop_signal(who)?;
-                std::thread::sleep(pause);
-                broker.cont(who)?;
-                "the only one paused"
-            }
-        };
-        let at = Instant::now();
-        if let Some(t) = job.output_since(at, at)? {
-            report.resume.push(t);
-            ctx.note(&format!("{what}: output again {:.2} s after it was back", t.as_secs_f64()));
-        } else {
-            ctx.note(&format!("{what}: all output came meanwhile"));
+    // The two clusters beside each other, each hurt once at a time.
+    let parts: [(&Broker, Vec<u64>); 2] =
+        [(&three, (0..count).filter(|n| n % 4 != 3).collect()), (&alone, (0..count).filter(|n| n % 4 == 3).collect())];
+    let reports = ctx.together(2, parts, |ctx, (broker, turns)| {
+        let mut report = RowReport::default();
+        for n in turns {
+            one(ctx, broker, n, &mut report)?;
         }
-        ensure!(job.engines() == pids, "{what}, and a process of the job died\n{}", job.log());
-        job.finish(1, &mut report)?;
-        broker.in_sync(IN_SYNC_MAX)?;
+        Ok(report)
+    })?;
+    for r in reports {
+        report.add(r);
     }
     report.took = ctx.began.elapsed();
     Ok(report)
+}
+
+fn one(ctx: &Ctx, broker: &Broker, n: u64, report: &mut RowReport) -> Result<()> {
+    let pause = ctx.scaled(25_000, 30_000).max(TRANSACTION.1 + Duration::from_millis(500));
+    let who = ctx.below(broker.nodes().len() as u64) as usize;
+    let options = Options { transaction: TRANSACTION.0.into(), ..Options::default() };
+    // Input flows for longer than a restart takes.
+    let job = Job::start(ctx, broker, lasting(ctx, 14.0, RATE), options)?;
+    job.works()?;
+    std::thread::sleep(ctx.between(500, 2_000));
+    let pids = job.up()?;
+    let what = match n % 4 {
+        0 => {
+            broker.restart(who)?;
+            "one of three restarted"
+        }
+        1 => {
+            broker.kill(who)?;
+            std::thread::sleep(ctx.between(0, 3_000));
+            broker.restart(who)?;
+            "one of three killed"
+        }
+        turn => {
+            broker.stop_signal(who)?;
+            std::thread::sleep(pause);
+            broker.cont(who)?;
+            if turn == 2 { "one of three paused" } else { "the only one paused" }
+        }
+    };
+    let at = Instant::now();
+    if let Some(t) = job.output_since(at, at)? {
+        report.resume.push(t);
+        ctx.note(&format!("{what}: output again {:.2} s after it was back", t.as_secs_f64()));
+    } else {
+        ctx.note(&format!("{what}: all output came meanwhile"));
+    }
+    ensure!(job.engines() == pids, "{what}, and a process of the job died\n{}", job.log());
+    job.finish(1, report)?;
+    broker.in_sync(IN_SYNC_MAX)
 }

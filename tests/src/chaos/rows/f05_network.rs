@@ -1,9 +1,9 @@
 //! F5: three machines (namespaces): the broker, and one process on each of two. Cut both ways, one way, in turns, lossy,
 //! slow; then healed. Output goes on within ten seconds of the heal.
-use super::super::ctx::{Ctx, RowReport};
+use super::super::ctx::{Ctx, RowReport, Scale};
 use super::super::job::{Job, Options};
 use super::{lasting, setup};
-use crate::kafka::Broker;
+use crate::kafka::{Broker, unique};
 use crate::netns::Network;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
@@ -13,10 +13,27 @@ const BROKER: usize = 0;
 const WORKERS: [usize; 2] = [1, 2];
 /// Port on which the processes talk to each other.
 const MESH: u16 = 2101;
+/// Faults of a job; then it is judged.
+const JOB: u64 = 4;
+/// Networks beside each other, each with a broker and two machines.
+const NETWORKS: usize = 2;
 /// Progress after the heal. A cluster that was taken for lost is started again first.
 const HEALED_MAX: Duration = Duration::from_secs(10);
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
+    let mut report = RowReport::default();
+    let jobs: Vec<(u64, u64)> = (0..count).step_by(JOB as usize).map(|at| (at, JOB.min(count - at))).collect();
+    // Half of the jobs in each network.
+    let parts: Vec<_> = jobs.chunks(jobs.len().div_ceil(NETWORKS)).collect();
+    for r in ctx.together(NETWORKS, parts, in_network)? {
+        report.add(r);
+    }
+    report.took = ctx.began.elapsed();
+    Ok(report)
+}
+
+/// Jobs in a network of their own, one after the other: the number of each one's first fault, and how many.
+fn in_network(ctx: &Ctx, jobs: &[(u64, u64)]) -> Result<RowReport> {
     let net = Network::new(3)?;
     net.join()?;
     let mut setup = setup();
@@ -24,12 +41,10 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     setup.wrap = net.on(BROKER);
     let broker = Broker::start_with(setup)?;
     let (mut report, mut late) = (RowReport::default(), Vec::new());
-    let mut n = 0;
-    while report.faults < count {
-        let faults = (count - report.faults).min(4);
-        let snapshots = ctx.dir().join(format!("snapshots-{}", report.jobs));
+    let hosts: Vec<String> = WORKERS.iter().map(|w| format!("\"{}:{MESH}\"", net.address(*w))).collect();
+    for (first, faults) in jobs {
+        let snapshots = ctx.dir().join(unique("snapshots"));
         std::fs::create_dir_all(&snapshots)?;
-        let hosts: Vec<String> = WORKERS.iter().map(|w| format!("\"{}:{MESH}\"", net.address(*w))).collect();
         let options =
             Options { machines: WORKERS.iter().map(|w| net.on(*w)).collect(), rate: RATE, ..Options::default() };
         let mut options = options.log_in_kafka(&broker, snapshots.display());
@@ -38,34 +53,30 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
             hosts.join(", "),
             "a secret of the fault tests",
         );
-        let seconds = faults as f64 * if ctx.scale == super::super::Scale::Slice { 8.0 } else { 20.0 };
+        let seconds = *faults as f64 * if ctx.scale == Scale::Slice { 8.0 } else { 20.0 };
         let job = Job::start(ctx, &broker, lasting(ctx, seconds, RATE), options)?;
         job.works()?;
         let mut hit = 0;
-        while hit < faults && !job.done() {
+        while hit < *faults && !job.done() {
             std::thread::sleep(ctx.between(500, 1_500));
             let (time, worker) = (ctx.scaled(1_000, 20_000), WORKERS[ctx.below(2) as usize]);
-            let what = wound(ctx, &net, n % 7, worker, time)?;
-            n += 1;
+            let what = wound(ctx, &net, (first + hit) % 7, worker, time)?;
             net.heal()?;
             let at = Instant::now();
             hit += 1;
             if let Some(t) = job.output_since(at, at)? {
-                ctx.note(&format!(
-                    "{what} for {:.1} s: output {:.2} s after the heal",
-                    time.as_secs_f64(),
-                    t.as_secs_f64()
-                ));
+                let (cut, healed) = (time.as_secs_f64(), t.as_secs_f64());
+                ctx.note(&format!("{what} for {cut:.1} s: output {healed:.2} s after the heal"));
                 report.resume.push(t);
                 if t > HEALED_MAX {
                     late.push(format!("{what}: {t:?}"));
                 }
             }
         }
+        ensure!(hit == *faults, "all output was there after {hit} of {faults} faults");
         job.finish(hit, &mut report)?;
     }
     ensure!(late.is_empty(), "output later than {HEALED_MAX:?} after the heal: {late:?}");
-    report.took = ctx.began.elapsed();
     Ok(report)
 }
 

@@ -5,6 +5,7 @@ use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
 use crate::checker::input::Route;
+use crate::kafka::{Broker, unique};
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ const RATE: u64 = 2_000;
 const SIZE: &str = "size=48m";
 /// A job is judged after so many faults at most.
 const JOB: u64 = 5;
+/// Jobs beside each other, each with a disk of its own.
+const TOGETHER: usize = 2;
 
 /// A small file system in memory.
 struct Disk(PathBuf);
@@ -65,52 +68,60 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report, mut named) = (broker()?, RowReport::default(), 0);
     let each = count.div_ceil(DISKS.len() as u64).min(JOB);
     while report.faults < count {
-        let faults = (count - report.faults).min(each);
-        let on = DISKS[report.jobs as usize % DISKS.len()];
-        let small = ctx.dir().join(format!("small-{}", report.jobs));
-        let mut options = Options { processes: 1, ..Options::default() };
-        match on {
-            On::State => {}
-            On::Snapshots => options = options.log_in_kafka(broker, small.display()),
-            On::Letters => {
-                options.sections = format!(
-                    "[sinks.letters]\ntype = \"jsonl\"\ninputs = [\"parsed.rejected\"]\npath = \"{}\"\n",
-                    small.join("letters.jsonl").display()
-                );
-            }
+        let left = count - report.faults;
+        let jobs = (0..left.div_ceil(each)).map(|n| (n as usize, each.min(left - n * each)));
+        for (r, said) in ctx.together(TOGETHER, jobs, |ctx, (n, faults)| one(ctx, broker, n, faults))? {
+            named += said;
+            report.add(r);
         }
-        let mut job = Job::prepare(ctx, broker, lasting(ctx, faults as f64 * 6.0 + 3.0, RATE), options)?;
-        let small = if let On::State = on { job.dir.join("out/state") } else { small };
-        let disk = Disk::mount(&small)?;
-        job.feed();
-        job.launch()?;
-        job.works()?;
-        let (mut hit, rejects) = (0, job.plan.count(Route::Reject));
-        while hit < faults && !job.done() {
-            std::thread::sleep(ctx.between(500, 1_500));
-            disk.fill()?;
-            std::thread::sleep(ctx.between(1_000, 3_000));
-            disk.free()?;
-            let at = Instant::now();
-            hit += 1;
-            // A supervisor that ended is an error here.
-            if let Some(t) = job.output_since(at, at)? {
-                report.resume.push(t);
-                ctx.note(&format!("{on:?}: output {:.2} s after there was room again", t.as_secs_f64()));
-            }
-        }
-        let said = job.said("No space left on device") as u64;
-        ensure!(said > 0, "a full disk was not named\n{}", job.log());
-        named += said;
-        job.finish(hit, &mut report)?;
-        if let On::Letters = on {
-            let text = std::fs::read_to_string(small.join("letters.jsonl"))?;
-            let lines = text.lines().filter(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()).count() as u64;
-            ensure!(lines == rejects, "{lines} dead letters on the disk, {rejects} were to be there");
-        }
-        drop(disk);
     }
     report.notes.push(format!("a full disk is named {named} times"));
     report.took = ctx.began.elapsed();
     Ok(report)
+}
+
+/// The n-th job: what it did, and how often it named a full disk.
+fn one(ctx: &Ctx, broker: &Broker, n: usize, faults: u64) -> Result<(RowReport, u64)> {
+    let (on, mut report) = (DISKS[n % DISKS.len()], RowReport::default());
+    let small = ctx.dir().join(unique("small"));
+    let mut options = Options { processes: 1, ..Options::default() };
+    match on {
+        On::State => {}
+        On::Snapshots => options = options.log_in_kafka(broker, small.display()),
+        On::Letters => {
+            options.sections = format!(
+                "[sinks.letters]\ntype = \"jsonl\"\ninputs = [\"parsed.rejected\"]\npath = \"{}\"\n",
+                small.join("letters.jsonl").display()
+            );
+        }
+    }
+    let mut job = Job::prepare(ctx, broker, lasting(ctx, faults as f64 * 6.0 + 3.0, RATE), options)?;
+    let small = if let On::State = on { job.dir.join("out/state") } else { small };
+    let disk = Disk::mount(&small)?;
+    job.feed();
+    job.launch()?;
+    job.works()?;
+    let (mut hit, rejects) = (0, job.plan.count(Route::Reject));
+    while hit < faults && !job.done() {
+        std::thread::sleep(ctx.between(500, 1_500));
+        disk.fill()?;
+        std::thread::sleep(ctx.between(1_000, 3_000));
+        disk.free()?;
+        let at = Instant::now();
+        hit += 1;
+        // A supervisor that ended is an error here.
+        if let Some(t) = job.output_since(at, at)? {
+            report.resume.push(t);
+            ctx.note(&format!("{on:?}: output {:.2} s after there was room again", t.as_secs_f64()));
+        }
+    }
+    let said = job.said("No space left on device") as u64;
+    ensure!(said > 0, "a full disk was not named\n{}", job.log());
+    job.finish(hit, &mut report)?;
+    if let On::Letters = on {
+        let text = std::fs::read_to_string(small.join("letters.jsonl"))?;
+        let lines = text.lines().filter(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()).count() as u64;
+        ensure!(lines == rejects, "{lines} dead letters on the disk, {rejects} were to be there");
+    }
+    Ok((report, said))
 }

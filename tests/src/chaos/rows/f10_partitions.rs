@@ -3,6 +3,7 @@ use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
 use crate::checker::input::Plan;
+use crate::kafka::Broker;
 use anyhow::Result;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::time::{Duration, Instant};
@@ -10,34 +11,42 @@ use std::time::{Duration, Instant};
 const RATE: u64 = 2_000;
 /// Strangers in the group for each growth of the topic.
 const STRANGERS: u64 = 4;
+/// Jobs beside each other.
+const TOGETHER: usize = 2;
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report) = (broker()?, RowReport::default());
-    while report.faults < count {
-        let plan: Plan = lasting(ctx, 10.0, RATE);
-        let plan = Plan { grow_at: Some(plan.events / 3), ..plan };
-        let job = Job::start(ctx, broker, plan, Options::default())?;
-        job.works()?;
-        let (group, topic, mut strangers) = (format!("{}.in", job.name), format!("{}.in", job.name), 0);
-        while strangers < STRANGERS && !job.done() {
-            let member: BaseConsumer = crate::kafka::settings(&broker.bootstrap())
-                .set("group.id", &group)
-                .set("session.timeout.ms", "6000")
-                .set("enable.auto.commit", "true")
-                .create()?;
-            member.subscribe(&[&topic])?;
-            let end = Instant::now() + ctx.between(500, 1_500);
-            while Instant::now() < end {
-                // What it reads does not matter; that it is a member does.
-                if let Some(Err(e)) = member.poll(Duration::from_millis(50)) {
-                    ctx.note(&format!("the stranger: {e}"));
-                }
-            }
-            strangers += 1;
-        }
-        ctx.note(&format!("4 → 8 partitions, {strangers} members came and went"));
-        job.finish(1, &mut report)?;
+    for r in ctx.together(TOGETHER, 0..count, |ctx, _| one(ctx, broker))? {
+        report.add(r);
     }
     report.took = ctx.began.elapsed();
+    Ok(report)
+}
+
+fn one(ctx: &Ctx, broker: &Broker) -> Result<RowReport> {
+    let mut report = RowReport::default();
+    let plan: Plan = lasting(ctx, 10.0, RATE);
+    let plan = Plan { grow_at: Some(plan.events / 3), ..plan };
+    let job = Job::start(ctx, broker, plan, Options::default())?;
+    job.works()?;
+    let (group, topic, mut strangers) = (format!("{}.in", job.name), format!("{}.in", job.name), 0);
+    while strangers < STRANGERS && !job.done() {
+        let member: BaseConsumer = crate::kafka::settings(&broker.bootstrap())
+            .set("group.id", &group)
+            .set("session.timeout.ms", "6000")
+            .set("enable.auto.commit", "true")
+            .create()?;
+        member.subscribe(&[&topic])?;
+        let end = Instant::now() + ctx.between(500, 1_500);
+        while Instant::now() < end {
+            // What it reads does not matter; that it is a member does.
+            if let Some(Err(e)) = member.poll(Duration::from_millis(50)) {
+                ctx.note(&format!("the stranger: {e}"));
+            }
+        }
+        strangers += 1;
+    }
+    ctx.note(&format!("4 → 8 partitions, {strangers} members came and went"));
+    job.finish(1, &mut report)?;
     Ok(report)
 }
