@@ -15,12 +15,15 @@ mod config;
 mod groups;
 mod jars;
 mod spawn;
+mod tls;
+mod users;
 
 pub(crate) use client::settings;
 pub use client::{Admin, Message, SendMany, produce, read_all};
 pub use config::{Node, SASL_USER, free_port};
 pub use groups::GroupLine;
 pub use spawn::spawn;
+pub use tls::Certificate;
 
 /// A broker that is not ready by then never will be: a loaded machine needs a while.
 const READY_MAX: Duration = Duration::from_secs(90);
@@ -45,6 +48,10 @@ pub struct Setup {
     pub wrap: Vec<String>,
     /// Heap of each broker.
     pub heap: String,
+    /// It runs for many minutes: Java may take its time to make it fast.
+    pub lives_long: bool,
+    /// Certificate for listeners that speak TLS; without it there are none.
+    pub certificate: Option<Certificate>,
     /// Port for clients of the first broker; a free one if not given.
     pub port: Option<u16>,
 }
@@ -59,6 +66,8 @@ impl Setup {
             properties: Vec::new(),
             wrap: Vec::new(),
             heap: "384m".into(),
+            lives_long: false,
+            certificate: None,
             port: None,
         }
     }
@@ -122,7 +131,7 @@ impl Broker {
             nodes.push(node);
         }
         for node in &nodes {
-            let text = config::properties(node, &nodes, &setup.properties);
+            let text = config::properties(node, &nodes, &setup);
             fs::write(dir.join(format!("node-{}.properties", node.id)), text)?;
         }
         let running = nodes.iter().map(|_| Mutex::new(None)).collect();
@@ -147,6 +156,14 @@ impl Broker {
     pub fn sasl(&self) -> String {
         self.list(|n| (n.host.clone(), n.sasl))
     }
+    /// `host:port,…` of the listener that speaks TLS, if there is a certificate.
+    pub fn tls(&self) -> String {
+        self.list(|n| (n.host.clone(), n.tls))
+    }
+    /// `host:port,…` of the listener that speaks TLS and wants a SCRAM password or a bearer token.
+    pub fn sasl_tls(&self) -> String {
+        self.list(|n| (n.host.clone(), n.sasl_tls))
+    }
     fn list(&self, f: impl Fn(&Node) -> (String, u16)) -> String {
         match &self.external {
             Some(hosts) => hosts.clone(),
@@ -169,14 +186,20 @@ impl Broker {
 
     /// What `kafka-consumer-groups --describe` says of a group: the original tool, not a client of ours.
     pub fn describe_group(&self, group: &str) -> Result<Vec<GroupLine>> {
-        let jars = match self.jars.get() {
-            Some(j) => j,
+        groups::describe(self.jars()?, &self.direct(), group)
+    }
+    /// Give a user a password for SCRAM.
+    pub fn create_user(&self, name: &str, password: &str) -> Result<()> {
+        users::create(self.jars()?, &self.direct(), name, password)
+    }
+    fn jars(&self) -> Result<&jars::Jars> {
+        match self.jars.get() {
+            Some(j) => Ok(j),
             None => {
                 let j = jars::Jars::get()?;
-                self.jars.get_or_init(|| j)
+                Ok(self.jars.get_or_init(|| j))
             }
-        };
-        groups::describe(jars, &self.direct(), group)
+        }
     }
 
     /// Nodes of our own cluster: their ports and folders.
@@ -226,7 +249,7 @@ impl Broker {
         self.own()?;
         let jars = self.jars.get().context("no jars")?;
         let node = self.nodes.get(i).with_context(|| format!("there is no broker {i}"))?;
-        let mut command = jars.java("kafka.Kafka", &self.setup.heap);
+        let mut command = jars.java("kafka.Kafka", &self.setup.heap, self.setup.lives_long);
         command.arg(self.dir.join(format!("node-{}.properties", node.id)));
         if let Some((program, args)) = self.setup.wrap.split_first() {
             let mut outer = Command::new(program);

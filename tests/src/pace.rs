@@ -2,7 +2,7 @@
 //! turns; then events at a fixed rate, each due at a planned time, until a reader of committed records has them.
 use crate::chaos::Options;
 use crate::checker::input::{Loader, Plan, Route};
-use crate::kafka::{Broker, SendMany, read_all, settings, spawn, unique};
+use crate::kafka::{Broker, SendMany, Setup, read_all, settings, spawn, unique};
 use crate::project::{common_input, millstream, root};
 use crate::run::{RUN_MAX, copy_dir, wait};
 use anyhow::{Context, Result, bail, ensure};
@@ -30,8 +30,10 @@ const TRIALS: usize = 4;
 /// Measure and print.
 pub fn run(events: u64, rounds: usize, seconds: u64, rate: Option<u64>) -> Result<()> {
     ensure!(rounds > 0 && events > 0, "there must be events and rounds");
-    // All of it is read again and again: nothing may be deleted meanwhile.
-    let broker = Broker::start(1)?;
+    let broker = match std::env::var("MILLSTREAM_KAFKA") {
+        Ok(_) => Broker::start(1)?,
+        Err(_) => Broker::start_with(Setup { lives_long: true, heap: "1g".into(), ..Setup::new(1) })?,
+    };
     let dir = tempfile::tempdir()?;
     let every = EveryEvent::load(&broker, events)?;
     let alerts = Common::load(&broker, events)?;

@@ -423,17 +423,27 @@ impl ClientContext for Link {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, _level: RDKafkaLogLevel, fac: &str, text: &str) {
-        // Warnings about the configuration are no disturbance, and not the operator's business: the product set it.
-        if fac != "CONFWARN" {
+        // Warnings about the configuration are no disturbance, and not the operator's business: the product set it. What the
+        // binding adds says less than the library's own words.
+        if fac != "CONFWARN" && !text.starts_with("Meta data fetch error") {
             self.0.complain(text);
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let refused = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => true,
+            // Other failures of TLS may be those of the network.
+            Some(RDKafkaErrorCode::SSL) => reason.contains("certificate verify failed"),
+            // That follows from the reason that was told before.
+            Some(RDKafkaErrorCode::AllBrokersDown) if !lock(&self.0.last).is_empty() => {
+                self.0.disturbed.store(true, Relaxed);
+                return;
+            }
+            _ => false,
+        };
         self.0.complain(reason);
-        if let Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) =
-            error.rdkafka_error_code()
-        {
+        if refused {
             *lock(&self.0.refused) = Some(reason.to_string());
         }
     }

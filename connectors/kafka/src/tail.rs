@@ -83,10 +83,9 @@ impl<'a> Tail<'a> {
         consumer: &BaseConsumer<Link>,
         from: From,
         high: Option<i64>,
-        mut each: impl FnMut(&BorrowedMessage) -> bool,
+        each: impl FnMut(&BorrowedMessage) -> bool,
     ) -> Result<Bounds, Fail> {
         let deadline = Instant::now() + self.timeout;
-        let fail = |e: KafkaError| Fail::of(&e, consumer.client().fatal_error());
         let bounds = loop {
             let (low, stable) = self.ask(consumer, deadline)?;
             if high.is_none_or(|h| stable >= h) {
@@ -108,9 +107,22 @@ impl<'a> Tail<'a> {
             From::Offset(o) => o.max(bounds.low),
             From::End(n) => (bounds.stable - n).max(bounds.low),
         };
-        if start >= bounds.stable {
-            return Ok(bounds);
+        if start < bounds.stable {
+            self.records(consumer, start, bounds.stable, deadline, each)?;
         }
+        Ok(bounds)
+    }
+
+    /// Hand every visible record from `start` up to `stable` to `each`, until it says false.
+    fn records(
+        &self,
+        consumer: &BaseConsumer<Link>,
+        start: i64,
+        stable: i64,
+        deadline: Instant,
+        mut each: impl FnMut(&BorrowedMessage) -> bool,
+    ) -> Result<(), Fail> {
+        let fail = |e: KafkaError| Fail::of(&e, consumer.client().fatal_error());
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(self.topic, self.partition, Offset::Offset(start)).map_err(fail)?;
         consumer.assign(&list).map_err(fail)?;
@@ -120,14 +132,20 @@ impl<'a> Tail<'a> {
             }
             match consumer.poll(Duration::from_millis(100)) {
                 None => {}
-                Some(Ok(m)) if m.offset() >= bounds.stable => return Ok(bounds),
+                Some(Ok(m)) if m.offset() >= stable => return Ok(()),
                 Some(Ok(m)) => {
                     if !each(&m) {
-                        return Ok(bounds);
+                        return Ok(());
                     }
                 }
                 // The fetch that says so was made after the stable offset was known.
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(bounds),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                // The first records were trimmed since their offset was asked for. The library reads this partition no
+                // further, and the caller begins anew.
+                Some(Err(e)) if e.rdkafka_error_code() == Some(Code::AutoOffsetReset) => {
+                    let (topic, partition) = (self.topic, self.partition);
+                    return Err(Fail::Unknown(format!("{topic}[{partition}] was trimmed while it was read: {e}")));
+                }
                 // The library goes on by itself; the deadline bounds it.
                 Some(Err(e)) => {
                     if let f @ Fail::Lasting(_) = fail(e) {
@@ -177,4 +195,33 @@ impl<'a> Tail<'a> {
 /// Offset, key and value of a record, owned.
 pub(crate) fn owned(m: &BorrowedMessage) -> (i64, Vec<u8>, Vec<u8>) {
     (m.offset(), m.key().unwrap_or_default().to_vec(), m.payload().unwrap_or_default().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::tests::kafka::{Broker, produce, unique};
+
+    #[test]
+    fn records_that_are_trimmed_while_they_are_read_are_told_at_once() {
+        let (broker, topic) = (Broker::shared(), unique("trimmed"));
+        broker.create_topic(&topic, 1, 1).unwrap();
+        produce(&broker.bootstrap(), &topic, (0..9).map(|_| (0, None, &b"x"[..], &[][..]))).unwrap();
+        let settings = serde_json::json!({"brokers": broker.bootstrap()});
+        let connection: Connection = serde_json::from_value(settings).unwrap();
+        let link = connection.link("test");
+        let tail = Tail::new(&connection, &link, &topic, 0, Duration::from_secs(60));
+        broker.admin().delete_before(&topic, 0, 5).unwrap();
+        let (consumer, began) = (tail.consumer(true).unwrap(), Instant::now());
+        // As if the first offset had been asked for before.
+        let e = tail.records(&consumer, 0, 9, began + tail.timeout, |_| true).unwrap_err();
+        assert!(matches!(&e, Fail::Unknown(why) if why.contains("trimmed")), "{e:?}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        let mut read = Vec::new();
+        let bounds = tail.read(From::Start, None, |m| {
+            read.push(m.offset());
+            true
+        });
+        assert_eq!((bounds.unwrap(), read), (Bounds { low: 5, stable: 9 }, vec![5, 6, 7, 8]));
+    }
 }

@@ -85,7 +85,7 @@ fn broker() -> Result<&'static Broker> {
     let mut shared = SHARED.lock().expect("no holder panics");
     match *shared {
         Some(b) => Ok(b),
-        None => Ok(shared.insert(Box::leak(Box::new(Broker::start_with(setup())?)))),
+        None => Ok(shared.insert(Box::leak(Box::new(Broker::start_with(Setup { lives_long: true, ..setup() })?)))),
     }
 }
 

@@ -1,4 +1,6 @@
 //! What a broker for tests is told: its ports, and settings that make it small and quick.
+use super::Setup;
+use super::tls::{Certificate, PASSWORD};
 use anyhow::{Result, bail};
 use std::fmt::Write;
 use std::net::TcpListener;
@@ -23,6 +25,10 @@ pub struct Node {
     pub internal: u16,
     /// For clients that log in with SASL PLAIN.
     pub sasl: u16,
+    /// For clients that speak TLS.
+    pub tls: u16,
+    /// For clients that speak TLS and log in with SCRAM or a bearer token.
+    pub sasl_tls: u16,
     /// For the controllers' quorum.
     pub controller: u16,
     /// Where its log segments are.
@@ -40,6 +46,8 @@ impl Node {
             advertised: (host.into(), client),
             internal: free_port(host)?,
             sasl: free_port(host)?,
+            tls: free_port(host)?,
+            sasl_tls: free_port(host)?,
             controller: free_port(host)?,
             data: dir.join(format!("node-{id}")),
         })
@@ -66,8 +74,8 @@ pub fn free_port(host: &str) -> Result<u16> {
 /// User and password of the SASL listener.
 pub const SASL_USER: (&str, &str) = ("millstream", "millstream-secret");
 
-/// `server.properties` of a node; `more` comes last and wins.
-pub fn properties(node: &Node, all: &[Node], more: &[(String, String)]) -> String {
+/// `server.properties` of a node; the lines of the set-up come last and win.
+pub fn properties(node: &Node, all: &[Node], setup: &Setup) -> String {
     let many = all.len() as u32;
     let quorum: Vec<String> = all.iter().map(|n| format!("{}@{}:{}", n.id, n.host, n.controller)).collect();
     let (host, (user, password)) = (&node.host, SASL_USER);
@@ -130,8 +138,41 @@ log.dirs={data}
     for (k, v) in fixed {
         let _ = writeln!(text, "{k}={v}");
     }
-    for (k, v) in more {
+    if let Some(c) = &setup.certificate {
+        text += &secure(node, c);
+    }
+    for (k, v) in &setup.properties {
         let _ = writeln!(text, "{k}={v}");
+    }
+    text
+}
+
+/// Two more listeners, with TLS: one for everybody, one that asks for a SCRAM password or a token. An unsigned token will
+/// do: that is what Kafka takes as long as nobody names a server of tokens.
+fn secure(node: &Node, certificate: &Certificate) -> String {
+    let (host, store) = (&node.host, certificate.store.display());
+    let mut text = format!(
+        "listeners=CLIENT://{host}:{client},INTERNAL://{host}:{internal},SASL://{host}:{sasl},TLS://{host}:{tls},SASLTLS://{host}:{sasl_tls},CONTROLLER://{host}:{controller}
+advertised.listeners=CLIENT://{ahost}:{aport},INTERNAL://{host}:{internal},SASL://{host}:{sasl},TLS://{host}:{tls},SASLTLS://{host}:{sasl_tls}
+listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASLTLS:SASL_SSL,CONTROLLER:PLAINTEXT
+listener.name.sasltls.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasltls.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasltls.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasltls.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";
+",
+        client = node.client,
+        internal = node.internal,
+        sasl = node.sasl,
+        tls = node.tls,
+        sasl_tls = node.sasl_tls,
+        controller = node.controller,
+        ahost = node.advertised.0,
+        aport = node.advertised.1,
+    );
+    for listener in ["tls", "sasltls"] {
+        let name = format!("listener.name.{listener}.ssl");
+        let _ = writeln!(text, "{name}.keystore.type=PKCS12\n{name}.keystore.location={store}");
+        let _ = writeln!(text, "{name}.keystore.password={PASSWORD}\n{name}.key.password={PASSWORD}");
     }
     text
 }

@@ -19,7 +19,7 @@ pub struct GroupLine {
 
 /// Run the tool. A group that nobody has committed for yet has no lines.
 pub(super) fn describe(jars: &Jars, bootstrap: &str, group: &str) -> Result<Vec<GroupLine>> {
-    let mut c = jars.java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "128m");
+    let mut c = jars.java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "128m", false);
     let out = c
         .args(["--bootstrap-server", bootstrap, "--describe", "--group", group])
         .output()

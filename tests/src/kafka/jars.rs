@@ -59,9 +59,12 @@ impl Jars {
         Ok(Jars { dir: dir.to_path_buf(), class_path: jars.join(":") })
     }
 
-    /// A command that runs a class, with the flags of a quick start.
-    pub fn java(&self, class: &str, heap: &str) -> Command {
+    /// A command that runs a class, with the flags of a quick start; what lives long is compiled better meanwhile.
+    pub fn java(&self, class: &str, heap: &str, lives_long: bool) -> Command {
         let mut c = self.bare();
+        if !lives_long {
+            c.arg("-XX:TieredStopAtLevel=1");
+        }
         let archive = self.dir.join("classes.jsa");
         if archive.exists() {
             c.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
@@ -77,7 +80,7 @@ impl Jars {
 
     fn bare(&self) -> Command {
         let mut c = Command::new("java");
-        c.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", "-Xlog:disable"]);
+        c.args(["-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", "-Xlog:disable"]);
         c.stdin(Stdio::null());
         c
     }
@@ -94,7 +97,7 @@ impl Jars {
         let node = super::config::Node::new(1, "127.0.0.1", work.path())?;
         copy(&self.formatted(1, 1), &node.data)?;
         let properties = work.path().join("server.properties");
-        fs::write(&properties, super::config::properties(&node, std::slice::from_ref(&node), &[]))?;
+        fs::write(&properties, super::config::properties(&node, std::slice::from_ref(&node), &super::Setup::new(1)))?;
         let (log, fresh) = (File::create(work.path().join("log"))?, self.dir.join("classes.jsa.new"));
         let mut c = self.bare();
         c.arg(format!("-XX:ArchiveClassesAtExit={}", fresh.display()));
@@ -127,8 +130,11 @@ fn install(dir: &Path) -> Result<()> {
             let properties = dir.join("format.properties");
             let mut node = node.clone();
             node.data = jars.formatted(node.id, of);
-            fs::write(&properties, super::config::properties(&node, &nodes, &[]))?;
-            run(jars.java("kafka.tools.StorageTool", "256m").args(["format", "-t", CLUSTER, "-c"]).arg(&properties))?;
+            fs::write(&properties, super::config::properties(&node, &nodes, &super::Setup::new(nodes.len())))?;
+            run(jars
+                .java("kafka.tools.StorageTool", "256m", false)
+                .args(["format", "-t", CLUSTER, "-c"])
+                .arg(&properties))?;
         }
     }
     Ok(())

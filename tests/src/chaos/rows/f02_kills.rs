@@ -10,7 +10,7 @@ const RATE: u64 = 2_000;
 /// A job is judged after so many kills, so that a failure has a short history.
 const KILLS_A_JOB: u64 = 16;
 /// Jobs beside each other.
-const TOGETHER: usize = 2;
+const TOGETHER: usize = 3;
 /// What resuming may take: half of the times, and at most.
 const RESUME: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
 
@@ -33,7 +33,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
 fn one(ctx: &Ctx, broker: &Broker, kills: u64) -> Result<RowReport> {
     let mut report = RowReport::default();
     // More input than the kills take, so that each hits a job that works.
-    let job = Job::start(ctx, broker, lasting(ctx, kills as f64 * 3.5 + 3.0, RATE), Options::default())?;
+    let job = Job::start(ctx, broker, lasting(ctx, kills as f64 * 6.5 + 3.0, RATE), Options::default())?;
     job.works()?;
     let mut landed = 0;
     while landed < kills && !job.done() {
