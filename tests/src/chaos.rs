@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 use std::time::Instant;
 
 /// Run rows (all, or one), `lanes` of them beside each other, and print what happened. An error if a row did not hold.
-pub fn run(only: Option<&str>, scale: Scale, seed: u64, keep: bool, lanes: usize) -> Result<()> {
+pub fn run(only: Option<&str>, scale: Scale, seed: u64, keep: bool, lanes: u64) -> Result<()> {
     let began = Instant::now();
     let rows: Vec<&Row> = ROWS.iter().filter(|r| only.is_none_or(|o| o.eq_ignore_ascii_case(r.name))).collect();
     let names: Vec<&str> = ROWS.iter().map(|r| r.name).collect();
@@ -42,7 +42,7 @@ pub fn run(only: Option<&str>, scale: Scale, seed: u64, keep: bool, lanes: usize
     };
     let (alone, rest): (Vec<&Row>, Vec<&Row>) = rows.into_iter().partition(|r| r.alone);
     let mut held = ctx::in_lanes(1, alone.clone(), one)?;
-    held.extend(ctx::in_lanes(lanes, rest.clone(), one)?);
+    held.extend(ctx::in_lanes(lanes as usize, rest.clone(), one)?);
     println!("\nchaos: seed {seed}, {scale:?}, {:.1} min", began.elapsed().as_secs_f64() / 60.0);
     for (_, line) in &held {
         println!("{line}");

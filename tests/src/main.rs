@@ -11,6 +11,9 @@ use tests::project::{common_input, common_reference};
 use tests::qualify::qualify;
 use tests::run::Pipeline;
 
+/// Rows of the fault table beside each other.
+const LANES: u64 = 2;
+
 /// Tasks of the workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
@@ -21,7 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Set up what is missing, then check formatting and run every test.
+    /// Set up what is missing, then check formatting, run every test, and a slice of the fault table.
     Test,
     /// Kill the common workload at random, many times, and compare every end with the reference.
     Kill {
@@ -53,8 +56,8 @@ enum Task {
         #[arg(long)]
         keep: bool,
         /// Rows beside each other: most of the time a row waits.
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
-        lanes: u8,
+        #[arg(long, default_value_t = LANES, value_parser = clap::value_parser!(u64).range(1..=16))]
+        lanes: u64,
     },
     /// What exactly-once costs on Kafka against at-least-once, and how late an output is at half the sustainable rate.
     Pace {
@@ -137,7 +140,7 @@ fn main() -> Result<()> {
                 (_, true) => Scale::Long,
                 _ => Scale::Slice,
             };
-            leave(tests::chaos::run(only.as_deref(), scale, seed, keep, lanes.into()))
+            leave(tests::chaos::run(only.as_deref(), scale, seed, keep, lanes))
         }
         Task::Pace { events, rounds, seconds, rate } => {
             set_up()?;
@@ -222,7 +225,9 @@ fn test() -> Result<()> {
     }
     // One selection of crates and targets, so that every dependency is compiled once.
     cargo(&["build", "--release", "--workspace", "--all-targets"])?;
-    cargo(&["test", "--release", "--workspace"])
+    cargo(&["test", "--release", "--workspace"])?;
+    // A slice of every row of the fault table.
+    leave(tests::chaos::run(None, Scale::Slice, 1, false, LANES))
 }
 
 /// What the build and the tests need besides Rust and a C compiler: program, Debian package.
