@@ -40,14 +40,14 @@ pub fn run(only: Option<&str>, scale: Scale, seed: u64, keep: bool, lanes: u64) 
             }
         })
     };
-    let (alone, rest): (Vec<&Row>, Vec<&Row>) = rows.into_iter().partition(|r| r.alone);
-    let mut held = ctx::in_lanes(1, alone.clone(), one)?;
+    let (first, rest): (Vec<&Row>, Vec<&Row>) = rows.into_iter().partition(|r| r.first);
+    let mut held = ctx::in_lanes(lanes as usize, first.clone(), one)?;
     held.extend(ctx::in_lanes(lanes as usize, rest.clone(), one)?);
     println!("\nchaos: seed {seed}, {scale:?}, {:.1} min", began.elapsed().as_secs_f64() / 60.0);
     for (_, line) in &held {
         println!("{line}");
     }
-    let failed: Vec<&str> = alone.iter().chain(&rest).zip(&held).filter(|(_, h)| !h.0).map(|(r, _)| r.name).collect();
+    let failed: Vec<&str> = first.iter().chain(&rest).zip(&held).filter(|(_, h)| !h.0).map(|(r, _)| r.name).collect();
     ensure!(failed.is_empty(), "rows that did not hold: {}", failed.join(" "));
     Ok(())
 }

@@ -17,7 +17,7 @@ const PERCENT: u32 = 30;
 /// Faults of one job; then it is judged.
 const JOB: u64 = 100;
 /// Jobs beside each other.
-const TOGETHER: usize = 3;
+const TOGETHER: usize = 5;
 /// How long a silent server is silent.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
