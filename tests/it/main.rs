@@ -5,6 +5,7 @@ mod cluster;
 mod common;
 mod crash;
 mod kafka_broker;
+mod kafka_common;
 mod kafka_job;
 mod kafka_netns;
 mod kafka_proxy;
