@@ -41,7 +41,7 @@ pub fn run(only: Option<&str>, scale: Scale, seed: u64, keep: bool, lanes: u64) 
         })
     };
     let (first, rest): (Vec<&Row>, Vec<&Row>) = rows.into_iter().partition(|r| r.first);
-    let mut held = ctx::in_lanes(lanes as usize, first.clone(), one)?;
+    let mut held = ctx::in_lanes(1, first.clone(), one)?;
     held.extend(ctx::in_lanes(lanes as usize, rest.clone(), one)?);
     println!("\nchaos: seed {seed}, {scale:?}, {:.1} min", began.elapsed().as_secs_f64() / 60.0);
     for (_, line) in &held {

@@ -32,7 +32,7 @@ pub struct Row {
     pub full: u64,
     /// See `slice`.
     pub long: u64,
-    /// It measures times, so it runs before the others, which keep the machine busy.
+    /// It measures times, so it runs before the others, and alone.
     pub first: bool,
     /// Do it.
     pub run: fn(&Ctx, u64) -> Result<RowReport>,
