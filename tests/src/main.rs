@@ -244,6 +244,8 @@ const NEEDS: &[(&str, &str)] = &[
     // Network faults.
     ("ip", "iproute2"),
     ("nft", "nftables"),
+    // Calls that fail.
+    ("strace", "strace"),
 ];
 
 fn set_up() -> Result<()> {

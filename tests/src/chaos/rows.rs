@@ -58,7 +58,7 @@ pub const ROWS: &[Row] = &[
     row("F4", "a broker is restarted, killed, paused", [4, 12, 100], f04_broker::run),
     row("F5", "network cut, lossy, slow", [3, 24, 240], f05_network::run),
     row("F6", "requests delayed into a later transaction", [12, 200, 2000], f06_delays::run),
-    row("F7", "disk full", [3, 40, 400], f07_disk::run),
+    row("F7", "disk full, disk that cannot sync", [4, 40, 400], f07_disk::run),
     row("F8", "snapshots damaged", [20, 1050, 20_000], f08_checkpoints::run),
     row("F10", "more partitions, members that come and go in the group", [3, 10, 100], f10_partitions::run),
     row("F11", "other numbers of workers and processes", [3, 12, 100], f11_rescale::run),

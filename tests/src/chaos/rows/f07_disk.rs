@@ -1,6 +1,7 @@
 //! F7: a disk is full for a while: the one with the job's state (epoch log, commit records, snapshots, ledger), the one with
-//! the snapshots alone (the log is in Kafka), or the one of a sink that writes files (dead letters). The job says so and
-//! waits for room, without anybody's help; then it is exact.
+//! the snapshots alone (the log is in Kafka), or the one of a sink that writes files (dead letters). Or the disk with the
+//! state cannot make anything durable (fsync fails with EIO). The job says so and waits for room, or starts again from
+//! what is durable, without anybody's help; then it is exact.
 use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{broker, lasting};
@@ -9,13 +10,15 @@ use crate::kafka::{Broker, unique};
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const RATE: u64 = 2_000;
 const SIZE: &str = "size=48m";
 /// A job is judged after so many faults at most.
 const JOB: u64 = 5;
+/// The job writes to each disk within this time.
+const MET_MAX: Duration = Duration::from_secs(20);
 /// Jobs beside each other, each with a disk of its own.
 const TOGETHER: usize = 2;
 
@@ -60,9 +63,34 @@ enum On {
     State,
     Snapshots,
     Letters,
+    /// Nothing gets full: syncing fails.
+    Sync,
 }
 
-const DISKS: [On; 3] = [On::State, On::Snapshots, On::Letters];
+const DISKS: [On; 4] = [On::State, On::Snapshots, On::Letters, On::Sync];
+
+impl On {
+    /// What the job must say of it.
+    fn named(self) -> &'static str {
+        match self {
+            On::Sync => "Input/output error",
+            _ => "No space left on device",
+        }
+    }
+}
+
+/// Every call of a process that makes files durable fails until `healed` returns, as on a broken disk.
+fn break_sync(pid: i32, healed: impl FnOnce()) -> Result<()> {
+    let mut c = Command::new("strace");
+    c.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"]);
+    c.args(["-e", "inject=fsync,fdatasync:error=EIO", "-p", &pid.to_string()]).stdin(Stdio::null());
+    let mut strace = c.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start strace")?;
+    healed();
+    // SAFETY: our own child, which nobody has waited for. It lets go of the process, if that is still there.
+    unsafe { libc::kill(strace.id() as i32, libc::SIGTERM) };
+    strace.wait()?;
+    Ok(())
+}
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let (broker, mut report, mut named) = (broker()?, RowReport::default(), 0);
@@ -75,7 +103,7 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
             report.add(r);
         }
     }
-    report.notes.push(format!("a full disk is named {named} times"));
+    report.notes.push(format!("the disk is named {named} times"));
     report.took = ctx.began.elapsed();
     Ok(report)
 }
@@ -86,7 +114,7 @@ fn one(ctx: &Ctx, broker: &Broker, n: usize, faults: u64) -> Result<(RowReport, 
     let small = ctx.dir().join(unique("small"));
     let mut options = Options { processes: 1, ..Options::default() };
     match on {
-        On::State => {}
+        On::State | On::Sync => {}
         On::Snapshots => options = options.log_in_kafka(broker, small.display()),
         On::Letters => {
             options.sections = format!(
@@ -97,26 +125,40 @@ fn one(ctx: &Ctx, broker: &Broker, n: usize, faults: u64) -> Result<(RowReport, 
     }
     let mut job = Job::prepare(ctx, broker, lasting(ctx, faults as f64 * 6.0 + 3.0, RATE), options)?;
     let small = if let On::State = on { job.dir.join("out/state") } else { small };
-    let disk = Disk::mount(&small)?;
+    let disk = if let On::Sync = on { None } else { Some(Disk::mount(&small)?) };
     job.feed();
     job.launch()?;
     job.works()?;
     let (mut hit, rejects) = (0, job.plan.count(Route::Reject));
     while hit < faults && !job.done() {
         std::thread::sleep(ctx.between(500, 1_500));
-        disk.fill()?;
-        std::thread::sleep(ctx.between(1_000, 3_000));
-        disk.free()?;
+        // The job meets the fault when it next writes there, and says so.
+        let (time, before) = (ctx.between(1_000, 3_000), job.said(on.named()));
+        let met = || {
+            let end = Instant::now() + MET_MAX;
+            std::thread::sleep(time);
+            while job.said(on.named()) == before && !job.done() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        match &disk {
+            Some(disk) => {
+                disk.fill()?;
+                met();
+                disk.free()?;
+            }
+            None => break_sync(job.up()?[0], met)?,
+        }
         let at = Instant::now();
         hit += 1;
         // A supervisor that ended is an error here.
         if let Some(t) = job.output_since(at, at)? {
             report.resume.push(t);
-            ctx.note(&format!("{on:?}: output {:.2} s after there was room again", t.as_secs_f64()));
+            ctx.note(&format!("{on:?}: output {:.2} s after the disk was well again", t.as_secs_f64()));
         }
     }
-    let said = job.said("No space left on device") as u64;
-    ensure!(said > 0, "a full disk was not named\n{}", job.log());
+    let said = job.said(on.named()) as u64;
+    ensure!(said > 0, "`{}` was not named\n{}", on.named(), job.log());
     job.finish(hit, &mut report)?;
     if let On::Letters = on {
         let text = std::fs::read_to_string(small.join("letters.jsonl"))?;
