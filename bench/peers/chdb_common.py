@@ -18,10 +18,9 @@ import json
 import os
 import sys
 
+import alerts
+import sql_rules
 from chdb import session
-
-HOUR = 3_600_000
-LIMIT = 1000
 
 # Only what is named here is turned into columns; the JSON reader skips the rest of each object. A missing object gives a
 # tuple of nulls, a list that is too short gives null.
@@ -37,39 +36,9 @@ COLUMNS = f"""
     responseElements Tuple(ConsoleLogin {S}),
     additionalEventData Tuple(MFAUsed {S})"""
 
-# SQL's three-valued logic is the rules' own: a comparison with null is not true. List positions begin at 1.
-RULES = [
-    "eventName = 'ConsoleLogin' AND userIdentity.type = 'Root'",
-    "eventName = 'ConsoleLogin' AND additionalEventData.MFAUsed = 'No' AND responseElements.ConsoleLogin = 'Success'",
-    "eventName = 'ConsoleLogin' AND responseElements.ConsoleLogin = 'Failure'",
-    "userIdentity.type = 'Root' AND userIdentity.invokedBy IS NULL AND eventType <> 'AwsServiceEvent'",
-    """eventSource = 'cloudtrail.amazonaws.com'
-       AND eventName IN ('StopLogging', 'DeleteTrail', 'UpdateTrail', 'PutEventSelectors')""",
-    "eventName = 'CreateAccessKey' AND errorCode IS NULL AND requestParameters.userName IS NOT NULL",
-    """eventName IN ('AttachUserPolicy', 'AttachRolePolicy', 'AttachGroupPolicy')
-       AND requestParameters.policyArn = 'arn:aws:iam::aws:policy/AdministratorAccess'""",
-    """eventName = 'AuthorizeSecurityGroupIngress'
-       AND requestParameters.ipPermissions.items[1].ipRanges.items[1].cidrIp = '0.0.0.0/0'""",
-    "eventName IN ('PutBucketAcl', 'PutBucketPolicy') AND startsWith(requestParameters.acl, 'public-read')",
-    "eventSource = 'kms.amazonaws.com' AND eventName IN ('DisableKey', 'ScheduleKeyDeletion')",
-    "eventName = 'GetSecretValue' AND is_tor",
-    """eventName = 'AssumeRole' AND userIdentity.accountId <> recipientAccountId
-       AND match(requestParameters.roleArn,
-           '^arn:aws:iam::[0-9]{12}:role/(Admin|OrganizationAccountAccessRole|.*-break-glass)$')""",
-    "multiSearchAnyCaseInsensitive(ifNull(userAgent, ''), ['kali', 'parrot', 'pentoo', 'pacu'])",
-    """errorCode IN ('AccessDenied', 'UnauthorizedOperation', 'Client.UnauthorizedOperation')
-       AND userIdentity.type = 'IAMUser'
-       AND (startsWith(eventName, 'List') OR startsWith(eventName, 'Describe') OR startsWith(eventName, 'Get'))""",
-    """eventSource = 'guardduty.amazonaws.com'
-       AND eventName IN ('DeleteDetector', 'UpdateDetector', 'StopMonitoringMembers')""",
-    "eventName = 'ModifyInstanceAttribute' AND requestParameters.userData IS NOT NULL",
-    """eventName = 'ModifySnapshotAttribute'
-       AND requestParameters.createVolumePermission.add.items[1].`group` = 'all'""",
-    "startsWith(eventName, 'UpdateFunctionCode') AND country IN ('KP', 'IR', 'RU')",
-    "is_tor AND NOT readOnly AND userIdentity.type = 'IAMUser'",
-    """NOT readOnly AND NOT startsWith(sourceIPAddress, '10.')
-       AND match(userIdentity.sessionContext.sessionIssuer.userName, '^(temp|test|tmp)-[a-z0-9]{4,}$')""",
-]
+RULES = sql_rules.rules(
+    starts="startsWith", matches="match", group="`group`",
+    distro="multiSearchAnyCaseInsensitive(ifNull(userAgent, ''), ['kali', 'parrot', 'pentoo', 'pacu'])")
 
 
 def quoted(text):
@@ -90,27 +59,8 @@ def query(events, workers):
                  date_time_input_format = 'best_effort', output_format_json_quote_64bit_integers = 0"""
 
 
-def alerts(rows):
-    """Dedup by rule and principal, then the storm limit by rule, over the matches in file order."""
-    opened, windows = {}, {}
-    for hits, principal, ts, ip, country, account, event in rows:
-        for rule in hits:
-            first = opened.get((rule, principal))
-            if first is not None and ts - first < HOUR:
-                continue
-            opened[rule, principal] = ts
-            start, count = windows.get(rule, (ts, 0))
-            if ts - start >= HOUR:
-                start, count = ts, 0
-            windows[rule] = start, count + 1
-            if count < LIMIT:
-                yield {"rule": rule, "principal": principal, "ts": ts, "ip": ip, "country": country,
-                       "account": account, "eventID": event}
-
-
 def main(events, lookup, out, workers):
     workers = int(workers)
-    os.makedirs(out, exist_ok=True)
     db = session.Session()
     db.query(f"""CREATE TABLE addresses ENGINE = Memory AS SELECT ip, country, is_tor
                  FROM file({quoted(os.path.abspath(lookup))}, CSVWithNames,
@@ -121,10 +71,8 @@ def main(events, lookup, out, workers):
     rows = [json.loads(line) for line in text.splitlines()]
     db.close()
     if workers > 1:
-        rows.sort(key=lambda row: (row[2], row[6], row[1]))
-    with open(os.path.join(out, "alerts.jsonl"), "w", encoding="utf-8") as f:
-        for alert in alerts(rows):
-            f.write(json.dumps(alert, separators=(",", ":"), ensure_ascii=False) + "\n")
+        rows = alerts.by_time(rows)
+    alerts.write(rows, out)
 
 
 if __name__ == "__main__":

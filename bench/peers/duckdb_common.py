@@ -14,14 +14,11 @@ Order: with one worker the rows come back in file order and the alerts are the r
 no order through a join; the matches are then put in the order of their time, so every run gives the same alerts, but of two
 matches of one rule and principal another may be the first.
 """
-import json
-import os
 import sys
 
+import alerts
 import duckdb
-
-HOUR = 3_600_000
-LIMIT = 1000
+import sql_rules
 
 # Only what is named here is turned into columns; the JSON reader skips the rest of each object.
 COLUMNS = {
@@ -44,39 +41,8 @@ COLUMNS = {
     "additionalEventData": 'STRUCT("MFAUsed" VARCHAR)',
 }
 
-# SQL's three-valued logic is the rules' own: a comparison with null is not true. List positions begin at 1.
-RULES = [
-    "eventName = 'ConsoleLogin' AND userIdentity.type = 'Root'",
-    "eventName = 'ConsoleLogin' AND additionalEventData.MFAUsed = 'No' AND responseElements.ConsoleLogin = 'Success'",
-    "eventName = 'ConsoleLogin' AND responseElements.ConsoleLogin = 'Failure'",
-    "userIdentity.type = 'Root' AND userIdentity.invokedBy IS NULL AND eventType <> 'AwsServiceEvent'",
-    """eventSource = 'cloudtrail.amazonaws.com'
-       AND eventName IN ('StopLogging', 'DeleteTrail', 'UpdateTrail', 'PutEventSelectors')""",
-    "eventName = 'CreateAccessKey' AND errorCode IS NULL AND requestParameters.userName IS NOT NULL",
-    """eventName IN ('AttachUserPolicy', 'AttachRolePolicy', 'AttachGroupPolicy')
-       AND requestParameters.policyArn = 'arn:aws:iam::aws:policy/AdministratorAccess'""",
-    """eventName = 'AuthorizeSecurityGroupIngress'
-       AND requestParameters.ipPermissions.items[1].ipRanges.items[1].cidrIp = '0.0.0.0/0'""",
-    "eventName IN ('PutBucketAcl', 'PutBucketPolicy') AND starts_with(requestParameters.acl, 'public-read')",
-    "eventSource = 'kms.amazonaws.com' AND eventName IN ('DisableKey', 'ScheduleKeyDeletion')",
-    "eventName = 'GetSecretValue' AND is_tor",
-    """eventName = 'AssumeRole' AND userIdentity.accountId <> recipientAccountId
-       AND regexp_matches(requestParameters.roleArn,
-           '^arn:aws:iam::[0-9]{12}:role/(Admin|OrganizationAccountAccessRole|.*-break-glass)$')""",
-    "regexp_matches(userAgent, 'kali|parrot|pentoo|pacu', 'i')",
-    """errorCode IN ('AccessDenied', 'UnauthorizedOperation', 'Client.UnauthorizedOperation')
-       AND userIdentity.type = 'IAMUser'
-       AND (starts_with(eventName, 'List') OR starts_with(eventName, 'Describe') OR starts_with(eventName, 'Get'))""",
-    """eventSource = 'guardduty.amazonaws.com'
-       AND eventName IN ('DeleteDetector', 'UpdateDetector', 'StopMonitoringMembers')""",
-    "eventName = 'ModifyInstanceAttribute' AND requestParameters.userData IS NOT NULL",
-    """eventName = 'ModifySnapshotAttribute'
-       AND requestParameters.createVolumePermission.add.items[1]."group" = 'all'""",
-    "starts_with(eventName, 'UpdateFunctionCode') AND country IN ('KP', 'IR', 'RU')",
-    "is_tor AND NOT readOnly AND userIdentity.type = 'IAMUser'",
-    """NOT readOnly AND NOT starts_with(sourceIPAddress, '10.')
-       AND regexp_matches(userIdentity.sessionContext.sessionIssuer.userName, '^(temp|test|tmp)-[a-z0-9]{4,}$')""",
-]
+RULES = sql_rules.rules(starts="starts_with", matches="regexp_matches", group='"group"',
+                        distro="regexp_matches(userAgent, 'kali|parrot|pentoo|pacu', 'i')")
 
 # maximum_object_size sets the size of the read buffers: a quarter of the default takes less memory and no more time.
 QUERY = f"""
@@ -90,28 +56,7 @@ WHERE {' OR '.join(f'({rule})' for rule in RULES)}
 """
 
 
-def alerts(rows):
-    """Dedup by rule and principal, then the storm limit by rule, over the matches in file order."""
-    opened, windows = {}, {}
-    for hits, principal, ts, ip, country, account, event in rows:
-        for rule in hits:
-            if rule is None:
-                continue
-            first = opened.get((rule, principal))
-            if first is not None and ts - first < HOUR:
-                continue
-            opened[rule, principal] = ts
-            start, count = windows.get(rule, (ts, 0))
-            if ts - start >= HOUR:
-                start, count = ts, 0
-            windows[rule] = start, count + 1
-            if count < LIMIT:
-                yield {"rule": rule, "principal": principal, "ts": ts, "ip": ip, "country": country,
-                       "account": account, "eventID": event}
-
-
 def main(events, lookup, out, workers):
-    os.makedirs(out, exist_ok=True)
     db = duckdb.connect(":memory:", config={"threads": int(workers)})
     db.execute("""CREATE TABLE lookup AS SELECT ip, country, is_tor
                   FROM read_csv(?, columns = {'ip': 'VARCHAR', 'country': 'VARCHAR', 'asn': 'INTEGER', 'is_tor': 'BOOLEAN'})""",
@@ -121,10 +66,8 @@ def main(events, lookup, out, workers):
     db.execute("SET disabled_optimizers = 'build_side_probe_side'")
     rows = db.execute(QUERY, {"input": events}).fetchall()
     if int(workers) > 1:
-        rows.sort(key=lambda row: (row[2], row[6], row[1]))
-    with open(os.path.join(out, "alerts.jsonl"), "w", encoding="utf-8") as f:
-        for alert in alerts(rows):
-            f.write(json.dumps(alert, separators=(",", ":"), ensure_ascii=False) + "\n")
+        rows = alerts.by_time(rows)
+    alerts.write(rows, out)
 
 
 if __name__ == "__main__":

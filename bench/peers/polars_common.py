@@ -12,16 +12,14 @@ a finished file, no state kept between runs, no checkpoint; a line with text whe
 an object in place of text or a list, stops the run.
 Order: the scan and the join keep the order of the file for any number of threads.
 """
-import json
 import os
 import sys
 
 os.environ["POLARS_MAX_THREADS"] = sys.argv[4]  # read once, when polars is loaded
 
+import alerts  # noqa: E402
 import polars as pl  # noqa: E402
 
-HOUR = 3_600_000
-LIMIT = 1000
 S = pl.String
 
 
@@ -109,32 +107,9 @@ def matches(events, lookup):
     )
 
 
-def alerts(rows):
-    """Dedup by rule and principal, then the storm limit by rule, over the matches in file order."""
-    opened, windows = {}, {}
-    for hits, principal, ts, ip, country, account, event in rows:
-        for rule in hits:
-            if rule is None:
-                continue
-            first = opened.get((rule, principal))
-            if first is not None and ts - first < HOUR:
-                continue
-            opened[rule, principal] = ts
-            start, count = windows.get(rule, (ts, 0))
-            if ts - start >= HOUR:
-                start, count = ts, 0
-            windows[rule] = start, count + 1
-            if count < LIMIT:
-                yield {"rule": rule, "principal": principal, "ts": ts, "ip": ip, "country": country,
-                       "account": account, "eventID": event}
-
-
 def main(events, lookup, out, _workers):
-    os.makedirs(out, exist_ok=True)
     rows = matches(events, lookup)
-    with open(os.path.join(out, "alerts.jsonl"), "w", encoding="utf-8") as f:
-        for alert in alerts(rows):
-            f.write(json.dumps(alert, separators=(",", ":"), ensure_ascii=False) + "\n")
+    alerts.write(rows, out)
 
 
 if __name__ == "__main__":
