@@ -243,7 +243,7 @@ impl Connection {
         Link(Arc::new(State {
             id: waits::id(),
             what: what.into(),
-            brokers: self.brokers.clone(),
+            cluster: format!("Kafka at {}", self.brokers),
             token_file: self.security.as_ref().and_then(|s| s.token_file.clone()),
             disturbed: AtomicBool::new(false),
             commits: AtomicU64::new(0),
@@ -341,7 +341,8 @@ pub(crate) struct Link(Arc<State>);
 struct State {
     id: u64,
     what: String,
-    brokers: String,
+    /// The cluster, as it is called in what people read.
+    cluster: String,
     token_file: Option<String>,
     disturbed: AtomicBool,
     /// Commits of group offsets that were answered, one way or the other.
@@ -365,8 +366,8 @@ impl Link {
             let last = lock(&self.0.last);
             format!("cannot be reached to {doing}: {}", if last.is_empty() { "no answer" } else { last.as_str() })
         };
-        if let Some(why) = waits::begin(&self.0.cluster(), self.0.id, why) {
-            eprintln!("{}: {} {why}; waiting", self.0.what, self.0.cluster());
+        if let Some(why) = waits::begin(&self.0.cluster, self.0.id, why) {
+            eprintln!("{}: {} {why}; waiting", self.0.what, self.0.cluster);
         }
     }
 
@@ -375,7 +376,7 @@ impl Link {
         *lock(&self.0.refused) = None;
         if let Some(away) = self.0.leave() {
             let away = Duration::from_secs(away.as_secs());
-            eprintln!("{}: {} answers again after {away:?}", self.0.what, self.0.cluster());
+            eprintln!("{}: {} answers again after {away:?}", self.0.what, self.0.cluster);
         }
     }
 
@@ -399,11 +400,7 @@ impl Link {
 impl State {
     /// Wait no longer. If nobody else does, that is the end of the outage, and how long it was.
     fn leave(&self) -> Option<Duration> {
-        waits::end(&self.cluster(), self.id)
-    }
-    /// The cluster, as it is called in what people read.
-    fn cluster(&self) -> String {
-        format!("Kafka at {}", self.brokers)
+        waits::end(&self.cluster, self.id)
     }
     fn complain(&self, text: &str) {
         self.disturbed.store(true, Relaxed);
