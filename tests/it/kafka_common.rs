@@ -1,29 +1,18 @@
 //! The common workload out of Kafka: the bytes that the file gives, and in Kafka the same records, however it is run.
-use tests::kafka::{Broker, SendMany, read_all, unique};
+use tests::kafka::{Broker, read_all, unique};
 use tests::project::{common_input, common_reference, root};
 use tests::run::{Pipeline, copy_dir};
 
 /// Processes and workers.
 const SIZES: [(usize, usize); 3] = [(1, 1), (1, 4), (2, 2)];
 
-/// A topic with the lines of a text, spread over partitions one after the other.
-fn topic(broker: &Broker, text: &[u8], partitions: i32) -> String {
-    let topic = unique("common-in");
-    broker.create_topic(&topic, partitions, 1).unwrap();
-    let send = SendMany::new(&broker.bootstrap(), &topic).unwrap();
-    for (n, line) in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).enumerate() {
-        send.send((n % partitions as usize) as i32, None, line, &[]).unwrap();
-    }
-    send.flush().unwrap();
-    topic
-}
-
 #[test]
 fn from_one_partition_come_the_bytes_of_the_file_with_any_size() {
     let broker = Broker::shared();
     let (input, lookup) = common_input(200_000, 20_260_301).unwrap();
     let want = common_reference(&input, &lookup, 1000).unwrap();
-    let topic = topic(broker, &std::fs::read(&input).unwrap(), 1);
+    let topic = unique("common-in");
+    broker.fill(&topic, 1, &input).unwrap();
     let case = root().join("bench/cases/common");
     let text = std::fs::read_to_string(case.join("topology.toml")).unwrap();
     let file = "type = \"file\"\npath = \"${INPUT}\"\nfollow = false";
@@ -44,25 +33,11 @@ fn from_four_partitions_to_kafka_come_the_same_records_with_any_size() {
     let broker = Broker::shared();
     let (input, lookup) = common_input(200_000, 20_260_301).unwrap();
     let alerts = common_reference(&input, &lookup, 1000).unwrap().iter().filter(|b| **b == b'\n').count();
-    let topic = topic(broker, &std::fs::read(&input).unwrap(), 4);
-    let case = root().join("bench/cases/common");
-    let text = std::fs::read_to_string(case.join("kafka.toml")).unwrap();
+    let topic = unique("common-in");
+    broker.fill(&topic, 4, &input).unwrap();
     let mut first: Option<Vec<String>> = None;
     for (processes, workers) in SIZES {
-        let mut p = Pipeline::new(&text).unwrap();
-        copy_dir(&case.join("rules"), &p.dir.path().join("rules")).unwrap();
-        let name = unique("common-kafka");
-        let out = format!("{name}.alerts");
-        for (variable, value) in [
-            ("NAME", name.as_str()),
-            ("KAFKA", &broker.bootstrap()),
-            ("EVENTS", &topic),
-            ("LOOKUP", &lookup.to_string_lossy()),
-            ("ALERTS", &out),
-            ("DLQ", &format!("{name}.dlq")),
-        ] {
-            p.set(variable, value);
-        }
+        let (p, out) = Pipeline::common_kafka(broker, &topic, &lookup).unwrap();
         p.once_as(processes, workers).unwrap();
         let mut got: Vec<String> =
             read_all(&broker.bootstrap(), &out, true).unwrap().iter().map(|m| m.text()).collect();

@@ -29,7 +29,8 @@ pub fn run(only: Option<&str>, scale: Scale, seed: u64, keep: bool, lanes: u64) 
         println!("{}: {} x{count}   ({again})", row.name, row.what);
         let ctx = Ctx::new(row.name, seed, scale, keep)?;
         Ok(match (row.run)(&ctx, count) {
-            Ok(report) => {
+            Ok(mut report) => {
+                report.took = ctx.began.elapsed();
                 let line = format!("{}: held: {report}", row.name);
                 println!("{line}");
                 (true, line)

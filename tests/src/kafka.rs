@@ -99,17 +99,22 @@ impl Broker {
 
     /// A cluster of 1 or 3 brokers.
     pub fn start(brokers: usize) -> Result<Broker> {
+        Broker::start_or_use(Setup::new(brokers))
+    }
+
+    /// The same with settings for a cluster of our own.
+    pub fn start_or_use(setup: Setup) -> Result<Broker> {
         match std::env::var("MILLSTREAM_KAFKA") {
             Ok(hosts) if !hosts.is_empty() => Ok(Broker {
                 dir: PathBuf::new(),
-                setup: Setup::new(brokers),
+                setup,
                 nodes: Vec::new(),
                 running: Vec::new(),
                 external: Some(hosts),
                 admin: OnceLock::new(),
                 jars: OnceLock::new(),
             }),
-            _ => Broker::start_with(Setup::new(brokers)),
+            _ => Broker::start_with(setup),
         }
     }
 
@@ -182,6 +187,20 @@ impl Broker {
     /// The same with topic settings, as `("cleanup.policy", "compact")`.
     pub fn create_topic_with(&self, name: &str, partitions: i32, replication: i32, s: &[(&str, &str)]) -> Result<()> {
         self.admin().create(name, partitions, replication, s)
+    }
+
+    /// Make a topic of the lines of a file, spread over its partitions one after the other. How many there are.
+    pub fn fill(&self, topic: &str, partitions: i32, file: &Path) -> Result<u64> {
+        self.create_topic(topic, partitions, 1)?;
+        let send = SendMany::new(&self.bootstrap(), topic)?;
+        let text = fs::read(file).with_context(|| file.display().to_string())?;
+        let mut n = 0;
+        for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            send.send((n % partitions as u64) as i32, None, line, &[])?;
+            n += 1;
+        }
+        send.flush()?;
+        Ok(n)
     }
 
     /// What `kafka-consumer-groups --describe` says of a group: the original tool, not a client of ours.

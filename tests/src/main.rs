@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 use tests::chaos::Scale;
 use tests::copier::CopierArgs;
-use tests::kafka::{Broker, SendMany, Setup, read_all};
+use tests::kafka::{Broker, Setup, read_all};
 use tests::kills::{Random, run_with_kills};
 use tests::project::{common_input, common_reference};
 use tests::qualify::qualify;
@@ -179,15 +179,7 @@ fn kafka(port: u16, topic: &str, partitions: i32, events: u64) -> Result<()> {
     let (input, lookup) = common_input(events, 20_260_301)?;
     println!("starting Apache Kafka on 127.0.0.1:{port} …");
     let broker = Broker::start_with(Setup { port: Some(port), ..Setup::new(1) })?;
-    broker.create_topic(topic, partitions, 1)?;
-    let text = std::fs::read(&input).with_context(|| input.display().to_string())?;
-    let send = SendMany::new(&broker.bootstrap(), topic)?;
-    let mut n = 0u64;
-    for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-        send.send((n % partitions as u64) as i32, None, line, &[])?;
-        n += 1;
-    }
-    send.flush()?;
+    let n = broker.fill(topic, partitions, &input)?;
     println!("{n} events are in {topic} ({partitions} partitions). In another terminal:");
     println!("  export LOOKUP={} OUT=/tmp/millstream KAFKA=127.0.0.1:{port}", lookup.display());
     println!("  cargo run --release -- run bench/cases/common/kafka.toml --processes 2 --workers 2");

@@ -2,20 +2,19 @@
 //! turns; then events at a fixed rate, each due at a planned time, until a reader of committed records has them.
 use crate::chaos::Options;
 use crate::checker::input::{Loader, Plan, Route};
-use crate::kafka::{Broker, SendMany, Setup, read_all, settings, spawn, unique};
-use crate::project::{common_input, millstream, root};
-use crate::run::{RUN_MAX, copy_dir, wait};
+use crate::kafka::{Broker, Setup, read_all, settings, spawn, unique};
+use crate::project::{common_input, common_reference, root};
+use crate::run::{Pipeline, RUN_MAX, copy_dir, wait};
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Partitions of input and output.
 const PARTITIONS: u64 = 4;
 /// Worker threads of the engine.
-const WORKERS: &str = "2";
+const WORKERS: usize = 2;
 /// Epoch of the job whose latency is measured.
 const EPOCH: Duration = Duration::from_millis(100);
 /// What comes before is not counted: clients connect, tables grow.
@@ -30,19 +29,15 @@ const TRIALS: usize = 4;
 /// Measure and print.
 pub fn run(events: u64, rounds: usize, seconds: u64, rate: Option<u64>) -> Result<()> {
     ensure!(rounds > 0 && events > 0, "there must be events and rounds");
-    let broker = match std::env::var("MILLSTREAM_KAFKA") {
-        Ok(_) => Broker::start(1)?,
-        Err(_) => Broker::start_with(Setup { lives_long: true, heap: "1g".into(), ..Setup::new(1) })?,
-    };
-    let dir = tempfile::tempdir()?;
+    let broker = Broker::start_or_use(Setup { lives_long: true, heap: "1g".into(), ..Setup::new(1) })?;
     let every = EveryEvent::load(&broker, events)?;
     let alerts = Common::load(&broker, events)?;
     println!("\nall input is there; {WORKERS} workers, {PARTITIONS} partitions, {events} events; medians of {rounds}");
     println!("{:<28}{:>16}{:>16}{:>8}{:>12}{:>12}", "", "exactly once", "at least once", "ratio", "CPU s", "CPU s");
     let mut rates = Vec::new();
-    let jobs: [(&str, &dyn Fn(&Path, &str) -> Result<()>); 2] = [
-        ("every event to Kafka", &|dir, delivery| every.run(&broker, dir, delivery)),
-        ("common job, alerts to Kafka", &|dir, delivery| alerts.run(&broker, dir, delivery)),
+    let jobs: [(&str, &dyn Fn(&str) -> Result<()>); 2] = [
+        ("every event to Kafka", &|delivery| every.run(&broker, delivery)),
+        ("common job, alerts to Kafka", &|delivery| alerts.run(&broker, delivery)),
     ];
     for (name, job) in jobs {
         let mut took: [Vec<Used>; 2] = Default::default();
@@ -51,7 +46,7 @@ pub fn run(events: u64, rounds: usize, seconds: u64, rate: Option<u64>) -> Resul
             for turn in 0..2 {
                 let which = (round + turn) % 2;
                 let delivery = ["exactly_once", "at_least_once"][which];
-                took[which].push(measured(|| job(&dir.path().join(unique(delivery)), delivery))?);
+                took[which].push(measured(|| job(delivery))?);
             }
         }
         let [exactly, least] = took.map(|t| median(&t));
@@ -68,9 +63,9 @@ pub fn run(events: u64, rounds: usize, seconds: u64, rate: Option<u64>) -> Resul
     }
     let rate = match rate {
         Some(r) => r,
-        None => sustainable(&broker, dir.path(), rates[0] as u64)? / 2,
+        None => sustainable(&broker, rates[0] as u64)? / 2,
     };
-    let late = at_rate(&broker, dir.path(), rate, Duration::from_secs(seconds))?;
+    let late = at_rate(&broker, rate, Duration::from_secs(seconds))?;
     let q = |q| late.quantile(q).as_secs_f64() * 1e3;
     println!(
         "{rate} events/s for {seconds} s, every one due at a planned time and read back committed, epoch {} ms: \
@@ -118,23 +113,6 @@ fn children_cpu() -> f64 {
     s(usage.ru_utime) + s(usage.ru_stime)
 }
 
-/// A run to the end of the input.
-fn to_the_end(dir: &Path, topology: &str, env: &[(&str, &str)]) -> Result<()> {
-    let log = std::fs::File::create(dir.join("job.log"))?;
-    let mut c = Command::new(millstream());
-    c.args(["run", topology, "--once", "--quiet", "--workers", WORKERS]).envs(env.iter().copied()).current_dir(dir);
-    c.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let status = wait(&mut spawn(c)?, RUN_MAX)?;
-    let text = std::fs::read_to_string(dir.join("job.log"))?;
-    ensure!(status.success(), "the job ended with {status}\n{text}");
-    Ok(())
-}
-
-/// Records of a topic.
-fn records(broker: &Broker, topic: &str) -> Result<u64> {
-    Ok(read_all(&broker.bootstrap(), topic, true)?.len() as u64)
-}
-
 /// The fault tests' job over a topic that is filled once: every event that is not dropped goes out again.
 struct EveryEvent {
     input: String,
@@ -149,9 +127,9 @@ impl EveryEvent {
         Loader::start(&broker.bootstrap(), &input, &plan, 0).finish()?;
         Ok(EveryEvent { input, plan })
     }
-    fn run(&self, broker: &Broker, dir: &Path, delivery: &str) -> Result<()> {
-        let name = write_job(broker, dir, &self.input, delivery)?;
-        to_the_end(dir, "topology.toml", &[])?;
+    fn run(&self, broker: &Broker, delivery: &str) -> Result<()> {
+        let (p, name) = every_event(broker, &self.input, delivery)?;
+        p.once(WORKERS)?;
         // Watermarks, not the records: reading them would cost more than the run.
         let (topic, want) = (format!("{name}.events"), self.plan.count(Route::Event));
         let written: i64 =
@@ -161,10 +139,9 @@ impl EveryEvent {
     }
 }
 
-/// Write the fault tests' job into a folder; its name.
-fn write_job(broker: &Broker, dir: &Path, input: &str, delivery: &str) -> Result<String> {
+/// The fault tests' job over a topic, and its name.
+fn every_event(broker: &Broker, input: &str, delivery: &str) -> Result<(Pipeline, String)> {
     let name = unique("pace");
-    copy_dir(&root().join("tests/kafka/job"), dir)?;
     let text = Options::default()
         .topology(&name, &broker.bootstrap())?
         .replace("epoch = \"200ms\"", &format!("epoch = \"{} ms\"", EPOCH.as_millis()))
@@ -173,62 +150,44 @@ fn write_job(broker: &Broker, dir: &Path, input: &str, delivery: &str) -> Result
             "transaction_timeout = ",
             &format!("partitions = {PARTITIONS}\ndelivery = \"{delivery}\"\ntransaction_timeout = "),
         );
-    std::fs::write(dir.join("topology.toml"), text)?;
-    std::fs::create_dir_all(dir.join("out"))?;
-    Ok(name)
+    let p = Pipeline::new("")?;
+    copy_dir(&root().join("tests/kafka/job"), p.dir.path())?;
+    p.file("topology.toml", text)?;
+    Ok((p, name))
 }
 
 /// The common job over a topic that is filled once.
 struct Common {
     input: String,
-    lookup: String,
+    lookup: PathBuf,
     alerts: u64,
 }
 
 impl Common {
     fn load(broker: &Broker, events: u64) -> Result<Common> {
         let (lines, lookup) = common_input(events, 20_260_301)?;
-        let alerts = crate::project::common_reference(&lines, &lookup, 1000)?;
+        let alerts = common_reference(&lines, &lookup, 1000)?;
         let alerts = alerts.iter().filter(|b| **b == b'\n').count() as u64;
         let input = unique("pace.common");
-        broker.create_topic(&input, PARTITIONS as i32, 1)?;
-        let send = SendMany::new(&broker.bootstrap(), &input)?;
-        let text = std::fs::read(&lines).with_context(|| lines.display().to_string())?;
-        for (n, line) in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).enumerate() {
-            send.send((n as u64 % PARTITIONS) as i32, None, line, &[])?;
-        }
-        send.flush()?;
-        Ok(Common { input, lookup: lookup.to_string_lossy().into_owned(), alerts })
+        broker.fill(&input, PARTITIONS as i32, &lines)?;
+        Ok(Common { input, lookup, alerts })
     }
-    fn run(&self, broker: &Broker, dir: &Path, delivery: &str) -> Result<()> {
-        copy_dir(&root().join("bench/cases/common/rules"), &dir.join("rules"))?;
-        std::fs::copy(root().join("bench/cases/common/kafka.toml"), dir.join("kafka.toml"))?;
-        let (name, out) = (unique("pace-common"), dir.join("out"));
-        std::fs::create_dir_all(&out)?;
-        let (alerts, dlq) = (format!("{name}.alerts"), format!("{name}.dlq"));
-        let env = [
-            ("NAME", name.as_str()),
-            ("KAFKA", &broker.bootstrap()),
-            ("EVENTS", &self.input),
-            ("LOOKUP", &self.lookup),
-            ("OUT", &out.to_string_lossy()),
-            ("ALERTS", &alerts),
-            ("DLQ", &dlq),
-            ("DELIVERY", delivery),
-        ];
-        to_the_end(dir, "kafka.toml", &env)?;
-        let n = records(broker, &alerts)?;
+    fn run(&self, broker: &Broker, delivery: &str) -> Result<()> {
+        let (mut p, alerts) = Pipeline::common_kafka(broker, &self.input, &self.lookup)?;
+        p.set("DELIVERY", delivery);
+        p.once(WORKERS)?;
+        let n = read_all(&broker.bootstrap(), &alerts, true)?.len() as u64;
         ensure!(n == self.alerts, "{n} alerts, the reference has {}", self.alerts);
         Ok(())
     }
 }
 
 /// The highest rate, to within a tenth or so, that is sustained on this machine with broker, loader and reader on it.
-fn sustainable(broker: &Broker, dir: &Path, at_most: u64) -> Result<u64> {
+fn sustainable(broker: &Broker, at_most: u64) -> Result<u64> {
     let (mut low, mut high) = (0, at_most.max(2_000));
     for _ in 0..TRIALS {
         let rate = if low == 0 { high / 2 } else { (low + high) / 2 };
-        let late = at_rate(broker, dir, rate, TRIAL)?;
+        let late = at_rate(broker, rate, TRIAL)?;
         let behind = Duration::from_micros(late.last_us);
         println!("  {rate} events/s: the last event is out {:.2} s after it was due", behind.as_secs_f64());
         if behind <= BEHIND_MAX {
@@ -257,19 +216,18 @@ impl Late {
 }
 
 /// Events at a rate through the job, read back by a reader of committed records.
-fn at_rate(broker: &Broker, dir: &Path, rate: u64, time: Duration) -> Result<Late> {
-    let (input, dir) = (unique("pace.paced"), dir.join(unique("paced")));
+fn at_rate(broker: &Broker, rate: u64, time: Duration) -> Result<Late> {
+    let input = unique("pace.paced");
     broker.create_topic(&input, PARTITIONS as i32, 1)?;
-    let name = write_job(broker, &dir, &input, "exactly_once")?;
+    let (p, name) = every_event(broker, &input, "exactly_once")?;
     let topic = format!("{name}.events");
     broker.create_topic(&topic, PARTITIONS as i32, 1)?;
     let plan = Plan::new(&input, (rate as f64 * (time + WARM).as_secs_f64()) as u64, PARTITIONS as u32, 11);
-    let log = std::fs::File::create(dir.join("job.log"))?;
-    let mut c = Command::new(millstream());
-    c.args(["run", "topology.toml", "--quiet", "--workers", WORKERS]).current_dir(&dir);
-    c.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let log = std::fs::File::create(p.out("job.log"))?;
+    let mut c = p.command(&["run", "topology.toml", "--quiet", "--workers", &WORKERS.to_string()]);
+    c.stdout(log.try_clone()?).stderr(log);
     let mut job = spawn(c)?;
-    let said = || std::fs::read_to_string(dir.join("job.log")).unwrap_or_default();
+    let said = || String::from_utf8_lossy(&p.read("job.log")).into_owned();
     let reader = reader(broker, &topic)?;
     // The job reads before the first event is due.
     std::thread::sleep(Duration::from_secs(2));

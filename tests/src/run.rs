@@ -1,4 +1,5 @@
 //! A topology in a folder of its own, and runs of it.
+use crate::kafka::{Broker, unique};
 use crate::project::{millstream, root};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,21 @@ impl Pipeline {
         p.set("INPUT", &input.to_string_lossy());
         p.set("LOOKUP", &lookup.to_string_lossy());
         Ok(p)
+    }
+    /// The common workload from a topic to a topic, under names of its own. The topic of its alerts beside.
+    pub fn common_kafka(broker: &Broker, events: &str, lookup: &Path) -> Result<(Pipeline, String)> {
+        let case = root().join("bench/cases/common");
+        let mut p = Pipeline::new(&std::fs::read_to_string(case.join("kafka.toml"))?)?;
+        copy_dir(&case.join("rules"), &p.dir.path().join("rules"))?;
+        let name = unique("common-kafka");
+        let alerts = format!("{name}.alerts");
+        p.set("KAFKA", &broker.bootstrap());
+        p.set("EVENTS", events);
+        p.set("LOOKUP", &lookup.to_string_lossy());
+        p.set("ALERTS", &alerts);
+        p.set("DLQ", &format!("{name}.dlq"));
+        p.set("NAME", &name);
+        Ok((p, alerts))
     }
     /// Set a variable of the topology.
     pub fn set(&mut self, name: &str, value: &str) {

@@ -71,6 +71,26 @@ impl Ctx {
         let parts: Vec<(Ctx, T)> = jobs.into_iter().map(|j| (self.part(), j)).collect();
         in_lanes(lanes, parts, |(ctx, job)| run(&ctx, job))
     }
+    /// Jobs of at most `each` faults, so many beside each other, until `count` faults have hit. `run` gets the number of a
+    /// job and its faults; what it has to say beside its report comes back in the order of the jobs.
+    pub fn jobs<T: Send>(
+        &self,
+        lanes: usize,
+        count: u64,
+        each: u64,
+        run: impl Fn(&Ctx, u64, u64) -> Result<(RowReport, T)> + Sync,
+    ) -> Result<(RowReport, Vec<T>)> {
+        let (mut report, mut said) = (RowReport::default(), Vec::new());
+        while report.faults < count {
+            let left = count - report.faults;
+            let jobs = (0..left.div_ceil(each)).map(|n| (n, each.min(left - n * each)));
+            for (r, t) in self.together(lanes, jobs, |ctx, (n, faults)| run(ctx, n, faults))? {
+                report.add(r);
+                said.push(t);
+            }
+        }
+        Ok((report, said))
+    }
     fn part(&self) -> Ctx {
         Ctx {
             seed: self.seed,

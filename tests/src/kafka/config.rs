@@ -78,14 +78,12 @@ pub const SASL_USER: (&str, &str) = ("millstream", "millstream-secret");
 pub fn properties(node: &Node, all: &[Node], setup: &Setup) -> String {
     let many = all.len() as u32;
     let quorum: Vec<String> = all.iter().map(|n| format!("{}@{}:{}", n.id, n.host, n.controller)).collect();
-    let (host, (user, password)) = (&node.host, SASL_USER);
+    let (user, password) = SASL_USER;
     let mut text = format!(
         "process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={quorum}
-listeners=CLIENT://{host}:{client},INTERNAL://{host}:{internal},SASL://{host}:{sasl},CONTROLLER://{host}:{controller}
-advertised.listeners=CLIENT://{ahost}:{aport},INTERNAL://{host}:{internal},SASL://{host}:{sasl}
-listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+{listeners}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=INTERNAL
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN
@@ -94,12 +92,7 @@ log.dirs={data}
 ",
         id = node.id,
         quorum = quorum.join(","),
-        client = node.client,
-        internal = node.internal,
-        sasl = node.sasl,
-        controller = node.controller,
-        ahost = node.advertised.0,
-        aport = node.advertised.1,
+        listeners = listeners(node, setup.certificate.is_some()),
         data = node.data.display(),
     );
     let replicas = many.to_string();
@@ -139,7 +132,7 @@ log.dirs={data}
         let _ = writeln!(text, "{k}={v}");
     }
     if let Some(c) = &setup.certificate {
-        text += &secure(node, c);
+        text += &secure(c);
     }
     for (k, v) in &setup.properties {
         let _ = writeln!(text, "{k}={v}");
@@ -147,27 +140,39 @@ log.dirs={data}
     text
 }
 
-/// Two more listeners, with TLS: one for everybody, one that asks for a SCRAM password or a token. An unsigned token will
+/// The lines that name the listeners; with TLS there are two more.
+fn listeners(node: &Node, tls: bool) -> String {
+    let own = |port: u16| format!("{}:{port}", node.host);
+    let (host, port) = &node.advertised;
+    // Name, protocol, where it listens, what clients are told: nothing of the controllers'.
+    let mut all = vec![
+        ("CLIENT", "PLAINTEXT", own(node.client), Some(format!("{host}:{port}"))),
+        ("INTERNAL", "PLAINTEXT", own(node.internal), Some(own(node.internal))),
+        ("SASL", "SASL_PLAINTEXT", own(node.sasl), Some(own(node.sasl))),
+        ("CONTROLLER", "PLAINTEXT", own(node.controller), None),
+    ];
+    if tls {
+        all.push(("TLS", "SSL", own(node.tls), Some(own(node.tls))));
+        all.push(("SASLTLS", "SASL_SSL", own(node.sasl_tls), Some(own(node.sasl_tls))));
+    }
+    let at: Vec<String> = all.iter().map(|(name, _, at, _)| format!("{name}://{at}")).collect();
+    let told: Vec<String> =
+        all.iter().filter_map(|(name, .., told)| Some(format!("{name}://{}", told.as_ref()?))).collect();
+    let map: Vec<String> = all.iter().map(|(name, protocol, ..)| format!("{name}:{protocol}")).collect();
+    let (at, told, map) = (at.join(","), told.join(","), map.join(","));
+    format!("listeners={at}\nadvertised.listeners={told}\nlistener.security.protocol.map={map}")
+}
+
+/// What the listeners with TLS ask for: one takes everybody, the other a SCRAM password or a token. An unsigned token will
 /// do: that is what Kafka takes as long as nobody names a server of tokens.
-fn secure(node: &Node, certificate: &Certificate) -> String {
-    let (host, store) = (&node.host, certificate.store.display());
-    let mut text = format!(
-        "listeners=CLIENT://{host}:{client},INTERNAL://{host}:{internal},SASL://{host}:{sasl},TLS://{host}:{tls},SASLTLS://{host}:{sasl_tls},CONTROLLER://{host}:{controller}
-advertised.listeners=CLIENT://{ahost}:{aport},INTERNAL://{host}:{internal},SASL://{host}:{sasl},TLS://{host}:{tls},SASLTLS://{host}:{sasl_tls}
-listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASLTLS:SASL_SSL,CONTROLLER:PLAINTEXT
-listener.name.sasltls.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+fn secure(certificate: &Certificate) -> String {
+    let store = certificate.store.display();
+    let mut text = String::from(
+        "listener.name.sasltls.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.sasltls.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasltls.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasltls.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";
 ",
-        client = node.client,
-        internal = node.internal,
-        sasl = node.sasl,
-        tls = node.tls,
-        sasl_tls = node.sasl_tls,
-        controller = node.controller,
-        ahost = node.advertised.0,
-        aport = node.advertised.1,
     );
     for listener in ["tls", "sasltls"] {
         let name = format!("listener.name.{listener}.ssl");

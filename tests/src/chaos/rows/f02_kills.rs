@@ -15,17 +15,10 @@ const TOGETHER: usize = 3;
 const RESUME: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
-    let (broker, mut report) = (broker()?, RowReport::default());
-    while report.faults < count {
-        let left = count - report.faults;
-        let jobs = (0..left.div_ceil(KILLS_A_JOB)).map(|n| KILLS_A_JOB.min(left - n * KILLS_A_JOB));
-        for r in ctx.together(TOGETHER, jobs, |ctx, kills| one(ctx, broker, kills))? {
-            report.add(r);
-        }
-    }
+    let broker = broker()?;
+    let (report, _) = ctx.jobs(TOGETHER, count, KILLS_A_JOB, |ctx, _, kills| Ok((one(ctx, broker, kills)?, ())))?;
     let (p50, max) = (report.resumed(0.5), report.resumed(1.0));
     ensure!(p50 <= RESUME.0 && max <= RESUME.1, "resumed too late: p50 {p50:?}, max {max:?}");
-    report.took = ctx.began.elapsed();
     Ok(report)
 }
 

@@ -18,14 +18,10 @@ const TOGETHER: usize = 3;
 const FENCED_MAX: Duration = Duration::from_secs(30);
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
-    let (broker, mut report) = (broker()?, RowReport::default());
-    let mut longer = 0;
-    for (r, long) in ctx.together(TOGETHER, 0..count, |ctx, n| one(ctx, broker, n))? {
-        longer += long as u64;
-        report.add(r);
-    }
+    let broker = broker()?;
+    let (mut report, long) = ctx.jobs(TOGETHER, count, 1, |ctx, n, _| one(ctx, broker, n))?;
+    let longer = long.into_iter().filter(|l| *l).count();
     report.notes.push(format!("{} zombies fenced, {longer} stops longer than every time-out", count / 2));
-    report.took = ctx.began.elapsed();
     Ok(report)
 }
 

@@ -93,24 +93,16 @@ fn break_sync(pid: i32, healed: impl FnOnce()) -> Result<()> {
 }
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
-    let (broker, mut report, mut named) = (broker()?, RowReport::default(), 0);
+    let broker = broker()?;
     let each = count.div_ceil(DISKS.len() as u64).min(JOB);
-    while report.faults < count {
-        let left = count - report.faults;
-        let jobs = (0..left.div_ceil(each)).map(|n| (n as usize, each.min(left - n * each)));
-        for (r, said) in ctx.together(TOGETHER, jobs, |ctx, (n, faults)| one(ctx, broker, n, faults))? {
-            named += said;
-            report.add(r);
-        }
-    }
-    report.notes.push(format!("the disk is named {named} times"));
-    report.took = ctx.began.elapsed();
+    let (mut report, named) = ctx.jobs(TOGETHER, count, each, |ctx, n, faults| one(ctx, broker, n, faults))?;
+    report.notes.push(format!("the disk is named {} times", named.iter().sum::<u64>()));
     Ok(report)
 }
 
-/// The n-th job: what it did, and how often it named a full disk.
-fn one(ctx: &Ctx, broker: &Broker, n: usize, faults: u64) -> Result<(RowReport, u64)> {
-    let (on, mut report) = (DISKS[n % DISKS.len()], RowReport::default());
+/// The n-th job: what it did, and how often it named what is wrong with the disk.
+fn one(ctx: &Ctx, broker: &Broker, n: u64, faults: u64) -> Result<(RowReport, u64)> {
+    let (on, mut report) = (DISKS[n as usize % DISKS.len()], RowReport::default());
     let small = ctx.dir().join(unique("small"));
     let mut options = Options { processes: 1, ..Options::default() };
     match on {

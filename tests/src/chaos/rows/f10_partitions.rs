@@ -15,12 +15,8 @@ const STRANGERS: u64 = 4;
 const TOGETHER: usize = 2;
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
-    let (broker, mut report) = (broker()?, RowReport::default());
-    for r in ctx.together(TOGETHER, 0..count, |ctx, _| one(ctx, broker))? {
-        report.add(r);
-    }
-    report.took = ctx.began.elapsed();
-    Ok(report)
+    let broker = broker()?;
+    Ok(ctx.jobs(TOGETHER, count, 1, |ctx, _, _| Ok((one(ctx, broker)?, ())))?.0)
 }
 
 fn one(ctx: &Ctx, broker: &Broker) -> Result<RowReport> {

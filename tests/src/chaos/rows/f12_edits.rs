@@ -21,18 +21,11 @@ const RULE: &str = "AnalysisType: rule\nRuleID: C09\nEnabled: true\nSeverity: Lo
     Detection:\n  - {KeyPath: action, Condition: Equals, Value: never}\n";
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
-    let (broker, mut report, mut longest) = (broker()?, RowReport::default(), Duration::ZERO);
-    while report.faults < count {
-        let left = count - report.faults;
-        let jobs = (0..left.div_ceil(JOB)).map(|n| JOB.min(left - n * JOB));
-        for (r, pause) in ctx.together(TOGETHER, jobs, |ctx, edits| one(ctx, broker, edits))? {
-            report.add(r);
-            longest = longest.max(pause);
-        }
-    }
+    let broker = broker()?;
+    let (mut report, pauses) = ctx.jobs(TOGETHER, count, JOB, |ctx, _, edits| one(ctx, broker, edits))?;
+    let longest = pauses.into_iter().max().unwrap_or_default();
     ensure!(longest <= GAP_MAX, "the output paused for {longest:?}");
     report.notes.push(format!("longest pause {:.2} s", longest.as_secs_f64()));
-    report.took = ctx.began.elapsed();
     Ok(report)
 }
 

@@ -22,17 +22,9 @@ const TOGETHER: usize = 5;
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
-    let (broker, moto, mut report) = (broker()?, Moto::start()?, RowReport::default());
+    let (broker, moto) = (broker()?, Moto::start()?);
     ensure!(ask(moto.port, "PUT /chaos")?.starts_with("HTTP/1.1 200"), "the stand-in makes no bucket");
-    while report.faults < count {
-        let left = count - report.faults;
-        let jobs = (0..left.div_ceil(JOB)).map(|n| JOB.min(left - n * JOB));
-        for r in ctx.together(TOGETHER, jobs, |ctx, faults| one(ctx, broker, moto.port, faults))? {
-            report.add(r);
-        }
-    }
-    report.took = ctx.began.elapsed();
-    Ok(report)
+    Ok(ctx.jobs(TOGETHER, count, JOB, |ctx, _, faults| Ok((one(ctx, broker, moto.port, faults)?, ())))?.0)
 }
 
 /// A job whose snapshots meet so many faults.
