@@ -13,6 +13,8 @@ use local::LocalStore;
 use model::BuildCx;
 use model::store::Store;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use topology::Topology;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Environment variable by which the supervisor of `--processes` tells a process of its cluster.
 pub const PLACE: &str = "MILLSTREAM_CLUSTER";
@@ -101,10 +104,18 @@ pub fn together() -> bool {
     std::env::var_os(PLACE).is_some()
 }
 
-/// Identity of this program: its version and what its file holds.
+/// Identity of this program: its version and what its file holds, read in pieces: it may be large, and every start waits
+/// for this.
 fn build() -> Result<String> {
-    let exe = std::fs::read("/proc/self/exe").context("read this program")?;
-    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), load::short(&crate::bundle::hash(&exe))))
+    let mut exe = File::open("/proc/self/exe").context("open this program")?;
+    let (mut hash, mut piece) = (Xxh3::new(), vec![0; 256 << 10]);
+    loop {
+        match exe.read(&mut piece).context("read this program")? {
+            0 => break,
+            n => hash.update(&piece[..n]),
+        }
+    }
+    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), load::short(&format!("{:032x}", hash.digest128()))))
 }
 
 /// Open the durable state of a topology: the data folder, or what `[log]` names.

@@ -97,7 +97,7 @@ pub fn supervise(args: &RunArgs) -> Result<i32> {
         if !pause_for(pause) {
             return Ok(status.code().unwrap_or(130));
         }
-        if status.code().is_some() {
+        if own_fault {
             pause = (pause * 2).min(BACKOFF.1);
         }
     }

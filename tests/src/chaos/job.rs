@@ -129,6 +129,8 @@ impl Job {
 
     /// The same without input and processes.
     pub fn prepare(ctx: &Ctx, broker: &Broker, mut plan: Plan, options: Options) -> Result<Job> {
+        // Built before the input flows, which counts in seconds.
+        millstream();
         let name = unique("chaos");
         plan.run = name.clone();
         let dir = ctx.dir().join(&name);
