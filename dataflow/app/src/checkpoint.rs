@@ -44,10 +44,6 @@ pub fn checkpoint(args: &CheckpointArgs) -> Result<i32> {
         let objects = m.objects();
         let check = |o: &&ObjectRef| store.get(o).err().map(|e| format!("{}: {e}", o.name));
         let damage = if verify { objects.values().filter_map(check).collect() } else { Vec::new() };
-        let bytes = |groups: &BTreeMap<u32, ObjectRef>| {
-            let by_name: BTreeMap<&str, u64> = groups.values().map(|o| (o.name.as_str(), o.len)).collect();
-            by_name.values().sum()
-        };
         shown.push(Shown {
             epoch: m.epoch,
             generation: m.generation,
@@ -55,7 +51,7 @@ pub fn checkpoint(args: &CheckpointArgs) -> Result<i32> {
             time: model::time::rfc3339_ms(m.now_ms),
             objects: objects.len(),
             bytes: objects.values().map(|o| o.len).sum(),
-            state: m.state.iter().map(|(id, s)| (id.clone(), bytes(&s.groups))).collect(),
+            state: m.state.iter().map(|(id, s)| (id.clone(), s.objects.iter().map(|o| o.len).sum())).collect(),
             damage,
         });
     }

@@ -121,6 +121,7 @@ pub fn settings(t: &Topology, workers: usize, once: bool, run: &str) -> Settings
         epoch_bytes: e.epoch_bytes.0,
         in_flight: e.in_flight as u64,
         checkpoint_ms: e.checkpoint.0,
+        whole_below: Settings::WHOLE_BELOW,
         groups: e.key_groups,
         lanes: e.lanes,
         keep: e.keep_snapshots as usize,

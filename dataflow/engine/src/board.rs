@@ -4,7 +4,7 @@
 //! because the operator that puts it there holds the epoch's capability until then.
 use crate::status::Status;
 use crate::tap::Faucet;
-use model::store::ObjectRef;
+use model::store::{ObjectRef, Piece};
 use model::{Epoch, EpochInfo, LedgerRow};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub(crate) enum Report {
     /// A sink shard committed.
     Commit { sink: Arc<str>, shard: u32, commit: model::store::Commit },
-    /// Key groups of a node were written to an object (`None`: the group has no state any more).
-    State { node: Arc<str>, state_key: String, groups: Vec<(u32, Option<ObjectRef>)> },
+    /// What changed in key groups of a node was written to an object, if it was anything.
+    State { node: Arc<str>, state_key: String, object: Option<ObjectRef>, pieces: Vec<(u32, Piece)> },
 }
 
 /// Counts and reports of one worker and epoch, as sent to worker 0.

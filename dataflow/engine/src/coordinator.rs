@@ -339,15 +339,10 @@ impl<'a> Coordinator<'a> {
                 Report::Commit { sink, shard, commit } => {
                     self.manifest.commits.insert(format!("{sink}/{shard}"), commit);
                 }
-                Report::State { node, state_key, groups } => {
+                Report::State { node, state_key, object, pieces } => {
                     let slot = self.manifest.state.entry(node.to_string()).or_default();
                     slot.state_key = state_key;
-                    for (g, o) in groups {
-                        match o {
-                            Some(o) => slot.groups.insert(g, o),
-                            None => slot.groups.remove(&g),
-                        };
-                    }
+                    slot.add(object, &pieces);
                 }
             }
         }

@@ -50,6 +50,9 @@ pub struct Settings {
     pub in_flight: u64,
     /// Time between state snapshots, milliseconds.
     pub checkpoint_ms: u64,
+    /// A key group whose state is at most this large is written to a snapshot as a whole, bytes; of a larger one only what
+    /// changed.
+    pub whole_below: u64,
     /// Number of key groups.
     pub groups: u32,
     /// Number of lanes.
@@ -68,6 +71,11 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where relative input and output paths start.
     pub work_dir: PathBuf,
+}
+
+impl Settings {
+    /// [`Settings::whole_below`] where nobody says otherwise: small enough to read and write in no time.
+    pub const WHOLE_BELOW: u64 = 16 << 10;
 }
 
 impl Graph {

@@ -1,29 +1,21 @@
-//! Stateful operators: records meet by key group, an epoch is applied when it is whole, state is saved by group.
-use crate::board::{Board, Report};
+//! Stateful operators: records meet by key group, an epoch is applied when it is whole, state is saved by group (see
+//! [`crate::state`]).
+use crate::board::Board;
 use crate::fatal::fatal;
 use crate::graph::Settings;
 use crate::ports::{Outputs, Packets};
+use crate::state::{Keep, bytes, load, save};
 use crate::status::Status;
 use model::part::{group_of, sort_records};
-use model::store::{NodeState, ObjectRef, Store};
 use model::{Change, Ctx, Epoch, Keyed, Packet, Record};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-
-/// Where a keyed operator's state is kept and how it is called there.
-pub(crate) struct Keep {
-    pub store: Arc<dyn Store>,
-    pub state_key: String,
-    pub generation: u64,
-    /// State at the start, if it is carried over.
-    pub state: NodeState,
-}
 
 /// Render a keyed operator. Returns its output ports and the stream whose frontier tells that an epoch is done.
 pub(crate) fn keyed<'s>(
@@ -38,7 +30,7 @@ pub(crate) fn keyed<'s>(
 ) -> Vec<Packets<'s>> {
     let scope = input.scope();
     let (me, peers) = (scope.index() as u32, scope.peers() as u32);
-    let mut sizes = load(&mut *op, &keep, me, peers).unwrap_or_else(|e| fatal(&id, format!("load state: {e}")));
+    let mut chains = load(&mut *op, &keep, me, peers).unwrap_or_else(|e| fatal(&id, format!("load state: {e}")));
     let groups = settings.groups;
     let op = Rc::new(RefCell::new(op));
     let router = op.clone();
@@ -61,7 +53,7 @@ pub(crate) fn keyed<'s>(
     let (outputs, streams) = Outputs::new(&mut b, ports);
     let mut outputs = outputs.tapped(board.faucet(&id));
     let status = board.status();
-    status.state(&id, me as usize, sizes.values().sum(), op.borrow().keys());
+    status.state(&id, me as usize, bytes(&chains), op.borrow().keys());
     b.build(move |caps| {
         let mut caps: Option<Vec<_>> = Some(caps.iter().map(|c| c.delayed(&(start + 1))).collect());
         let mut stash: BTreeMap<Epoch, Vec<Record>> = BTreeMap::new();
@@ -94,11 +86,11 @@ pub(crate) fn keyed<'s>(
                     outputs.give(port, &held[port], packet);
                 }
                 if info.snapshot {
-                    match save(&mut **op, &id, &keep, next, me, &mut sizes) {
+                    match save(&mut **op, &id, &keep, next, me, &mut chains) {
                         Ok(report) => board.report(next, report),
                         Err(e) => fatal(&id, format!("save state: {e}")),
                     }
-                    status.state(&id, me as usize, sizes.values().sum(), op.keys());
+                    status.state(&id, me as usize, bytes(&chains), op.keys());
                 }
                 next += 1;
                 status.frontier(&id, me as usize, next);
@@ -122,70 +114,4 @@ fn show_alerts(status: &Status, node: &Arc<str>, packet: &Packet) {
             status.alert(node, a);
         }
     }
-}
-
-/// Write the changed groups of this worker as one object: `(group u32, length u32, bytes)*`. Keeps the sizes of groups.
-fn save(
-    op: &mut dyn Keyed,
-    id: &str,
-    keep: &Keep,
-    epoch: Epoch,
-    me: u32,
-    sizes: &mut BTreeMap<u32, u64>,
-) -> model::Result<Report> {
-    let mut groups = op.take_dirty();
-    if model::fault::broken("skip_state") {
-        groups.clear();
-    }
-    groups.sort_unstable();
-    groups.dedup();
-    let mut bytes = Vec::new();
-    let mut present = Vec::with_capacity(groups.len());
-    for &g in &groups {
-        let state = op.save(g);
-        present.push(!state.is_empty());
-        sizes.insert(g, state.len() as u64);
-        if !state.is_empty() {
-            bytes.extend_from_slice(&g.to_le_bytes());
-            bytes.extend_from_slice(&(state.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&state);
-        }
-    }
-    let object = match bytes.is_empty() {
-        true => None,
-        false => Some(keep.store.put(&format!("{id}/{epoch:020}-g{}-w{me}", keep.generation), &bytes)?),
-    };
-    let groups = groups.into_iter().zip(present).map(|(g, p)| (g, object.clone().filter(|_| p))).collect();
-    Ok(Report::State { node: id.into(), state_key: keep.state_key.clone(), groups })
-}
-
-/// Load the groups that this worker owns. Returns their sizes in bytes.
-fn load(op: &mut dyn Keyed, keep: &Keep, me: u32, peers: u32) -> model::Result<BTreeMap<u32, u64>> {
-    let mut sizes = BTreeMap::new();
-    let mut read: HashMap<&str, HashMap<u32, Vec<u8>>> = HashMap::new();
-    for (&group, object) in keep.state.groups.iter().filter(|(g, _)| *g % peers == me) {
-        if !read.contains_key(object.name.as_str()) {
-            read.insert(&object.name, unpack(&keep.store.get(object)?, object)?);
-        }
-        let state = read.get_mut(object.name.as_str()).and_then(|m| m.remove(&group));
-        let state = state.ok_or_else(|| format!("object {} holds no group {group}", object.name))?;
-        sizes.insert(group, state.len() as u64);
-        op.load(group, &state)?;
-    }
-    op.take_dirty();
-    Ok(sizes)
-}
-
-fn unpack(mut bytes: &[u8], object: &ObjectRef) -> model::Result<HashMap<u32, Vec<u8>>> {
-    let mut out = HashMap::new();
-    while !bytes.is_empty() {
-        let torn = || format!("object {} is not well-formed", object.name);
-        let (head, rest) = bytes.split_at_checked(8).ok_or_else(torn)?;
-        let group = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
-        let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        let (state, rest) = rest.split_at_checked(len).ok_or_else(torn)?;
-        out.insert(group, state.to_vec());
-        bytes = rest;
-    }
-    Ok(out)
 }

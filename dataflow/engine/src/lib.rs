@@ -36,6 +36,7 @@ pub mod recovery;
 mod render;
 pub mod session;
 mod sink;
+mod state;
 pub mod status;
 pub mod tap;
 pub mod world;

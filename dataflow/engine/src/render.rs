@@ -4,12 +4,13 @@ use crate::collect::{Done, collect};
 use crate::epochs::{Feed, epochs};
 use crate::fatal::fatal;
 use crate::graph::{Graph, GraphNode, Settings};
-use crate::keyed::{Keep, keyed};
+use crate::keyed::keyed;
 use crate::map::map;
 use crate::ports::Packets;
 use crate::read::read;
 use crate::recovery::Start;
 use crate::sink::{groups, lanes, single};
+use crate::state::Keep;
 use crate::status::Status;
 use crate::writer::{Committer, Shards};
 use model::part::Sharding;
@@ -90,6 +91,7 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
                         state: kept.cloned().unwrap_or_default(),
                         state_key,
                         generation: plan.generation,
+                        whole_below: plan.settings.whole_below,
                     };
                     keyed(input, node.id.clone(), op, outs, start, keep, &plan.settings, board.clone())
                 }

@@ -81,7 +81,16 @@ pub trait Keyed {
     /// Groups changed since the last call; clears the marks.
     fn take_dirty(&mut self) -> Vec<u32>;
     /// State of a group, in a stable form: equal state gives equal bytes. Empty = no state.
-    fn save(&self, group: u32) -> Vec<u8>;
+    fn save(&mut self, group: u32) -> Vec<u8>;
+    /// What changed in a group since it was saved, its changes were asked for, or it was loaded, whichever was last: for
+    /// [`Keyed::apply`]. `None` where a group can only be saved as a whole.
+    fn changes(&mut self, _group: u32) -> Option<Vec<u8>> {
+        None
+    }
     /// Set the state of a group.
     fn load(&mut self, group: u32, bytes: &[u8]) -> Result<()>;
+    /// Bring a group from the state before some [`Keyed::changes`] to the one after them.
+    fn apply(&mut self, group: u32, _bytes: &[u8]) -> Result<()> {
+        Err(format!("the state of group {group} holds changes, which this operator does not write").into())
+    }
 }

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::epoch::{Epoch, EpochRecord};
 use crate::sink::Receipt;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A progress record of one sink shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +34,47 @@ pub struct ObjectRef {
 pub struct NodeState {
     /// [`crate::Node::state_key`] of the node that wrote it; another key means the state is not carried over.
     pub state_key: String,
-    /// Objects by key group; groups without state are absent.
-    pub groups: BTreeMap<u32, ObjectRef>,
+    /// What `groups` names by index, oldest first.
+    pub objects: Vec<ObjectRef>,
+    /// By key group the objects its state is read from: the last one that holds all of it, then those with changes, in
+    /// order. Groups without state are absent.
+    pub groups: BTreeMap<u32, Vec<u32>>,
+}
+
+/// What an object holds of a key group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Piece {
+    /// No state any more.
+    Nothing,
+    /// All of its state.
+    Whole,
+    /// What changed since the object before.
+    Changes,
+}
+
+impl NodeState {
+    /// Take in an object and what it holds; without one, groups only lose their state. Objects that no group names any
+    /// more are dropped.
+    pub fn add(&mut self, object: Option<ObjectRef>, pieces: &[(u32, Piece)]) {
+        let new = self.objects.len() as u32;
+        self.objects.extend(object);
+        for (group, piece) in pieces {
+            match piece {
+                Piece::Nothing => drop(self.groups.remove(group)),
+                Piece::Whole => drop(self.groups.insert(*group, vec![new])),
+                Piece::Changes => self.groups.entry(*group).or_default().push(new),
+            }
+        }
+        let used: BTreeSet<u32> = self.groups.values().flatten().copied().collect();
+        let mut at = 0;
+        self.objects.retain(|_| {
+            at += 1;
+            used.contains(&(at - 1))
+        });
+        // Indices in order are those of the kept objects.
+        let index: BTreeMap<u32, u32> = used.into_iter().zip(0..).collect();
+        self.groups.values_mut().flatten().for_each(|i| *i = index[i]);
+    }
 }
 
 /// A consistent cut: every sink shard has committed `epoch`, every object named here exists.
@@ -83,7 +122,7 @@ impl ObjectRef {
 impl Manifest {
     /// Every object that it names, once.
     pub fn objects(&self) -> BTreeMap<&str, &ObjectRef> {
-        let state = self.state.values().flat_map(|s| s.groups.values());
+        let state = self.state.values().flat_map(|s| &s.objects);
         self.sources.values().chain(state).map(|o| (o.name.as_str(), o)).collect()
     }
     /// As it is stored: a line with the hash of the rest, then JSON.
@@ -153,4 +192,29 @@ pub trait Store: Log {
     /// Forget what no kept manifest needs: keep the newest `keep` manifests, objects they name, epochs and commits
     /// after the oldest kept one.
     fn trim(&self, keep: usize) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_named_for_as_long_as_a_group_needs_them() {
+        let mut s = NodeState::default();
+        let object = |n: &str| Some(ObjectRef::of(n, n.as_bytes()));
+        let names = |s: &NodeState, g: u32| -> Vec<String> {
+            s.groups[&g].iter().map(|i| s.objects[*i as usize].name.clone()).collect()
+        };
+        s.add(object("a"), &[(1, Piece::Whole), (2, Piece::Whole), (3, Piece::Whole)]);
+        s.add(object("b"), &[(1, Piece::Changes), (3, Piece::Nothing)]);
+        s.add(object("c"), &[(1, Piece::Changes), (2, Piece::Whole)]);
+        assert_eq!(
+            (names(&s, 1), names(&s, 2), s.groups.contains_key(&3)),
+            (vec!["a".into(), "b".into(), "c".into()], vec!["c".into()], false)
+        );
+        s.add(object("d"), &[(1, Piece::Whole)]);
+        assert_eq!((names(&s, 1), names(&s, 2), s.objects.len()), (vec!["d".to_string()], vec!["c".to_string()], 2));
+        s.add(None, &[(2, Piece::Nothing)]);
+        assert_eq!((names(&s, 1), s.objects.len()), (vec!["d".to_string()], 1));
+    }
 }

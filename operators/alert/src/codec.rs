@@ -11,6 +11,18 @@ impl Writer {
     pub fn new(version: u8) -> Writer {
         Writer(vec![version])
     }
+    /// Forgets what was written, and keeps the room for it.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+    /// What was written.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+    /// What another one wrote.
+    pub fn append(&mut self, mut other: Writer) {
+        self.0.append(&mut other.0);
+    }
     /// One byte.
     pub fn byte(&mut self, b: u8) {
         self.0.push(b);
@@ -44,13 +56,6 @@ impl Writer {
     pub fn text(&mut self, s: &str) {
         self.bytes(s.as_bytes());
     }
-    /// Text or nothing.
-    pub fn opt_text(&mut self, s: Option<&str>) {
-        self.flag(s.is_some());
-        if let Some(s) = s {
-            self.text(s);
-        }
-    }
     /// The finished object.
     pub fn finish(self) -> Vec<u8> {
         self.0
@@ -65,9 +70,13 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Checks the format version. `what` names the state in errors.
+    /// Reads from the start. `what` names the state in errors.
+    pub fn of(all: &'a [u8], what: &'static str) -> Reader<'a> {
+        Reader { all, at: 0, what }
+    }
+    /// Checks the format version.
     pub fn open(all: &'a [u8], version: u8, what: &'static str) -> Result<Reader<'a>> {
-        let mut r = Reader { all, at: 0, what };
+        let mut r = Reader::of(all, what);
         match r.byte()? {
             v if v == version => Ok(r),
             v => {
@@ -133,10 +142,6 @@ impl<'a> Reader<'a> {
         let b = self.bytes()?;
         std::str::from_utf8(b).or_else(|_| self.damaged("text is not UTF-8"))
     }
-    /// Text or nothing.
-    pub fn opt_text(&mut self) -> Result<Option<&'a str>> {
-        if self.flag()? { self.text().map(Some) } else { Ok(None) }
-    }
     /// All bytes must have been read.
     pub fn end(self) -> Result<()> {
         if self.at == self.all.len() { Ok(()) } else { self.damaged("there are bytes behind its end") }
@@ -154,12 +159,11 @@ mod tests {
         ints.iter().for_each(|n| w.int(*n));
         w.uint(u64::MAX);
         w.text("größe");
-        w.opt_text(None);
         w.id(7 << 100);
         let b = w.finish();
         let mut r = Reader::open(&b, 3, "test").unwrap();
         ints.iter().for_each(|n| assert_eq!(r.int().unwrap(), *n));
-        assert_eq!((r.uint().unwrap(), r.text().unwrap(), r.opt_text().unwrap()), (u64::MAX, "größe", None));
+        assert_eq!((r.uint().unwrap(), r.text().unwrap()), (u64::MAX, "größe"));
         assert_eq!(r.id().unwrap(), 7 << 100);
         r.end().unwrap();
         for cut in 1..b.len() {
@@ -170,7 +174,6 @@ mod tests {
                 }
                 r.uint()?;
                 r.text()?;
-                r.opt_text()?;
                 r.id()
             })();
             assert!(all.unwrap_err().to_string().contains("test state is damaged at byte"), "cut at {cut}");

@@ -8,8 +8,9 @@
 //!
 //! The alert id is xxh3-128 of (rule, kind, dedup string, window start): a replay gives the same ids, and a rule's
 //! match and its failure never share one.
+use crate::group::{Group, Tables};
 use crate::hex;
-use crate::window::{Group, Step};
+use crate::window::Step;
 use model::operator::{Ctx, Keyed, Packet};
 use model::part::{Flow, Kind, Opened, Port, Sharding, group_of, key_hash, sort_records};
 use model::units::Dur;
@@ -66,7 +67,7 @@ struct DedupNode {
 
 impl Node for DedupNode {
     fn state_key(&self) -> String {
-        "dedup.window/1".into()
+        "dedup.window/2".into()
     }
     fn summary(&self) -> String {
         "dedup windows as the rules say".into()
@@ -82,6 +83,7 @@ struct Dedup {
     /// Set where the clock of a match is its event time: how late it may come.
     lateness: Option<i64>,
     state: BTreeMap<u32, Group>,
+    tables: Tables,
     dirty: BTreeSet<u32>,
 }
 
@@ -108,7 +110,7 @@ struct Output {
 
 impl Dedup {
     fn new(groups: u32, lateness: Option<i64>) -> Dedup {
-        Dedup { groups, lateness, state: BTreeMap::new(), dirty: BTreeSet::new() }
+        Dedup { groups, lateness, state: BTreeMap::new(), tables: Tables::default(), dirty: BTreeSet::new() }
     }
 
     fn key_of(m: &Match) -> u64 {
@@ -123,28 +125,31 @@ impl Dedup {
             return out.matches.push(Record::Match(m));
         }
         let n = group_of(Self::key_of(&m), self.groups);
-        let group = self.state.entry(n).or_default();
+        let (group, t) = (self.state.entry(n).or_default(), &mut self.tables);
         self.dirty.insert(n);
         let clock = if self.lateness.is_some() { m.event_ms } else { now };
         // The group's clock never runs ahead of the epoch's: one event dated in the far future must not expire all.
-        group.advance(clock.min(now));
-        let (window, evicted) = group.window(&m, clock, self.lateness.unwrap_or(0));
-        out.evicted += evicted as u64;
-        match window.count(&m, clock) {
+        group.advance(clock.min(now), t);
+        let counted = group.count(&m, clock, self.lateness.unwrap_or(0), t);
+        out.evicted += counted.evicted as u64;
+        let (window, texts) = (&t.window, &t.texts);
+        let number = window.id(texts);
+        let id = hex(number);
+        m.alert_id = Some(id.clone());
+        match counted.step {
             Step::Below => tally.below_threshold += 1,
             Step::Crossed => {
                 tally.alerted += 1;
-                out.alerts.push(Record::Alert(Box::new(window.alert(&m, Change::New))));
+                out.alerts.push(Record::Alert(Box::new(window.alert(&m, id, Change::New, texts))));
             }
             Step::Joined => {
                 tally.deduped += 1;
                 out.updates
-                    .entry(window.id)
-                    .and_modify(|a| window.refresh(a, &m))
-                    .or_insert_with(|| window.alert(&m, Change::Update));
+                    .entry(number)
+                    .and_modify(|a| window.refresh(a, &m, texts))
+                    .or_insert_with(|| window.alert(&m, id, Change::Update, texts));
             }
         }
-        m.alert_id = Some(hex(window.id));
         out.matches.push(Record::Match(m));
     }
 }
@@ -160,7 +165,7 @@ impl Keyed for Dedup {
     fn epoch(&mut self, info: &EpochInfo, records: Vec<Record>, cx: &mut Ctx) -> Result<()> {
         if self.lateness.is_none() {
             for (n, group) in &mut self.state {
-                if group.advance(info.now_ms) {
+                if group.advance(info.now_ms, &mut self.tables) {
                     self.dirty.insert(*n);
                 }
             }
@@ -195,17 +200,29 @@ impl Keyed for Dedup {
         std::mem::take(&mut self.dirty).into_iter().collect()
     }
 
-    fn save(&self, group: u32) -> Vec<u8> {
-        self.state.get(&group).map_or_else(Vec::new, |g| g.save(self.lateness.is_some()))
+    fn save(&mut self, group: u32) -> Vec<u8> {
+        let late = self.lateness.is_some();
+        self.state.get_mut(&group).map_or_else(Vec::new, |g| g.save(late, &mut self.tables))
+    }
+
+    fn changes(&mut self, group: u32) -> Option<Vec<u8>> {
+        let late = self.lateness.is_some();
+        self.state.get_mut(&group).map(|g| g.changes(late, &mut self.tables))
     }
 
     fn load(&mut self, group: u32, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            self.state.remove(&group);
-        } else {
-            self.state.insert(group, Group::load(bytes, self.lateness.is_some())?);
+        if let Some(mut old) = self.state.remove(&group) {
+            old.clear(&mut self.tables);
+        }
+        if !bytes.is_empty() {
+            self.state.insert(group, Group::load(bytes, self.lateness.is_some(), &mut self.tables)?);
         }
         Ok(())
+    }
+
+    fn apply(&mut self, group: u32, bytes: &[u8]) -> Result<()> {
+        let late = self.lateness.is_some();
+        self.state.entry(group).or_default().apply(bytes, late, &mut self.tables)
     }
 }
 

@@ -17,13 +17,16 @@
 mod codec;
 mod dedup;
 mod distinct;
+mod group;
 mod limit;
 mod meter;
+mod slab;
+mod texts;
 mod window;
 
 pub use dedup::{DedupPart, DedupSettings};
+pub use group::MAX_WINDOWS;
 pub use limit::{LimitPart, LimitSettings, NOTICE, Release};
-pub use window::MAX_WINDOWS;
 
 /// Every part of this crate, for the registry.
 pub fn parts() -> Vec<&'static dyn model::Part> {

@@ -320,7 +320,7 @@ impl Keyed for Limit {
         std::mem::take(&mut self.dirty).into_iter().collect()
     }
 
-    fn save(&self, group: u32) -> Vec<u8> {
+    fn save(&mut self, group: u32) -> Vec<u8> {
         let Some(meters) = self.state.get(&group).filter(|g| !g.is_empty()) else { return Vec::new() };
         let mut w = Writer::new(VERSION);
         w.flag(self.event_time);

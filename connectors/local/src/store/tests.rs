@@ -30,7 +30,7 @@ fn fill(s: &LocalStore, from: Epoch, to: Epoch) {
         s.append_commit("lake/x", 1, &commit(n), n % 2 == 0).unwrap();
         if n % 3 == 0 {
             let o = s.put(&format!("snap/{n}/dedup/7"), format!("state at {n}").as_bytes()).unwrap();
-            let node = NodeState { state_key: "k".into(), groups: [(7, o)].into() };
+            let node = NodeState { state_key: "k".into(), objects: vec![o], groups: [(7, vec![0])].into() };
             let m = Manifest {
                 epoch: n,
                 generation: 1,
@@ -58,7 +58,7 @@ fn what_was_written_is_read_after_reopening() {
     assert_eq!(s.commits("nobody", 0).unwrap(), []);
     let ms = s.manifests().unwrap();
     assert_eq!(ms.iter().map(|m| m.as_ref().unwrap().epoch).collect::<Vec<_>>(), [6, 3]);
-    assert_eq!(s.get(&ms[0].as_ref().unwrap().state["dedup"].groups[&7]).unwrap(), b"state at 6");
+    assert_eq!(s.get(&ms[0].as_ref().unwrap().state["dedup"].objects[0]).unwrap(), b"state at 6");
     let e = s.append_epoch(&epoch(9)).unwrap_err().to_string();
     assert!(e.contains("epoch 9 cannot follow epoch 7"), "{e}");
 }
@@ -98,7 +98,7 @@ fn trim_keeps_what_the_kept_manifests_need() {
         let ms: Vec<Manifest> = s.manifests().unwrap().into_iter().map(|m| m.unwrap()).collect();
         assert_eq!(ms.iter().map(|m| m.epoch).collect::<Vec<_>>(), [12, 9]);
         for m in &ms {
-            assert!(s.get(&m.state["dedup"].groups[&7]).is_ok());
+            assert!(s.get(&m.state["dedup"].objects[0]).is_ok());
         }
         assert_eq!(s.epochs_after(9).unwrap().len(), 5);
         assert!(s.epochs_after(6).is_err(), "epochs 7 to 9 are gone, and that is said");
@@ -164,7 +164,7 @@ fn read_all(dir: &Path) -> Result<String> {
     }
     for m in s.manifests()? {
         let m = m?;
-        for o in m.state.values().flat_map(|n| n.groups.values()) {
+        for o in m.state.values().flat_map(|n| &n.objects) {
             out += &format!("{:?}", s.get(o)?);
         }
         out += &format!("{m:?}");
@@ -307,7 +307,7 @@ fn each_crash_point_leaves_a_store_that_opens() {
             assert!(s.commits("alerts", 0).unwrap().last().unwrap().epoch <= last);
             for m in s.manifests().unwrap() {
                 let m = m.unwrap();
-                assert!(s.get(&m.state["dedup"].groups[&7]).is_ok(), "{point}: every manifest has its objects");
+                assert!(s.get(&m.state["dedup"].objects[0]).is_ok(), "{point}: every manifest has its objects");
             }
             fill(&s, last + 1, last + 4);
             s.trim(1).unwrap();

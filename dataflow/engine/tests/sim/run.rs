@@ -81,6 +81,8 @@ pub fn simulate(seed: u64, mutation: Option<&'static str>) -> Report {
         epoch_bytes: rng.range(64, 600),
         in_flight: rng.range(1, 4),
         checkpoint_ms: rng.range(20, 200),
+        // Half of the seeds write changes of every group.
+        whole_below: if seed.is_multiple_of(2) { 0 } else { Settings::WHOLE_BELOW },
         groups: GROUPS,
         lanes: LANES,
         keep: rng.range(1, 3) as usize,
