@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const STUCK: Duration = Duration::from_secs(90);
 /// A graceful end.
 const END_MAX: Duration = Duration::from_secs(60);
+/// From the start of a process until it takes a signal to end as a wish to drain.
+const SETTLE: Duration = Duration::from_secs(1);
 /// How much of a log is shown.
 const LOG_SHOWN: usize = 6_000;
 
@@ -338,8 +340,10 @@ impl Job {
         }
         Ok(())
     }
-    /// End the processes in good order.
-    pub fn stop(&mut self) -> Result<()> {
+    /// End the processes in good order. False if all output was there while the engine was just being started again: then
+    /// there was nothing to drain, and its files may lack what the next start would have written.
+    pub fn stop(&mut self) -> Result<bool> {
+        let mut in_order = true;
         for c in &self.children {
             self.signal(c.id() as i32, libc::SIGTERM);
         }
@@ -353,12 +357,12 @@ impl Job {
             }
             let status =
                 wait(&mut c, Duration::ZERO).with_context(|| format!("the job does not end\n{}", self.log()))?;
-            // All output may be there while the engine is just being started again: then there is nothing to drain.
             let starting = matches!(status.code(), Some(75 | 130));
             ensure!(status.success() || starting, "the job ended with {status}\n{}", self.log());
+            in_order &= status.success();
         }
         self.close_log();
-        Ok(())
+        Ok(in_order)
     }
     /// Every process has ended: wait for the rest of what they have said.
     fn close_log(&mut self) {
@@ -420,7 +424,14 @@ impl Job {
     /// Wait for the end, stop, judge; an error if it is not exact. Adds itself to the report.
     pub fn finish(mut self, faults: u64, report: &mut RowReport) -> Result<()> {
         self.wait()?;
-        self.stop()?;
+        let end = Instant::now() + STUCK;
+        while !self.stop()? {
+            ensure!(Instant::now() < end, "the job does not end in good order\n{}", self.log());
+            self.launch()?;
+            self.up()?;
+            // A signal before the engine listens for it ends it as one between two starts does.
+            std::thread::sleep(SETTLE);
+        }
         if let Some(l) = self.loader.take() {
             l.finish()?;
         }
