@@ -5,7 +5,8 @@
 use model::Files;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, BufRead};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -81,61 +82,125 @@ impl Files for Recorder<'_> {
     }
 }
 
-/// Bundles and their contents in the data folder.
-pub struct Shelf(PathBuf);
+/// Files that are kept in one go are packed if there are more: each of its own would be waited for until it is on the disk.
+const FEW: usize = 16;
+
+/// Where a packed file is: the pack, offset, length.
+type Place = (PathBuf, u64, usize);
+
+/// Bundles and their contents in the data folder: a file each, or many in a pack.
+///
+/// `<hash>.pack` is named after the bundle it was made for, and holds a line of JSON (`[["<hash>", length], …]`), then the
+/// files, one behind the other.
+pub struct Shelf {
+    dir: PathBuf,
+    /// What is in packs, once somebody has asked.
+    packed: Mutex<Option<BTreeMap<String, Place>>>,
+}
 
 impl Shelf {
     /// In `data_dir/content`.
     pub fn new(data_dir: &Path) -> Shelf {
-        Shelf(data_dir.join("content"))
+        Shelf { dir: data_dir.join("content"), packed: Mutex::default() }
     }
     /// Keep a bundle: contents first, then the list that names them.
     pub fn keep(&self, bundle: &Bundle, contents: &BTreeMap<String, Arc<[u8]>>) -> io::Result<()> {
-        std::fs::create_dir_all(&self.0)?;
-        for (h, bytes) in contents {
-            self.write(h, bytes)?;
-        }
+        std::fs::create_dir_all(&self.dir)?;
+        self.put(&bundle.hash(), contents)?;
         self.write(&format!("{}.bundle", bundle.hash()), &serde_json::to_vec_pretty(bundle)?)?;
-        std::fs::File::open(&self.0)?.sync_all()
+        std::fs::File::open(&self.dir)?.sync_all()
     }
     /// Bytes of a kept file or bundle (`<hash>`, `<hash>.bundle`), if it is here.
     pub fn get(&self, name: &str) -> Option<Vec<u8>> {
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.') && !name.starts_with('.');
-        std::fs::read(self.0.join(name)).ok().filter(|_| plain)
+        if !plain {
+            return None;
+        }
+        if let Ok(bytes) = std::fs::read(self.dir.join(name)) {
+            return Some(bytes);
+        }
+        let (pack, offset, len) = self.place(name)?;
+        let mut bytes = vec![0; len];
+        std::fs::File::open(pack).and_then(|f| f.read_exact_at(&mut bytes, offset)).ok()?;
+        Some(bytes)
+    }
+    /// True if a file is here.
+    fn has(&self, name: &str) -> bool {
+        self.dir.join(name).exists() || self.place(name).is_some()
+    }
+    fn place(&self, name: &str) -> Option<Place> {
+        let mut packed = self.packed.lock().expect("no holder panics");
+        packed.get_or_insert_with(|| packs(&self.dir)).get(name).cloned()
+    }
+    /// Keep the files that are not here yet; `hash_` is the bundle's.
+    fn put(&self, hash_: &str, contents: &BTreeMap<String, Arc<[u8]>>) -> io::Result<()> {
+        let new: Vec<_> = contents.iter().filter(|(h, _)| !self.has(h)).collect();
+        if new.len() <= FEW {
+            return new.into_iter().try_for_each(|(h, bytes)| self.write(h, bytes));
+        }
+        let head: Vec<(&String, usize)> = new.iter().map(|(h, bytes)| (*h, bytes.len())).collect();
+        let mut pack = serde_json::to_vec(&head)?;
+        pack.push(b'\n');
+        new.iter().for_each(|(_, bytes)| pack.extend_from_slice(bytes));
+        self.write(&format!("{hash_}.pack"), &pack)?;
+        *self.packed.lock().expect("no holder panics") = None;
+        Ok(())
     }
     /// Make sure that a bundle and its files are here; `want` fetches what is not.
     pub fn fetch(&self, hash_: &str, want: impl Fn(&str) -> anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
-        std::fs::create_dir_all(&self.0)?;
+        std::fs::create_dir_all(&self.dir)?;
         let name = format!("{hash_}.bundle");
         if self.get(&name).is_none() {
             self.write(&name, &want(&name)?)?;
         }
         let bundle = self.open(hash_)?.bundle;
-        for file in bundle.files.values().flatten().filter(|f| self.get(f).is_none()) {
+        let mut contents: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+        for file in bundle.files.values().flatten().filter(|f| !self.has(f)) {
             let bytes = want(file)?;
             anyhow::ensure!(hash(&bytes) == *file, "process 0 sent something else than {file}");
-            self.write(file, &bytes)?;
+            contents.insert(file.clone(), bytes.into());
         }
-        Ok(())
+        Ok(self.put(hash_, &contents)?)
     }
     /// Read a bundle back.
     pub fn open(&self, hash_: &str) -> io::Result<Shelved<'_>> {
-        let path = self.0.join(format!("{hash_}.bundle"));
+        let path = self.dir.join(format!("{hash_}.bundle"));
         let bytes = std::fs::read(&path)
             .map_err(|e| io::Error::new(e.kind(), format!("kept topology {}: {e}", path.display())))?;
         let bundle: Bundle = serde_json::from_slice(&bytes)?;
         Ok(Shelved { shelf: self, bundle })
     }
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.0.join(name);
+        let path = self.dir.join(name);
         if path.exists() {
             return Ok(());
         }
-        let temp = self.0.join(format!("{name}.{}.tmp", std::process::id()));
+        let temp = self.dir.join(format!("{name}.{}.tmp", std::process::id()));
         std::fs::write(&temp, bytes)?;
         std::fs::File::open(&temp)?.sync_all()?;
         std::fs::rename(&temp, &path)
     }
+}
+
+/// What the packs of a folder hold. One that cannot be read holds nothing: its files are missing then.
+fn packs(dir: &Path) -> BTreeMap<String, Place> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|e| e != "pack") {
+            continue;
+        }
+        let Ok(file) = std::fs::File::open(&path) else { continue };
+        let mut head = Vec::new();
+        let read = io::BufReader::new(file).read_until(b'\n', &mut head);
+        let Ok(files) = read.and_then(|_| Ok(serde_json::from_slice::<Vec<(String, usize)>>(&head)?)) else { continue };
+        let mut offset = head.len() as u64;
+        for (name, len) in files {
+            all.insert(name, (path.clone(), offset, len));
+            offset += len as u64;
+        }
+    }
+    all
 }
 
 /// The files of a kept bundle.
@@ -150,7 +215,8 @@ impl Files for Shelved<'_> {
         let missing =
             || io::Error::new(io::ErrorKind::NotFound, format!("{path} was not there when this topology was applied"));
         let h = self.bundle.files.get(path).cloned().flatten().ok_or_else(missing)?;
-        let bytes = std::fs::read(self.shelf.0.join(&h))?;
+        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("the kept copy of {path} is gone"));
+        let bytes = self.shelf.get(&h).ok_or_else(gone)?;
         match hash(&bytes) == h {
             true => Ok(bytes.into()),
             false => Err(io::Error::new(io::ErrorKind::InvalidData, format!("the kept copy of {path} is damaged"))),
@@ -189,6 +255,30 @@ mod tests {
         assert!(back.read("gone").is_err() && back.read("other").is_err());
         std::fs::write(dir.join("content").join(hash(b"b")), "c").unwrap();
         assert!(back.read("rules/x.yml").unwrap_err().to_string().contains("damaged"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn many_files_are_one_on_the_disk() {
+        let dir = std::env::temp_dir().join(format!("millstream-pack-{}", std::process::id()));
+        let texts: Vec<(String, String)> = (0..100).map(|i| (format!("r{i}"), "x".repeat(i))).collect();
+        let files = MemFiles::of(&texts.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>());
+        let rec = Recorder::new("r0", &files);
+        texts.iter().for_each(|(n, _)| drop(rec.read(n).unwrap()));
+        let (bundle, contents) = rec.finish();
+        let shelf = Shelf::new(&dir);
+        shelf.keep(&bundle, &contents).unwrap();
+        let on_disk = || std::fs::read_dir(dir.join("content")).unwrap().count();
+        assert_eq!(on_disk(), 2);
+        shelf.keep(&bundle, &contents).unwrap();
+        assert_eq!(on_disk(), 2, "what is here is not kept again");
+        // Another process, and one that gets them from it.
+        let (reader, other) = (Shelf::new(&dir), Shelf::new(&dir.join("other")));
+        other.fetch(&bundle.hash(), |name| Ok(reader.get(name).unwrap())).unwrap();
+        for shelf in [&reader, &other] {
+            let back = shelf.open(&bundle.hash()).unwrap();
+            assert!(texts.iter().all(|(n, t)| &*back.read(n).unwrap() == t.as_bytes()));
+        }
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -11,6 +11,7 @@ mod exit;
 mod http;
 mod letters;
 mod load;
+mod memory;
 mod metrics;
 mod parse_files;
 mod progress;
@@ -26,11 +27,8 @@ mod top;
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 
-// Parsing allocates batches and rules allocate strings; mimalloc keeps both cheap on many threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
+    memory::set_up();
     let code = match dispatch(Cli::parse().command) {
         Ok(code) => code,
         Err(e) => {
