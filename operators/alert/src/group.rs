@@ -14,8 +14,7 @@ use hashbrown::{HashMap, HashTable};
 use model::{Match, Result};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::Hasher;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Windows one key group keeps. Beyond it the window that ends first is given up, and counted as `evicted`.
 pub const MAX_WINDOWS: usize = 100_000;
@@ -87,10 +86,7 @@ impl Tables {
 }
 
 fn hash(h: &Head) -> u64 {
-    let mut hasher = Xxh3::new();
-    hasher.write_u32(h.rule << 1 | h.error as u32);
-    hasher.update(h.dedup.as_bytes());
-    hasher.finish()
+    xxh3_64_with_seed(h.dedup.as_bytes(), (h.rule as u64) << 1 | h.error as u64)
 }
 
 fn same_key(a: &Head, b: &Head) -> bool {
