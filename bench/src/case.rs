@@ -29,10 +29,34 @@ struct File {
     topology: PathBuf,
     output: PathBuf,
     seed: u64,
-    generate: Generate,
+    generate: Vec<Generate>,
     variables: BTreeMap<String, String>,
     #[serde(default)]
+    variant: Vec<Variant>,
+    #[serde(default)]
     expected: Vec<Expected>,
+}
+
+/// The same job with one thing different.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What a report calls it.
+    pub name: String,
+    /// What is different, one line.
+    pub about: String,
+    /// Pieces of the topology, and what stands in their place.
+    #[serde(default)]
+    replace: Vec<(String, String)>,
+    /// More of the topology.
+    #[serde(default)]
+    append: String,
+    /// Other values for variables.
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+    /// True if its output is not the case's own.
+    #[serde(default)]
+    pub other_output: bool,
 }
 
 /// How the input is made.
@@ -63,8 +87,10 @@ pub struct Case {
     pub output: PathBuf,
     /// The seed for which the expected numbers hold.
     pub seed: u64,
+    /// The same job with one thing different, by name.
+    pub variants: Vec<Variant>,
     dir: PathBuf,
-    command: Vec<String>,
+    commands: Vec<Vec<String>>,
     variables: BTreeMap<String, String>,
     expected: Vec<Expected>,
 }
@@ -87,7 +113,12 @@ impl Case {
             .with_context(|| format!("read {}: a case is a folder with a case.toml and a topology", path.display()))?;
         let file: File = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
         ensure!(file.schema == SCHEMA, "{}: schema = {} is not known, only {SCHEMA}", path.display(), file.schema);
-        ensure!(!file.generate.command.is_empty(), "{}: generate.command is empty", path.display());
+        let commands: Vec<Vec<String>> = file.generate.into_iter().map(|g| g.command).collect();
+        ensure!(
+            !commands.is_empty() && commands.iter().all(|c| !c.is_empty()),
+            "{}: nothing is generated",
+            path.display()
+        );
         let dir = dir.canonicalize().with_context(|| format!("find {}", dir.display()))?;
         Ok(Case {
             name: dir.file_name().map_or_else(|| "case".into(), |n| n.to_string_lossy().into_owned()),
@@ -95,8 +126,9 @@ impl Case {
             topology: dir.join(file.topology),
             output: file.output,
             seed: file.seed,
+            variants: file.variant,
             dir,
-            command: file.generate.command,
+            commands,
             variables: file.variables,
             expected: file.expected,
         })
@@ -110,10 +142,8 @@ impl Case {
             eprintln!("generate {} events into {}", crate::stats::group(events), dir.display());
             self.generate(&dir, events, seed, &mark)?;
         }
-        let mut values = place(&dir, events, seed);
-        let variables: Result<Values> =
-            self.variables.iter().map(|(k, v)| Ok((k.clone(), fill::plain(v, &values)?))).collect();
-        values.extend(variables?);
+        let mut values = self.place(&dir, events, seed);
+        values.extend(filled(&self.variables, &values)?);
         let expected = self.expected.iter().find(|e| e.events == events && seed == self.seed).map(|e| e.alerts);
         Ok(Input { values, expected, dir })
     }
@@ -126,26 +156,38 @@ impl Case {
         }
         let part = dir.with_extension(format!("part-{}", std::process::id()));
         std::fs::create_dir_all(&part).with_context(|| format!("make {}", part.display()))?;
-        let values = place(&part, events, seed);
-        let words: Result<Vec<String>> = self.command.iter().map(|w| fill::plain(w, &values)).collect();
-        let words = words?;
-        let mut command = Command::new(&words[0]);
-        // Standard output belongs to the report.
-        command.args(&words[1..]).current_dir(&self.dir).stdout(std::io::stderr());
-        let (status, _) = child::run(&mut command, GENERATE_LIMIT)
-            .with_context(|| format!("generate the input: {}", words.join(" ")))?;
-        if !status.success() {
-            let _ = std::fs::remove_dir_all(&part);
-            bail!("the generator failed ({status}): {}", words.join(" "));
+        let values = self.place(&part, events, seed);
+        for words in &self.commands {
+            let words = words.iter().map(|w| fill::plain(w, &values)).collect::<Result<Vec<String>>>()?;
+            let mut command = Command::new(&words[0]);
+            // Standard output belongs to the report.
+            command.args(&words[1..]).current_dir(&self.dir).stdout(std::io::stderr());
+            let (status, _) = child::run(&mut command, GENERATE_LIMIT)
+                .with_context(|| format!("generate the input: {}", words.join(" ")))?;
+            if !status.success() {
+                let _ = std::fs::remove_dir_all(&part);
+                bail!("the generator failed ({status}): {}", words.join(" "));
+            }
         }
         std::fs::write(part.join(DONE), mark)?;
         std::fs::rename(&part, dir).with_context(|| format!("move {} to {}", part.display(), dir.display()))
     }
 
+    /// Placeholders of a generator's command and of variables.
+    fn place(&self, dir: &Path, events: u64, seed: u64) -> Values {
+        let values = [
+            ("DIR", dir.display().to_string()),
+            ("CASE", self.dir.display().to_string()),
+            ("EVENTS", events.to_string()),
+            ("SEED", seed.to_string()),
+        ];
+        values.map(|(k, v)| (k.to_string(), v)).into()
+    }
+
     /// Changes when the generator does: its command and every file of the case that the command names.
     fn mark(&self) -> Result<String> {
         let mut hasher = DefaultHasher::new();
-        for word in &self.command {
+        for word in self.commands.iter().flatten() {
             word.hash(&mut hasher);
             let path = self.dir.join(word);
             if path.is_file() {
@@ -156,10 +198,24 @@ impl Case {
     }
 }
 
-/// Placeholders of a generator's command and of variables.
-fn place(dir: &Path, events: u64, seed: u64) -> Values {
-    let values = [("DIR", dir.display().to_string()), ("EVENTS", events.to_string()), ("SEED", seed.to_string())];
-    values.map(|(k, v)| (k.to_string(), v)).into()
+/// Variables with their placeholders filled in.
+fn filled(variables: &BTreeMap<String, String>, values: &Values) -> Result<Values> {
+    variables.iter().map(|(k, v)| Ok((k.clone(), fill::plain(v, values)?))).collect()
+}
+
+impl Variant {
+    /// The topology of this variant, made from the case's and written to `path`; and the values of its variables.
+    pub fn apply(&self, case: &Case, values: &mut Values, path: &Path) -> Result<()> {
+        let what = || format!("variant {} of {}", self.name, case.topology.display());
+        let mut text = std::fs::read_to_string(&case.topology).with_context(what)?;
+        for (old, new) in &self.replace {
+            ensure!(text.matches(old.as_str()).count() == 1, "{}: {old:?} does not occur once", what());
+            text = text.replace(old.as_str(), new);
+        }
+        let own = filled(&self.variables, values)?;
+        values.extend(own);
+        std::fs::write(path, text + &self.append).with_context(what)
+    }
 }
 
 impl Input {
@@ -167,8 +223,12 @@ impl Input {
     pub fn warm(&self) -> Result<()> {
         let mut buffer = vec![0; 1 << 20];
         for entry in std::fs::read_dir(&self.dir).with_context(|| format!("list {}", self.dir.display()))? {
-            let mut file = std::fs::File::open(entry?.path())?;
-            while file.read(&mut buffer)? > 0 {}
+            let path = entry?.path();
+            // Folders hold rules: small, and read long before the first event.
+            if path.is_file() {
+                let mut file = std::fs::File::open(path)?;
+                while file.read(&mut buffer)? > 0 {}
+            }
         }
         Ok(())
     }
@@ -183,7 +243,7 @@ mod tests {
         std::fs::create_dir_all(dir).unwrap();
         std::fs::write(dir.join("gen.sh"), format!("for i in $(seq $2); do echo {line}; done >$1/in\n")).unwrap();
         let text = "schema = 1\nabout = 'x'\ntopology = 't.toml'\noutput = 'o'\nseed = 7\n\
-            [generate]\ncommand = ['sh', 'gen.sh', '{DIR}', '{EVENTS}']\n[variables]\nINPUT = '{DIR}/in'\n\
+            [[generate]]\ncommand = ['sh', 'gen.sh', '{DIR}', '{EVENTS}']\n[variables]\nINPUT = '{DIR}/in'\n\
             [[expected]]\nevents = 3\nalerts = 2\n";
         std::fs::write(dir.join("case.toml"), text).unwrap();
         Case::load(dir).unwrap()
@@ -246,6 +306,13 @@ mod tests {
     fn the_shipped_case_loads() {
         let c = Case::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/common")).unwrap();
         assert_eq!((c.name.as_str(), c.seed), ("common", 20_260_301));
+        let dir = tempfile::tempdir().unwrap();
+        for v in &c.variants {
+            let mut values = c.place(dir.path(), 1, 1);
+            v.apply(&c, &mut values, &dir.path().join(&v.name)).unwrap();
+        }
+        let text = std::fs::read_to_string(dir.path().join("structural")).unwrap();
+        assert!(text.contains("\nstrict = false\n"), "{text}");
         assert!(c.topology.is_file() && c.expected.iter().any(|e| (e.events, e.alerts) == (200_000, 980)));
     }
 }

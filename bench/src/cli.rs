@@ -1,4 +1,5 @@
 //! The command line of the benchmark.
+use crate::peers;
 use crate::stats::group;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
@@ -19,6 +20,24 @@ pub const CONFIGURATIONS_MAX: usize = 24;
 fn to(max: u64) -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(1..=max)
 }
+
+/// `NAME=COMMAND`.
+fn named(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, command)) if name == OURS || peers::names().contains(&name) => {
+            Err(format!("`{name}` is another program's name ({command})"))
+        }
+        Some((name, command))
+            if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_ .".contains(c)) =>
+        {
+            Ok((name.into(), command.into()))
+        }
+        _ => Err("a name (letters, digits, - _ . and spaces), =, and a command".into()),
+    }
+}
+
+/// What a report calls Millstream.
+pub const OURS: &str = "millstream";
 
 /// Run a case of bench/cases through `millstream run`, measure it from outside, check its result, report.
 ///
@@ -42,13 +61,18 @@ pub struct Cli {
     /// Seed of the generated input; default: the case's own, for which the number of alerts is known.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Another program for the same job, a shell command with {INPUT} {LOOKUP} {OUT} {WORKERS} {EVENTS}; it must write
-    /// the case's output into {OUT}. Runs in turn with Millstream; the report gives the ratio of their CPU times.
-    #[arg(long, value_name = "COMMAND")]
-    pub against: Option<String>,
-    /// What the report calls the other program.
-    #[arg(long, value_name = "NAME", default_value = "other", requires = "against")]
-    pub against_name: String,
+    /// Another program for the same job: a name and a shell command with {INPUT} {LOOKUP} {OUT} {WORKERS} {EVENTS}; it must
+    /// write the case's output into {OUT}. Runs in turn with Millstream; the report gives the ratio of their CPU times. May
+    /// be given several times.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = named)]
+    pub against: Vec<(String, String)>,
+    /// Variants of the case, comma separated, or `all`: the same job with one thing different (see its case.toml). They run in
+    /// turn with it, and the report gives the ratio of their CPU times.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub variants: Vec<String>,
+    /// Engines of bench/peers, comma separated: they run in turn with Millstream. Installed from PyPI at the first run.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(peers::names()))]
+    pub peers: Vec<String>,
     /// Also run N and 10 N events with the most workers and report the growth of the peak memory.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100000")]
     #[arg(value_parser = to(EVENTS_MAX / 10))]
@@ -77,7 +101,8 @@ Exit codes: 0 ok, 1 a wrong result or a failed run, 2 usage.
 Examples:
   cargo run --release -p bench
   cargo run --release -p bench -- --events 1000000 --runs 5 --html bench.html
-  cargo run --release -p bench -- --workers 1 --against 'LOOKUP={LOOKUP} job {INPUT} {OUT}/alerts.jsonl {WORKERS}'";
+  cargo run --release -p bench -- --workers 1 --peers duckdb,clickhouse,tenzir,flink --html bench.html
+  cargo run --release -p bench -- --workers 1 --against 'by hand=LOOKUP={LOOKUP} job {INPUT} {OUT}/alerts.jsonl {WORKERS}'";
 
 /// Form of the report on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -158,7 +183,10 @@ mod tests {
         assert!(parse(&["--events", "0"]).is_err());
         assert!(parse(&["--workers", "257"]).is_err());
         assert!(parse(&["--runs", "101"]).is_err());
-        assert!(parse(&["--against-name", "x"]).is_err(), "a name without a program");
+        let against = |text: &str| parse(&["--against", text]).map(|c| c.against);
+        assert_eq!(against("by hand=A=1 job").unwrap(), [("by hand".to_string(), "A=1 job".to_string())]);
+        assert!(["=x", "x", "millstream=x", "duckdb=x"].iter().all(|t| against(t).is_err()));
+        assert!(parse(&["--peers", "duckdb,nobody"]).is_err());
         let list = |n: usize| (1..=n).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
         let with = |n| parse(&["--events", &list(n), "--workers", "1"]).unwrap().configurations();
         assert!(with(CONFIGURATIONS_MAX).is_ok() && with(CONFIGURATIONS_MAX + 1).is_err());

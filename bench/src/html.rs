@@ -47,7 +47,7 @@ pub fn page(report: &Report) -> Result<String> {
         .join("\n");
     let findings: String = report.findings().iter().map(|f| format!("<li>{}</li>", escape(f))).collect();
     let findings = if findings.is_empty() { findings } else { format!("<ul>{findings}</ul>") };
-    let figures = [cpu(report), throughput(report), memory(report), latency(report)].concat();
+    let figures = [cpu(report), nodes(report), throughput(report), memory(report), latency(report)].concat();
     let name = escape(&report.case);
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
@@ -115,18 +115,29 @@ fn cpu(report: &Report) -> String {
     let names = programs(report);
     let mut groups: Vec<Group> = Vec::new();
     for r in &report.rows {
-        let color = names.iter().position(|n| *n == r.program).unwrap_or(0);
+        let color = names.iter().position(|n| *n == r.program).unwrap_or(0) % SERIES_MAX;
         let (label, bar) = (r.on.to_string(), (r.program.clone(), color, r.cpu_s_per_million));
         match groups.last_mut().filter(|g| g.label == label) {
             Some(g) => g.bars.push(bar),
             None => groups.push(Group { label, bars: vec![bar] }),
         }
     }
-    let legend: Vec<_> = names.iter().enumerate().map(|(i, n)| (n.clone(), Some(i))).collect();
+    let legend: Vec<_> = names.iter().enumerate().map(|(i, n)| (n.clone(), Some(i % SERIES_MAX))).collect();
     let title = "CPU seconds per million events";
     let caption =
         "Less is better; all threads, from the start of the process to its end. Whiskers: smallest and largest run.";
     figure(title, caption, &legend, &chart::bars(title, "CPU s / M events", &groups))
+}
+
+fn nodes(report: &Report) -> String {
+    let Some((on, nodes)) = report.nodes().into_iter().next_back() else { return String::new() };
+    let bar = |(node, us): &(String, Summary)| Group { label: node.clone(), bars: vec![(node.clone(), 0, *us)] };
+    let title = "CPU microseconds per event by node";
+    let caption = format!(
+        "Less is better; {on}. (coordinator): epoch log, snapshots. (rest): scheduling, exchange, start and end of the process."
+    );
+    let groups: Vec<Group> = nodes.iter().map(bar).collect();
+    figure(title, &caption, &[], &chart::bars(title, "µs / event", &groups))
 }
 
 /// The first lines of `all`, at most as many as there are colours, coloured.
@@ -217,7 +228,7 @@ mod tests {
             let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
             assert!(opened > 0 && opened == page.matches(&format!("</{tag}>")).count(), "{tag}");
         }
-        assert_eq!(page.matches("<figure>").count(), 4);
+        assert_eq!(page.matches("<figure>").count(), 5);
         assert!(page.contains("A &lt;fast&gt; &amp; &quot;cheap&quot; one") && !page.contains("<fast>"));
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! case      what to run: topology, generator, expected result      child     one process: wall, CPU, peak memory
 //! measure   the runs, in turn, each checked                        outcome   output file and printed figures
+//! peers     the same job in other engines
 //! report    figures, comparisons, JSON                             table     for people; html: a page, with chart
 //! ```
 mod case;
@@ -14,11 +15,12 @@ mod html;
 mod machine;
 mod measure;
 mod outcome;
+mod peers;
 mod report;
 mod stats;
 mod table;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use case::{Case, Input};
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Configuration, Output};
@@ -51,8 +53,8 @@ fn run(cli: &Cli, configurations: &[Configuration]) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("find the checkout")?;
     let case = Case::load(&folder(root, &cli.case))?;
     let seed = cli.seed.unwrap_or(case.seed);
-    let programs = programs(cli, root)?;
     let cache = cache(cli)?;
+    let programs = programs(cli, root, &cache, &case)?;
     let inputs = inputs(&case, configurations, seed, &cache)?;
     let machine = Machine::look(root);
     let now = jiff::Timestamp::now();
@@ -77,15 +79,24 @@ fn folder(root: &Path, case: &str) -> PathBuf {
     if case.contains('/') { PathBuf::from(case) } else { root.join("bench/cases").join(case) }
 }
 
-/// Millstream, then the other program if there is one.
-fn programs(cli: &Cli, root: &Path) -> Result<Vec<Program>> {
+/// Millstream, then the others.
+fn programs(cli: &Cli, root: &Path, cache: &Path, case: &Case) -> Result<Vec<Program>> {
     let binary = match &cli.binary {
         Some(path) => path.canonicalize().with_context(|| format!("find the program {}", path.display()))?,
         None => build(root)?,
     };
-    let other = cli.against.as_ref().map(|c| Program::Other(cli.against_name.clone(), c.clone()));
-    ensure!(other.as_ref().is_none_or(|o| o.name() != "millstream"), "--against-name must not be millstream");
-    Ok(std::iter::once(Program::Millstream(binary)).chain(other).collect())
+    let mut all = vec![Program::Millstream(binary.clone())];
+    let (every, names) = (cli.variants.iter().any(|v| v == "all"), case.variants.iter().map(|v| v.name.as_str()));
+    if let Some(unknown) = cli.variants.iter().find(|v| *v != "all" && !names.clone().any(|n| n == *v)) {
+        bail!("{} has no variant {unknown}; there are {}", case.name, names.collect::<Vec<_>>().join(", "));
+    }
+    let wanted = case.variants.iter().filter(|v| every || cli.variants.contains(&v.name));
+    all.extend(wanted.map(|v| Program::Variant(binary.clone(), v.clone())));
+    all.extend(cli.against.iter().map(|(name, command)| Program::Other(name.clone(), command.clone())));
+    for name in &cli.peers {
+        all.push(Program::Other(name.clone(), peers::command(root, name, cache)?));
+    }
+    Ok(all)
 }
 
 /// The program beside this one, brought up to date: a figure must belong to the checkout it is reported for.

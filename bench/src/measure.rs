@@ -2,9 +2,9 @@
 //!
 //! Round by round instead of configuration by configuration: a neighbour that wakes up meets all of them, and two
 //! programs that are compared always run one right after the other.
-use crate::case::{Case, Input};
+use crate::case::{Case, Input, Variant};
 use crate::child::{self, Used};
-use crate::cli::Configuration;
+use crate::cli::{Configuration, OURS};
 use crate::fill;
 use crate::outcome::{self, Latency};
 use crate::stats::group;
@@ -24,6 +24,8 @@ const TAIL: usize = 2000;
 pub enum Program {
     /// `millstream`, the binary.
     Millstream(PathBuf),
+    /// The same binary on a variant of the case.
+    Variant(PathBuf, Variant),
     /// Another, by name and shell command with placeholders.
     Other(String, String),
 }
@@ -43,6 +45,8 @@ pub struct Sample {
     pub alerts: u64,
     /// Percentiles of the epochs' latency, where the program tells them.
     pub latency_ms: Option<Latency>,
+    /// CPU seconds by node, where the program tells them.
+    pub nodes_s: BTreeMap<String, f64>,
 }
 
 /// The good runs of one program on one configuration, in the order they were taken.
@@ -62,7 +66,7 @@ pub struct Bench<'a> {
     pub case: &'a Case,
     /// Inputs by number of events.
     pub inputs: BTreeMap<u64, Input>,
-    /// The programs, Millstream first: the other's output is held against its.
+    /// The programs, Millstream first: the others' output is held against its.
     pub programs: Vec<Program>,
     /// Folder for outputs; removed when all went well.
     pub out: PathBuf,
@@ -74,7 +78,8 @@ impl Program {
     /// How a report calls it.
     pub fn name(&self) -> &str {
         match self {
-            Program::Millstream(_) => "millstream",
+            Program::Millstream(_) => OURS,
+            Program::Variant(_, v) => &v.name,
             Program::Other(name, _) => name,
         }
     }
@@ -84,11 +89,11 @@ impl Program {
         values.insert("OUT".into(), out.display().to_string());
         values.insert("WORKERS".into(), on.workers.to_string());
         let mut command = match self {
-            Program::Millstream(binary) => {
-                let mut c = Command::new(binary);
-                c.arg("run").arg(&case.topology).args(["--once", "--no-supervisor", "--stats", "--quiet"]);
-                c.args(["--workers", &on.workers.to_string()]);
-                c
+            Program::Millstream(binary) => engine(binary, &case.topology, on),
+            Program::Variant(binary, v) => {
+                let topology = out.with_extension("toml");
+                v.apply(case, &mut values, &topology)?;
+                engine(binary, &topology, on)
             }
             Program::Other(_, template) => {
                 let mut c = Command::new("sh");
@@ -103,6 +108,13 @@ impl Program {
         command.envs(values);
         Ok(command)
     }
+}
+
+fn engine(binary: &Path, topology: &Path, on: Configuration) -> Command {
+    let mut c = Command::new(binary);
+    c.arg("run").arg(topology).args(["--once", "--no-supervisor", "--stats", "--quiet"]);
+    c.args(["--workers", &on.workers.to_string()]);
+    c
 }
 
 impl Bench<'_> {
@@ -160,7 +172,11 @@ impl Bench<'_> {
             bail!("it failed ({status}): {}", outcome::tail(&stderr, TAIL));
         }
         let sample = match program {
-            Program::Millstream(_) => self.millstream(input, on, out, &stdout, used)?,
+            Program::Millstream(_) => self.millstream(input, on, out, &stdout, used, None)?,
+            Program::Variant(_, v) => {
+                std::fs::remove_file(out.with_extension("toml"))?;
+                self.millstream(input, on, out, &stdout, used, Some(v).filter(|v| v.other_output))?
+            }
             Program::Other(..) => self.other(input, on, out, used)?,
         };
         for file in [stdout, stderr] {
@@ -170,12 +186,21 @@ impl Bench<'_> {
         Ok(sample)
     }
 
-    fn millstream(&self, input: &Input, on: Configuration, out: &Path, stdout: &Path, used: Used) -> Result<Sample> {
+    /// Check a run of ours. `other`: the variant whose output is its own.
+    fn millstream(
+        &self,
+        input: &Input,
+        on: Configuration,
+        out: &Path,
+        stdout: &Path,
+        used: Used,
+        other: Option<&Variant>,
+    ) -> Result<Sample> {
         let stats = outcome::stats(stdout)?;
         ensure!(stats.events == on.events, "it read {} events of {}", group(stats.events), group(on.events));
         let output = out.join(&self.case.output);
-        let alerts = self.count(&output, input.expected)?;
-        let first = self.first(on.events);
+        let alerts = self.count(&output, input.expected.filter(|_| other.is_none()))?;
+        let first = self.first(on.events, other.map_or(OURS, |v| &v.name));
         if first.exists() {
             if let Some(line) = outcome::first_difference(&first, &output)? {
                 bail!("its output differs from the first run's ({}) in line {line}", first.display());
@@ -183,18 +208,20 @@ impl Bench<'_> {
         } else {
             std::fs::copy(&output, &first).with_context(|| format!("keep the output as {}", first.display()))?;
         }
-        Ok(sample(used, stats.bytes, alerts, Some(stats.latency_ms)))
+        let mut sample = sample(used, stats.bytes, alerts);
+        (sample.latency_ms, sample.nodes_s) = (Some(stats.latency_ms), stats.cpu_by_node_s);
+        Ok(sample)
     }
 
     /// The other program's alerts may be written another way, but there must be as many.
     fn other(&self, input: &Input, on: Configuration, out: &Path, used: Used) -> Result<Sample> {
         let known = match input.expected {
             Some(n) => n,
-            None => outcome::lines(&self.first(on.events))?,
+            None => outcome::lines(&self.first(on.events, OURS))?,
         };
         let alerts = self.count(&out.join(&self.case.output), Some(known))?;
         let bytes = input.values.get("INPUT").map_or(Ok(0), |p| std::fs::metadata(p).map(|m| m.len()))?;
-        Ok(sample(used, bytes, alerts, None))
+        Ok(sample(used, bytes, alerts))
     }
 
     fn count(&self, output: &Path, expected: Option<u64>) -> Result<u64> {
@@ -206,13 +233,14 @@ impl Bench<'_> {
     }
 
     /// Where the first output of a number of events is kept, to hold the others against.
-    fn first(&self, events: u64) -> PathBuf {
-        self.out.join(format!("first-{events}"))
+    fn first(&self, events: u64, name: &str) -> PathBuf {
+        self.out.join(format!("first-{events}-{name}"))
     }
 }
 
-fn sample(used: Used, bytes: u64, alerts: u64, latency_ms: Option<Latency>) -> Sample {
-    Sample { wall_s: used.wall_s, cpu_s: used.cpu_s, rss_mib: used.rss_mib, bytes, alerts, latency_ms }
+fn sample(used: Used, bytes: u64, alerts: u64) -> Sample {
+    let (wall_s, cpu_s, rss_mib) = (used.wall_s, used.cpu_s, used.rss_mib);
+    Sample { wall_s, cpu_s, rss_mib, bytes, alerts, latency_ms: None, nodes_s: BTreeMap::new() }
 }
 
 #[cfg(test)]
@@ -233,7 +261,7 @@ mod tests {
             let dir = tmp.path().join("c");
             std::fs::create_dir(&dir).unwrap();
             let text = "schema = 1\nabout = 'x'\ntopology = 't.toml'\noutput = 'o'\nseed = 7\n\
-                [generate]\ncommand = ['sh', '-c', 'seq {EVENTS} >{DIR}/in']\n[variables]\nINPUT = '{DIR}/in'\n\
+                [[generate]]\ncommand = ['sh', '-c', 'seq {EVENTS} >{DIR}/in']\n[variables]\nINPUT = '{DIR}/in'\n\
                 [[expected]]\nevents = 3\nalerts = 2\n";
             std::fs::write(dir.join("case.toml"), text).unwrap();
             let case = Case::load(&dir).unwrap();
@@ -255,8 +283,7 @@ mod tests {
         }
     }
 
-    const FIGURES: &str =
-        r#"echo '{"events":3,"bytes":6,"latency_ms":{"p50":1,"p90":2,"p99":3,"max":4},"more":"is passed over"}'"#;
+    const FIGURES: &str = r#"echo '{"events":3,"bytes":6,"latency_ms":{"p50":1,"p90":2,"p99":3,"max":4},"cpu_by_node_s":{"in":0.5},"more":"is passed over"}'"#;
 
     #[test]
     fn programs_run_in_turn_and_leave_nothing() {
@@ -270,6 +297,7 @@ mod tests {
         assert_eq!(names, [("millstream", 1, 2), ("hand", 1, 2), ("millstream", 2, 2), ("hand", 2, 2)]);
         let sample = &all[0].samples[0];
         assert_eq!((sample.bytes, sample.alerts, sample.latency_ms.unwrap().p99), (6, 2, 3.0));
+        assert_eq!(sample.nodes_s["in"], 0.5);
         assert!(all[1].samples[0].latency_ms.is_none() && all[1].samples[0].bytes == 6);
         assert!(!stage.tmp.path().join("out").exists());
     }

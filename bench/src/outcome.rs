@@ -1,6 +1,7 @@
 //! What a run left behind: its output file, checked, and the figures the engine printed.
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -17,6 +18,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Milliseconds from an epoch's first input being offered until its output is committed.
     pub latency_ms: Latency,
+    /// CPU seconds by node, and under names in brackets what belongs to none.
+    pub cpu_by_node_s: BTreeMap<String, f64>,
 }
 
 /// Percentiles of one run, milliseconds.
@@ -99,9 +102,10 @@ mod tests {
 
     #[test]
     fn figures_are_the_last_line() {
-        let line = r#"{"events":200000,"bytes":312164112,"wall_s":0.4,"cpu_s":0.5,"epochs":12,"latency_ms":{"p50":20,"p90":31,"p99":38.5,"max":39},"alerts":980}"#;
+        let line = r#"{"events":200000,"bytes":312164112,"wall_s":0.4,"cpu_s":0.5,"epochs":12,"latency_ms":{"p50":20,"p90":31,"p99":38.5,"max":39},"cpu_by_node_s":{"a":0.25},"alerts":980}"#;
         let s = parse(&format!("a note\n{line}\n\n")).unwrap();
         assert_eq!((s.events, s.bytes), (200_000, 312_164_112));
+        assert_eq!(s.cpu_by_node_s["a"], 0.25);
         assert_eq!(s.latency_ms, Latency { p50: 20.0, p90: 31.0, p99: 38.5, max: 39.0 });
     }
 

@@ -8,6 +8,7 @@ use crate::measure::{Sample, Series};
 use crate::stats::{Summary, pairwise};
 use anyhow::{Context, Result};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Version of the JSON document.
 const SCHEMA: u32 = 1;
@@ -32,7 +33,7 @@ pub struct Report {
     pub seed: u64,
     /// Figures, by configuration and program.
     pub rows: Vec<Row>,
-    /// Comparisons with the other program.
+    /// Comparisons with the other programs.
     pub against: Vec<Against>,
     /// Growth of the peak memory.
     pub memory: Option<Memory>,
@@ -60,6 +61,8 @@ pub struct Row {
     pub rss_mib: Summary,
     /// Latency, where the program tells it.
     pub latency_ms: Option<Latency>,
+    /// CPU microseconds per event by node, the dearest first, where the program tells them.
+    pub nodes_us: Vec<(String, Summary)>,
     /// The runs.
     pub samples: Vec<Sample>,
 }
@@ -80,8 +83,10 @@ pub struct Latency {
 /// How much more CPU time the other program took than Millstream.
 #[derive(Clone, Debug, Serialize)]
 pub struct Against {
-    /// The other program.
+    /// The other program, or variant of the case.
     pub program: String,
+    /// What is different, if it is a variant.
+    pub about: Option<String>,
     /// What both ran on.
     #[serde(flatten)]
     pub on: Configuration,
@@ -123,6 +128,7 @@ impl Row {
             events_per_cpu_s: of(&|s| events / s.cpu_s)?,
             rss_mib: of(&|s| s.rss_mib)?,
             latency_ms,
+            nodes_us: by_node(&series.samples, events),
             samples: series.samples.clone(),
         })
     }
@@ -145,7 +151,9 @@ impl Report {
     ) -> Result<Report> {
         let rows: Vec<Row> = series.iter().map(Row::new).collect::<Result<_>>()?;
         let ours = rows.first().map(|r| r.program.clone()).unwrap_or_default();
-        let against = rows.iter().filter(|r| r.program != ours).filter_map(|r| compare(&rows, &ours, r)).collect();
+        let about = |name: &str| case.variants.iter().find(|v| v.name == name).map(|v| v.about.clone());
+        let others = rows.iter().filter(|r| r.program != ours);
+        let against = others.filter_map(|r| compare(&rows, &ours, r, about(&r.program))).collect();
         let memory = memory.and_then(|pair| growth(&rows, &ours, pair));
         let (case, about) = (case.name.clone(), case.about.clone());
         Ok(Report { schema: SCHEMA, case, about, started, command, machine, runs, seed, rows, against, memory })
@@ -157,14 +165,26 @@ impl Report {
     }
 }
 
+/// What each node took, by its median.
+fn by_node(samples: &[Sample], events: f64) -> Vec<(String, Summary)> {
+    let mut all: BTreeMap<&String, Vec<f64>> = BTreeMap::new();
+    for (node, s) in samples.iter().flat_map(|s| &s.nodes_s) {
+        all.entry(node).or_default().push(s * 1e6 / events);
+    }
+    let mut out: Vec<_> = all.into_iter().filter_map(|(n, v)| Some((n.clone(), Summary::of(v)?))).collect();
+    out.sort_by(|a, b| b.1.median.total_cmp(&a.1.median));
+    out
+}
+
 fn find<'a>(rows: &'a [Row], program: &str, on: Configuration) -> Option<&'a Row> {
     rows.iter().find(|r| r.program == program && r.on == on)
 }
 
-fn compare(rows: &[Row], ours: &str, theirs: &Row) -> Option<Against> {
+fn compare(rows: &[Row], ours: &str, theirs: &Row, about: Option<String>) -> Option<Against> {
     let ours = find(rows, ours, theirs.on)?;
     Some(Against {
         program: theirs.program.clone(),
+        about,
         on: theirs.on,
         of_medians: theirs.cpu_s_per_million.median / ours.cpu_s_per_million.median,
         of_pairs: pairwise(&ours.cpu(), &theirs.cpu())?,
@@ -192,6 +212,10 @@ pub mod tests {
             bytes: events * 1560,
             alerts: events / 200,
             latency_ms: latency,
+            nodes_s: match latency {
+                Some(_) => [("parse".to_string(), cpu_s * 0.75), ("(rest)".to_string(), cpu_s * 0.25)].into(),
+                None => BTreeMap::new(),
+            },
         };
         Series {
             program: program.into(),
@@ -238,6 +262,8 @@ pub mod tests {
         assert_eq!(row.events_per_s.median.round(), 432_900.0);
         assert_eq!(row.mb_per_s.median.round(), 675.0);
         assert_eq!(row.latency_ms.unwrap().p99.median, 38.0);
+        let nodes: Vec<_> = row.nodes_us.iter().map(|(n, s)| (n.as_str(), short(s.median))).collect();
+        assert_eq!(nodes, [("parse", "1.58".to_string()), ("(rest)", "0.525".to_string())]);
         assert!(r.rows[1].latency_ms.is_none());
     }
 

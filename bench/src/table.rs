@@ -19,6 +19,10 @@ impl Report {
             out += &format!("{key:<8} {value}\n");
         }
         out += &format!("\n{}", self.table());
+        for (on, nodes) in self.nodes() {
+            let all: Vec<String> = nodes.iter().map(|(n, s)| format!("{n} {}", short(s.median))).collect();
+            out += &format!("\n{on}, CPU µs per event by node: {}", all.join(", "));
+        }
         for line in self.findings() {
             out += &format!("\n{line}");
         }
@@ -44,9 +48,10 @@ impl Report {
         let mut out: Vec<String> = Vec::new();
         for a in &self.against {
             out.push(format!(
-                "{}: {} takes {} times the CPU of millstream (medians), {} pair by pair",
+                "{}: {}{} takes {} times the CPU of millstream (medians), {} pair by pair",
                 a.on,
                 a.program,
+                a.about.as_ref().map_or(String::new(), |about| format!(" ({about})")),
                 short(a.of_medians),
                 a.of_pairs.text(short)
             ));
@@ -64,6 +69,12 @@ impl Report {
             out.push(BUSY.into());
         }
         out
+    }
+
+    /// What each node took, by configuration.
+    pub fn nodes(&self) -> Vec<(String, &[(String, Summary)])> {
+        let told = self.rows.iter().filter(|r| !r.nodes_us.is_empty());
+        told.map(|r| (r.on.to_string(), &*r.nodes_us)).collect()
     }
 
     /// Heads of the table's columns.
@@ -132,7 +143,10 @@ mod tests {
         let ends: Vec<usize> = table.iter().map(|l| l.chars().count()).collect();
         assert!(ends.iter().all(|e| *e == ends[0]), "{text}");
         assert!(
-            text.contains("2.10 (2.00–2.50)") && text.contains("takes 2.38 times the CPU") && text.contains(BUSY),
+            text.contains("1,000,000 events, 1 worker, CPU µs per event by node: parse 1.58, (rest) 0.525")
+                && text.contains("2.10 (2.00–2.50)")
+                && text.contains("takes 2.38 times the CPU")
+                && text.contains(BUSY),
             "{text}"
         );
     }

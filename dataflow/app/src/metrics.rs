@@ -1,5 +1,6 @@
 //! `/metrics`: the figures as OpenMetrics text. [`TABLE`] is the contract: a name, once published, keeps its meaning.
 //! `dataflow/METRICS.md` is this table, and a test holds the two together.
+use crate::progress;
 use crate::stats::Stats;
 use engine::figures::{BOUNDS_MS, Buckets};
 use prometheus_client::collector::Collector;
@@ -88,6 +89,12 @@ const TABLE: &[Family] = &[
         "State of a keyed node as of the last checkpoint, on this process's workers",
     ),
     family("state_keys", Gauge, &["node"], "Keys in it"),
+    family(
+        "node_cpu_seconds",
+        Counter,
+        &["node"],
+        "CPU time of a node's calls, on this process's workers and writers; `(coordinator)` is the thread that coordinates",
+    ),
     family("process_resident_memory_bytes", Gauge, &[], "Memory in use"),
     family("process_cpu_seconds", Counter, &[], "CPU time used"),
 ];
@@ -146,6 +153,9 @@ impl Collector for Scrape {
         gauge(e, "checkpoint_duration_seconds", one(f.checkpoint.seconds))?;
         gauge(e, "state_bytes", by_node(|n| n.state_bytes))?;
         gauge(e, "state_keys", by_node(|n| n.state_keys))?;
+        let cpu = f.nodes.iter().map(|n| (vec![n.node.clone()], n.cpu_seconds));
+        let coordinator = (vec![progress::COORDINATOR.into()], f.coordinator_cpu_seconds);
+        counter(e, "node_cpu_seconds", cpu.chain([coordinator]).collect())?;
         gauge(e, "process_resident_memory_bytes", one(p.resident_bytes as i64))?;
         counter(e, "process_cpu_seconds", one(p.cpu_seconds))
     }

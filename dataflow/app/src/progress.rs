@@ -1,12 +1,17 @@
 //! The ledger line while an engine runs, and the summary when it ends.
 use crate::cli::RunArgs;
 use engine::Status;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Time between ledger lines.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// What the coordinating thread is called among the nodes, and what no node took: scheduling, exchange, client libraries.
+pub const COORDINATOR: &str = "(coordinator)";
+const REST: &str = "(rest)";
 
 /// Prints until dropped.
 pub struct Progress(Arc<AtomicBool>);
@@ -83,8 +88,12 @@ pub fn summary(s: &Status, took: Duration, args: &RunArgs) {
     let (cpu, rss) = usage();
     let (_, p50, p90, p99, max) = s.latencies();
     if args.stats {
+        let f = s.figures();
+        let mut nodes: BTreeMap<&str, f64> = f.nodes.iter().map(|n| (n.node.as_str(), n.cpu_seconds)).collect();
+        nodes.insert(COORDINATOR, f.coordinator_cpu_seconds);
+        nodes.insert(REST, (cpu - nodes.values().sum::<f64>()).max(0.0));
         let stats = serde_json::json!({
-            "events": events, "bytes": bytes, "wall_s": secs, "cpu_s": cpu, "rss_mib": rss,
+            "events": events, "bytes": bytes, "wall_s": secs, "cpu_s": cpu, "cpu_by_node_s": nodes, "rss_mib": rss,
             "epochs": s.epoch.load(Relaxed), "latency_ms": { "p50": p50, "p90": p90, "p99": p99, "max": max },
             "alerts": s.total("alerted"), "passed": s.total("passed"), "suppressed": s.total("suppressed"),
         });

@@ -2,6 +2,7 @@
 //!
 //! Single-threaded (one per worker). An epoch's info is on the board before any operator's frontier can pass it,
 //! because the operator that puts it there holds the epoch's capability until then.
+use crate::cpu::Cpu;
 use crate::status::Status;
 use crate::tap::Faucet;
 use model::store::{ObjectRef, Piece};
@@ -48,6 +49,10 @@ impl Board {
     /// Figures for people.
     pub fn status(&self) -> Arc<Status> {
         self.0.borrow().status.clone()
+    }
+    /// Where the CPU time of a node is counted.
+    pub fn cpu(&self, node: &Arc<str>) -> Cpu {
+        self.0.borrow().status.cpu(node)
     }
     /// What lets people look at the ports of an operator.
     pub fn faucet(&self, node: &Arc<str>) -> Faucet {

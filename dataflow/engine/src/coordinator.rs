@@ -281,6 +281,7 @@ impl<'a> Coordinator<'a> {
 
     fn wait(&mut self, time: Duration) -> Result<()> {
         self.s.status.beat();
+        self.s.status.coordinated();
         match self.world.recv(&self.done, time) {
             Ok(d) => self.finished(d),
             Err(RecvTimeoutError::Timeout) => Ok(()),

@@ -58,6 +58,8 @@ pub struct Figures {
     pub in_flight_bytes: u64,
     /// Bytes of input in committed epochs, since this process started.
     pub bytes: u64,
+    /// CPU time of the thread that coordinates: reading the sources' ends, epoch log, manifests. Seconds.
+    pub coordinator_cpu_seconds: f64,
     /// The newest checkpoint.
     pub checkpoint: CheckpointFigures,
     /// From an epoch's first input to its commit.
@@ -146,6 +148,8 @@ pub struct NodeFigures {
     pub node: String,
     /// Its section in the topology; empty if it no longer runs.
     pub section: String,
+    /// CPU time of its calls on this process's workers and writers, seconds.
+    pub cpu_seconds: f64,
     /// Ledger counters, rules summed up.
     pub counters: BTreeMap<String, u64>,
     /// First epoch that it is not through with on some worker, where known.

@@ -33,18 +33,20 @@ pub(crate) fn keyed<'s>(
     let mut chains = load(&mut *op, &keep, me, peers).unwrap_or_else(|e| fatal(&id, format!("load state: {e}")));
     let groups = settings.groups;
     let op = Rc::new(RefCell::new(op));
-    let router = op.clone();
+    let (router, cpu) = (op.clone(), board.cpu(&id));
+    let routing = cpu.clone();
     let records = input.unary::<CapacityContainerBuilder<Vec<(u32, Record)>>, _, _, _>(Pipeline, "key", move |_, _| {
         move |input, output| {
             input.for_each_stamp(|cap, batches| {
                 let Some(cap) = cap.retain_least(0) else { return };
                 let mut session = output.session(&cap);
-                for packet in batches.flat_map(|b| b.drain(..)) {
-                    if let Packet::Records(records) = packet {
-                        let op = router.borrow();
-                        session.give_iterator(records.into_iter().map(|r| (group_of(op.key(&r), groups), r)));
-                    }
-                }
+                let op = router.borrow();
+                let records = batches.flat_map(|b| b.drain(..)).filter_map(|p| match p {
+                    Packet::Records(r) => Some(r),
+                    _ => None,
+                });
+                let keyed = records.flatten().map(|r| (group_of(op.key(&r), groups), r));
+                routing.of(|| session.give_iterator(keyed));
             })
         }
     });
@@ -74,7 +76,7 @@ pub(crate) fn keyed<'s>(
                 sort_records(&mut records);
                 board.count(next, &id, "".into(), "received", records.len() as u64);
                 let mut op = op.borrow_mut();
-                if let Err(e) = op.epoch(&info, records, &mut cx) {
+                if let Err(e) = cpu.of(|| op.epoch(&info, records, &mut cx)) {
                     fatal(&id, e);
                 }
                 model::fault::crash_point("state.after_apply");
@@ -86,7 +88,7 @@ pub(crate) fn keyed<'s>(
                     outputs.give(port, &held[port], packet);
                 }
                 if info.snapshot {
-                    match save(&mut **op, &id, &keep, next, me, &mut chains) {
+                    match cpu.of(|| save(&mut **op, &id, &keep, next, me, &mut chains)) {
                         Ok(report) => board.report(next, report),
                         Err(e) => fatal(&id, format!("save state: {e}")),
                     }

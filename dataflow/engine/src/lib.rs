@@ -24,6 +24,7 @@ pub mod cluster;
 mod collect;
 pub mod composed;
 mod coordinator;
+mod cpu;
 mod epochs;
 pub mod fatal;
 pub mod figures;

@@ -21,13 +21,13 @@ pub(crate) fn map<'s>(
     let mut outputs = outputs.tapped(board.faucet(&id));
     b.build(move |caps| {
         drop(caps);
-        let mut cx = Ctx::default();
+        let (mut cx, cpu) = (Ctx::default(), board.cpu(&id));
         move |_| {
             input.for_each_stamp(|cap, batches| {
                 let Some(&epoch) = cap.least() else { return };
                 let caps: Vec<_> = (0..ports).map(|p| cap.retain_least(p).expect("the stamp has a time")).collect();
                 for packet in batches.flat_map(|b| b.drain(..)) {
-                    if let Err(e) = op.map(packet, &mut cx) {
+                    if let Err(e) = cpu.of(|| op.map(packet, &mut cx)) {
                         fatal(&id, e);
                     }
                     for (counter, rule, n) in cx.counts.drain(..) {

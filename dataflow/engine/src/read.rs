@@ -38,7 +38,7 @@ pub(crate) fn read<'s>(
     let mut outputs = outputs.tapped(board.faucet(&id));
     b.build(move |caps| {
         drop(caps);
-        let mut jobs: VecDeque<Job> = VecDeque::new();
+        let (mut jobs, cpu) = (VecDeque::<Job>::new(), board.cpu(&id));
         move |_| {
             input.for_each_stamp(|cap, batches| {
                 for record in batches.flat_map(|b| b.drain(..)) {
@@ -82,7 +82,7 @@ pub(crate) fn read<'s>(
                 outputs.give(port, &job.caps[port], packet);
                 model::fault::crash_point("read.mid_split");
             };
-            if let Err(e) = reader.read(&job.split, &origin, &mut out) {
+            if let Err(e) = cpu.of(|| reader.read(&job.split, &origin, &mut out)) {
                 fatal(&id, format!("read {} [{}, {}): {e}", job.split.name, job.split.from, job.split.to));
             }
             if !jobs.is_empty() {

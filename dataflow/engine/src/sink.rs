@@ -1,6 +1,7 @@
 //! Sinks: an epoch is handed to its shards' writer when it is whole, in a defined order; the operator holds the epoch
 //! until the writer says that it is committed.
 use crate::board::{Board, Report};
+use crate::cpu::Cpu;
 use crate::ports::{Outputs, Packets, weight};
 use crate::writer::{Committer, Done, Job, Writer};
 use model::part::{group_of, sort_records};
@@ -31,7 +32,7 @@ pub(crate) fn groups<'s>(
 ) -> Vec<Packets<'s>> {
     let peers = input.scope().peers() as u64;
     let shard_of = move |r: &Record| group_of(r.key(), groups) % shards;
-    let packets = gather(input, move |r| shard_of(r) as u64 % peers);
+    let packets = gather(input, board.cpu(&committer.id), move |r| shard_of(r) as u64 % peers);
     render(packets, committer, start, board, move |stash, shards| {
         let mut out: Vec<Vec<Record>> = vec![Vec::new(); shards.len()];
         for r in records(stash) {
@@ -50,22 +51,31 @@ pub(crate) fn single<'s>(
     start: Epoch,
     board: Board,
 ) -> Vec<Packets<'s>> {
-    render(gather(input, move |_| owner as u64), committer, start, board, |stash, shards| {
-        if shards.is_empty() { Vec::new() } else { vec![sorted(records(stash))] }
-    })
+    let packets = gather(input, board.cpu(&committer.id), move |_| owner as u64);
+    render(
+        packets,
+        committer,
+        start,
+        board,
+        |stash, shards| {
+            if shards.is_empty() { Vec::new() } else { vec![sorted(records(stash))] }
+        },
+    )
 }
 
 /// Send records to the workers of their shards.
-fn gather<'s>(input: Packets<'s>, to: impl Fn(&Record) -> u64 + 'static) -> Packets<'s> {
+fn gather<'s>(input: Packets<'s>, cpu: Cpu, to: impl Fn(&Record) -> u64 + 'static) -> Packets<'s> {
     let records = input.unary::<CapacityContainerBuilder<Vec<Record>>, _, _, _>(Pipeline, "rows", |_, _| {
-        |input, output| {
+        move |input, output| {
             input.for_each_stamp(|cap, batches| {
                 let Some(cap) = cap.retain_least(0) else { return };
                 let mut session = output.session(&cap);
                 for packet in batches.flat_map(|b| b.drain(..)) {
                     match packet {
                         Packet::Records(r) => session.give_iterator(r.into_iter()),
-                        Packet::Events(b) => session.give_iterator((0..b.len()).map(|row| event_row(&b, row))),
+                        Packet::Events(b) => {
+                            cpu.of(|| session.give_iterator((0..b.len()).map(|row| event_row(&b, row))))
+                        }
                         Packet::Raw(_) => {}
                     }
                 }
@@ -127,7 +137,7 @@ fn render<'s>(
         let mut stash: BTreeMap<Epoch, Vec<Packet>> = BTreeMap::new();
         // Bytes of epochs that are not committed, for people.
         let mut weights: BTreeMap<Epoch, u64> = BTreeMap::new();
-        let status = board.status();
+        let (status, cpu) = (board.status(), board.cpu(&id));
         let mut writer = Writer::start(committer, wake);
         let (mut next, mut through, mut finishing) = (start + 1, start, false);
         move |frontiers| {
@@ -143,7 +153,7 @@ fn render<'s>(
             let Some(held) = &mut caps else { return };
             while !frontiers[0].less_equal(&next) {
                 let Some(info) = board.info(next) else { break };
-                let packets = split(stash.remove(&next).unwrap_or_default(), &shards);
+                let packets = cpu.of(|| split(stash.remove(&next).unwrap_or_default(), &shards));
                 writer.give(Job::Epoch(info, packets));
                 next += 1;
             }

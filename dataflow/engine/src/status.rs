@@ -1,5 +1,6 @@
 //! Figures of a running session for people: progress lines, `top`, `/metrics`, the bench report. Never read by
 //! operators. The engine writes here once per epoch or less often, never per event; whoever looks pays for looking.
+use crate::cpu::{Cpu, thread_ns};
 use crate::figures::{
     AlertFigures, Buckets, CheckpointFigures, CommitFigures, Figures, LagFigures, LatencyFigures, NodeFigures,
 };
@@ -81,6 +82,9 @@ pub struct Status {
     /// Milliseconds since `started`: the last commit, or the last time nothing was open.
     progress_ms: AtomicU64,
     taps: Arc<Taps>,
+    /// CPU time of the thread that coordinates, nanoseconds.
+    coordinator_ns: AtomicU64,
+    cpu: Mutex<BTreeMap<Arc<str>, Cpu>>,
     book: Mutex<Book>,
     totals: Mutex<BTreeMap<(String, String, String), u64>>,
     latency: Mutex<Latency>,
@@ -103,6 +107,8 @@ impl Default for Status {
             beat_ms: AtomicU64::new(0),
             progress_ms: AtomicU64::new(0),
             taps: Arc::default(),
+            coordinator_ns: AtomicU64::new(0),
+            cpu: Mutex::default(),
             book: Mutex::default(),
             totals: Mutex::default(),
             latency: Mutex::new(Latency { exact, buckets: Buckets::default() }),
@@ -138,6 +144,14 @@ impl Status {
         if self.open.load(Relaxed) == 0 {
             self.progress_ms.store(now, Relaxed);
         }
+    }
+    /// The calling thread coordinates: take down what it has used.
+    pub(crate) fn coordinated(&self) {
+        self.coordinator_ns.store(thread_ns(), Relaxed);
+    }
+    /// Where the CPU time of a node is counted.
+    pub(crate) fn cpu(&self, node: &Arc<str>) -> Cpu {
+        self.cpu.lock().expect("no holder panics").entry(node.clone()).or_default().clone()
     }
     /// Add the ledger rows of a finished epoch.
     pub(crate) fn add(&self, epoch: Epoch, rows: &[LedgerRow]) {
@@ -286,7 +300,9 @@ impl Status {
             }
             *nodes[at].counters.entry(counter).or_default() += n;
         }
+        let cpu = self.cpu.lock().expect("no holder panics").clone();
         for f in &mut nodes {
+            f.cpu_seconds = cpu.get(&*f.node).map_or(0.0, Cpu::seconds);
             let own = |(id, _): &(Arc<str>, usize)| **id == *f.node;
             f.frontier = b.frontier.iter().filter(|(k, _)| own(k)).map(|(_, e)| *e).min();
             f.queue_bytes = sum(b.queue.iter().filter(|(k, _)| own(k)).map(|(_, n)| *n));
@@ -325,6 +341,7 @@ impl Status {
             in_flight,
             in_flight_bytes: if in_flight == 0 { 0 } else { self.in_flight_bytes.load(Relaxed) },
             bytes: self.bytes.load(Relaxed),
+            coordinator_cpu_seconds: self.coordinator_ns.load(Relaxed) as f64 / 1e9,
             checkpoint: CheckpointFigures {
                 epoch: self.snapshot.load(Relaxed),
                 bytes: b.checkpoint.map_or(0, |c| c.1),

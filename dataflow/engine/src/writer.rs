@@ -2,6 +2,7 @@
 //!
 //! A writer runs on a thread of its own: a commit waits for a disk or a broker, and while it waits the worker goes on
 //! with the next epochs. What may pile up in front of it is bounded by the epochs in flight.
+use crate::cpu::Cpu;
 use crate::fatal::{Diverged, commit_failed, fatal};
 use crate::recovery::Start;
 use crate::status::Status;
@@ -136,6 +137,7 @@ pub(crate) struct Shards {
     generation: u64,
     drain_ms: u64,
     status: Arc<Status>,
+    cpu: Cpu,
     shards: Vec<Shard>,
 }
 
@@ -166,7 +168,8 @@ impl Shards {
             }),
         };
         let Committer { id, store, generation, drain_ms, status, .. } = c;
-        Shards { id, store, generation, drain_ms, status, shards }
+        let cpu = status.cpu(&id);
+        Shards { id, store, generation, drain_ms, status, cpu, shards }
     }
 
     fn work(&mut self, job: Job) -> Done {
@@ -188,6 +191,10 @@ impl Shards {
 
     /// Take an epoch of every shard through; a failure ends the process.
     pub fn epoch(&mut self, info: &EpochInfo, packets: Vec<Vec<Packet>>) -> Vec<Closed> {
+        self.cpu.clone().of(|| self.take(info, packets))
+    }
+
+    fn take(&mut self, info: &EpochInfo, packets: Vec<Vec<Packet>>) -> Vec<Closed> {
         let mut out = Vec::new();
         for (at, packets) in packets.into_iter().enumerate() {
             for packet in &packets {

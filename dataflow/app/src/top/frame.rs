@@ -53,12 +53,15 @@ impl View {
     }
     /// Per second between the two looks; since the start if there is one only.
     fn rate(&self, node: &NodeFigures) -> f64 {
-        let n = work(node).map_or(0, |w| w.1);
+        self.per_second(node, |n| work(n).map_or(0.0, |w| w.1 as f64))
+    }
+    fn per_second(&self, node: &NodeFigures, of: impl Fn(&NodeFigures) -> f64) -> f64 {
         match &self.before {
-            None => n as f64 / self.now.figures.uptime_seconds.max(1.0),
+            None => of(node) / self.now.figures.uptime_seconds.max(1.0),
             Some((before, seconds)) => {
-                let old = before.figures.nodes.iter().find(|b| b.node == node.node).and_then(work).map_or(0, |w| w.1);
-                n.saturating_sub(old) as f64 / seconds.max(1e-3)
+                let old = before.figures.nodes.iter().find(|b| b.node == node.node).map_or(0.0, &of);
+                let new = of(node);
+                (new - old).max(0.0) / seconds.max(1e-3)
             }
         }
     }
@@ -162,8 +165,8 @@ fn title(text: String) -> Line<'static> {
 fn body(view: &View) -> Vec<Line<'static>> {
     let f = &view.now.figures;
     let mut out = vec![title(format!(
-        "{:<22}{:<12}{:>14}{:>12} {:<10}{:>10}{:>18}{:>10}",
-        "node", "section", "total", "per second", "", "rejected", "state", "commit"
+        "{:<22}{:<12}{:>14}{:>12} {:<10}{:>7}{:>10}{:>18}{:>10}",
+        "node", "section", "total", "per second", "", "cpu", "rejected", "state", "commit"
     ))];
     for n in f.nodes.iter().filter(|n| !n.section.is_empty()) {
         let (name, total) = work(n).unwrap_or(("", 0));
@@ -173,12 +176,13 @@ fn body(view: &View) -> Vec<Line<'static>> {
         };
         let commit = f.commits.iter().find(|c| c.sink == n.node && c.seconds.count() > 0);
         out.push(Line::from(format!(
-            "{:<22}{:<12}{:>14}{:>12} {:<10}{:>10}{:>18}{:>10}",
+            "{:<22}{:<12}{:>14}{:>12} {:<10}{:>7}{:>10}{:>18}{:>10}",
             short(&n.node, 21),
             n.section,
             group(total),
             group(view.rate(n) as u64),
             name,
+            format!("{:.1} %", 100.0 * view.per_second(n, |n| n.cpu_seconds)),
             n.counters.get("rejected").map_or_else(String::new, |r| group(*r)),
             state,
             commit.map_or_else(String::new, |c| format!("{:.1} ms", c.seconds.mean_ms())),
@@ -272,6 +276,7 @@ mod tests {
             node("alerts", "sinks", &[("written", 7)]),
             node("gone", "", &[("written", 1)]),
         ];
+        (f.nodes[0].cpu_seconds, f.nodes[1].cpu_seconds) = (read as f64 / 20e3, read as f64 / 1250.0);
         (f.nodes[2].state_bytes, f.nodes[2].state_keys) = (Some(2048), Some(5));
         f.commits.push(CommitFigures { sink: "alerts".into(), ..Default::default() });
         f.commits[0].seconds.record(3);
@@ -298,11 +303,11 @@ epoch 41 | in 1,000 = parsed 990 + rejected 10
 █
 █
 
-node                  section              total  per second             rejected             state    commit
-logs                  sources              2,000         500 read
-events                parse                1,990         500 parsed            10
-window                dedup                   30           0 received                   2.0 KiB / 5
-alerts                sinks                    7           0 written                                   3.5 ms
+node                  section              total  per second               cpu  rejected             state    commit
+logs                  sources              2,000         500 read        2.5 %
+events                parse                1,990         500 parsed     40.0 %        10
+window                dedup                   30           0 received    0.0 %                 2.0 KiB / 5
+alerts                sinks                    7           0 written     0.0 %                                3.5 ms
 
 lag (1,200 in all)                                                 records     seconds
 logs cloudtrail/0                                                    1,200         2.5
