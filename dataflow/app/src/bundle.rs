@@ -94,8 +94,8 @@ type Place = (PathBuf, u64, usize);
 /// files, one behind the other.
 pub struct Shelf {
     dir: PathBuf,
-    /// What is in packs, once somebody has asked.
-    packed: Mutex<Option<BTreeMap<String, Place>>>,
+    /// What packs held when they were last read. Another shelf of this folder may have added to them since.
+    packed: Mutex<BTreeMap<String, Place>>,
 }
 
 impl Shelf {
@@ -124,27 +124,30 @@ impl Shelf {
         std::fs::File::open(pack).and_then(|f| f.read_exact_at(&mut bytes, offset)).ok()?;
         Some(bytes)
     }
-    /// True if a file is here.
-    fn has(&self, name: &str) -> bool {
-        self.dir.join(name).exists() || self.place(name).is_some()
-    }
+    /// Where a packed file is. One that is not known is looked for on the disk again.
     fn place(&self, name: &str) -> Option<Place> {
         let mut packed = self.packed.lock().expect("no holder panics");
-        packed.get_or_insert_with(|| packs(&self.dir)).get(name).cloned()
+        if !packed.contains_key(name) {
+            *packed = packs(&self.dir);
+        }
+        packed.get(name).cloned()
+    }
+    /// Those that are not here, after one look at the packs.
+    fn missing<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<&'n String> {
+        let packed = packs(&self.dir);
+        names.filter(|n| !packed.contains_key(*n) && !self.dir.join(n).exists()).collect()
     }
     /// Keep the files that are not here yet; `hash_` is the bundle's.
     fn put(&self, hash_: &str, contents: &BTreeMap<String, Arc<[u8]>>) -> io::Result<()> {
-        let new: Vec<_> = contents.iter().filter(|(h, _)| !self.has(h)).collect();
+        let new = self.missing(contents.keys());
         if new.len() <= FEW {
-            return new.into_iter().try_for_each(|(h, bytes)| self.write(h, bytes));
+            return new.into_iter().try_for_each(|h| self.write(h, &contents[h]));
         }
-        let head: Vec<(&String, usize)> = new.iter().map(|(h, bytes)| (*h, bytes.len())).collect();
+        let head: Vec<(&String, usize)> = new.iter().map(|h| (*h, contents[*h].len())).collect();
         let mut pack = serde_json::to_vec(&head)?;
         pack.push(b'\n');
-        new.iter().for_each(|(_, bytes)| pack.extend_from_slice(bytes));
-        self.write(&format!("{hash_}.pack"), &pack)?;
-        *self.packed.lock().expect("no holder panics") = None;
-        Ok(())
+        new.iter().for_each(|h| pack.extend_from_slice(&contents[*h]));
+        self.write(&format!("{hash_}.pack"), &pack)
     }
     /// Make sure that a bundle and its files are here; `want` fetches what is not.
     pub fn fetch(&self, hash_: &str, want: impl Fn(&str) -> anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
@@ -155,7 +158,7 @@ impl Shelf {
         }
         let bundle = self.open(hash_)?.bundle;
         let mut contents: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
-        for file in bundle.files.values().flatten().filter(|f| !self.has(f)) {
+        for file in self.missing(bundle.files.values().flatten()) {
             let bytes = want(file)?;
             anyhow::ensure!(hash(&bytes) == *file, "process 0 sent something else than {file}");
             contents.insert(file.clone(), bytes.into());
@@ -266,8 +269,10 @@ mod tests {
         let rec = Recorder::new("r0", &files);
         texts.iter().for_each(|(n, _)| drop(rec.read(n).unwrap()));
         let (bundle, contents) = rec.finish();
-        let shelf = Shelf::new(&dir);
+        let (shelf, early) = (Shelf::new(&dir), Shelf::new(&dir));
+        assert_eq!(early.get(&hash(b"x")), None);
         shelf.keep(&bundle, &contents).unwrap();
+        assert_eq!(early.get(&hash(b"x")).unwrap(), b"x", "a shelf finds what another one has packed since");
         let on_disk = || std::fs::read_dir(dir.join("content")).unwrap().count();
         assert_eq!(on_disk(), 2);
         shelf.keep(&bundle, &contents).unwrap();

@@ -133,29 +133,19 @@ impl Group {
         let key = Head { rule, error: m.error.is_some(), dedup: &m.dedup, expires: 0 };
         let now = self.clock.unwrap_or(i64::MIN);
         let known = self.by_key.find(hash(&key), |r| same_key(&t.head(*r), &key)).copied();
-        let mut evicted = false;
-        match known {
-            Some(r) => {
-                t.unpack(r);
-                if clock >= t.window.ends() {
-                    self.unlink(r, t);
-                    let Tables { window, texts, .. } = t;
-                    window.open(m, clock, now, lateness, texts);
-                    let step = window.count(m, clock, texts);
-                    self.replace(r, t, true);
-                    return Counted { step, evicted };
-                }
-            }
-            None => {
-                evicted = self.by_key.len() >= MAX_WINDOWS && self.evict(t);
-                let Tables { window, texts, .. } = t;
-                window.open(m, clock, now, lateness, texts);
-            }
+        let evicted = known.is_none() && self.by_key.len() >= MAX_WINDOWS && self.evict(t);
+        known.into_iter().for_each(|r| t.unpack(r));
+        let opens = known.is_none() || clock >= t.window.ends();
+        if let Some(r) = known.filter(|_| opens) {
+            self.unlink(r, t);
         }
         let Tables { window, texts, .. } = t;
+        if opens {
+            window.open(m, clock, now, lateness, texts);
+        }
         let step = window.count(m, clock, texts);
         match known {
-            Some(r) => self.replace(r, t, false),
+            Some(r) => self.replace(r, t, opens),
             None => self.insert(t),
         }
         Counted { step, evicted }
