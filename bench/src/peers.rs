@@ -11,8 +11,9 @@ struct Peer {
     args: &'static str,
 }
 
-const PEERS: [Peer; 7] = [
+const PEERS: [Peer; 8] = [
     Peer { name: "duckdb", program: "duckdb_common.py", needs: "duckdb", args: "" },
+    Peer { name: "duckdb-lake", program: "duckdb_common.py", needs: "duckdb", args: " --lake" },
     Peer { name: "clickhouse", program: "chdb_common.py", needs: "chdb", args: "" },
     Peer { name: "polars", program: "polars_common.py", needs: "polars", args: "" },
     Peer { name: "bytewax", program: "bytewax_common.py", needs: "bytewax", args: "" },

@@ -35,6 +35,10 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Comparisons with the other programs.
     pub against: Vec<Against>,
+    /// What one more event costs.
+    pub marginal: Vec<Marginal>,
+    /// What more workers bring.
+    pub scale: Vec<Scale>,
     /// Growth of the peak memory.
     pub memory: Option<Memory>,
 }
@@ -96,6 +100,31 @@ pub struct Against {
     pub of_pairs: Summary,
 }
 
+/// CPU time of one more event, between the smallest and the largest number of events: what a start takes is not in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Marginal {
+    /// Name of the program.
+    pub program: String,
+    /// Worker threads.
+    pub workers: u64,
+    /// The two numbers of events.
+    pub between: [u64; 2],
+    /// Microseconds, over pairs of runs of one round.
+    pub us: Summary,
+    /// Its median by Millstream's.
+    pub of_ours: f64,
+}
+
+/// Events by wall time with more workers than one, by those with one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scale {
+    /// Number of events and of worker threads.
+    #[serde(flatten)]
+    pub on: Configuration,
+    /// Ratio of the medians.
+    pub times: f64,
+}
+
 /// Peak memory at N and 10 N events.
 #[derive(Clone, Debug, Serialize)]
 pub struct Memory {
@@ -155,8 +184,23 @@ impl Report {
         let others = rows.iter().filter(|r| r.program != ours);
         let against = others.filter_map(|r| compare(&rows, &ours, r, about(&r.program))).collect();
         let memory = memory.and_then(|pair| growth(&rows, &ours, pair));
+        let (marginal, scale) = (marginal(&rows, &ours), scale(&rows, &ours));
         let (case, about) = (case.name.clone(), case.about.clone());
-        Ok(Report { schema: SCHEMA, case, about, started, command, machine, runs, seed, rows, against, memory })
+        Ok(Report {
+            schema: SCHEMA,
+            case,
+            about,
+            started,
+            command,
+            machine,
+            runs,
+            seed,
+            rows,
+            against,
+            marginal,
+            scale,
+            memory,
+        })
     }
 
     /// One JSON document.
@@ -189,6 +233,36 @@ fn compare(rows: &[Row], ours: &str, theirs: &Row, about: Option<String>) -> Opt
         of_medians: theirs.cpu_s_per_million.median / ours.cpu_s_per_million.median,
         of_pairs: pairwise(&ours.cpu(), &theirs.cpu())?,
     })
+}
+
+fn marginal(rows: &[Row], ours: &str) -> Vec<Marginal> {
+    let of = |program: &str, workers: u64| -> Option<([u64; 2], Summary)> {
+        let all = || rows.iter().filter(|r| r.program == program && r.on.workers == workers);
+        let (few, many) = (all().min_by_key(|r| r.on.events)?, all().max_by_key(|r| r.on.events)?);
+        let more = many.on.events.checked_sub(few.on.events).filter(|n| *n > 0)?;
+        let us = few.cpu().into_iter().zip(many.cpu()).map(|(f, m)| (m - f) * 1e6 / more as f64);
+        Some(([few.on.events, many.on.events], Summary::of(us.collect::<Vec<_>>())?))
+    };
+    let mut out: Vec<Marginal> = Vec::new();
+    for row in rows {
+        let (program, workers) = (&row.program, row.on.workers);
+        if out.iter().any(|m| m.program == *program && m.workers == workers) {
+            continue;
+        }
+        if let (Some((between, us)), Some((_, own))) = (of(program, workers), of(ours, workers)) {
+            out.push(Marginal { program: program.clone(), workers, between, us, of_ours: us.median / own.median });
+        }
+    }
+    out
+}
+
+fn scale(rows: &[Row], ours: &str) -> Vec<Scale> {
+    let own = rows.iter().filter(|r| r.program == ours && r.on.workers > 1);
+    own.filter_map(|r| {
+        let one = find(rows, ours, Configuration { workers: 1, ..r.on })?;
+        Some(Scale { on: r.on, times: r.events_per_s.median / one.events_per_s.median })
+    })
+    .collect()
 }
 
 fn growth(rows: &[Row], ours: &str, [small, large]: [Configuration; 2]) -> Option<Memory> {
@@ -274,6 +348,21 @@ pub mod tests {
         assert_eq!(all, [(100_000, 1, "by hand"), (1_000_000, 1, "by hand"), (1_000_000, 2, "by hand")]);
         assert_eq!(short(r.against[1].of_medians), "2.38");
         assert_eq!(r.against[1].of_pairs.min, 2.0);
+    }
+
+    #[test]
+    fn one_more_event_costs_what_lies_between_two_sizes() {
+        let r = report();
+        let all: Vec<_> = r.marginal.iter().map(|m| (m.program.as_str(), m.workers, short(m.us.median))).collect();
+        assert_eq!(all, [("millstream", 1, "2.10".into()), ("by hand", 1, "5.08".to_string())]);
+        assert_eq!((r.marginal[1].between, short(r.marginal[1].of_ours)), ([100_000, 1_000_000], "2.42".into()));
+    }
+
+    #[test]
+    fn more_workers_are_held_against_one() {
+        let r = report();
+        assert_eq!(r.scale.len(), 1);
+        assert_eq!((r.scale[0].on.workers, short(r.scale[0].times)), (2, "1.75".into()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The report for people: facts, a table of medians, and what follows from them, in sentences.
-use crate::report::{Latency, Report, Row};
+use crate::report::{Latency, Marginal, Report, Row};
 use crate::stats::{Summary, group, scaled, short};
+use std::collections::BTreeSet;
 
 /// Columns of the table.
 const COLUMNS: usize = 13;
@@ -55,6 +56,21 @@ impl Report {
                 short(a.of_medians),
                 a.of_pairs.text(short)
             ));
+        }
+        for workers in self.marginal.iter().map(|m| m.workers).collect::<BTreeSet<_>>() {
+            let all = || self.marginal.iter().filter(|m| m.workers == workers);
+            let [few, many] = all().next().map_or([0; 2], |m| m.between);
+            let one = |m: &Marginal| format!("{} {} ({} times)", m.program, short(m.us.median), short(m.of_ours));
+            out.push(format!(
+                "{workers} worker{}: one more event, from {} to {} of them, costs CPU µs: {}",
+                if workers == 1 { "" } else { "s" },
+                group(few),
+                group(many),
+                all().map(one).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        for s in &self.scale {
+            out.push(format!("{}: {} times the events/s of 1 worker", s.on, short(s.times)));
         }
         if let Some(m) = &self.memory {
             let point = |(n, rss): &(u64, Summary)| format!("{} MiB at {} events", rss.text(short), group(*n));

@@ -54,3 +54,28 @@ fn a_finished_run_started_again_adds_nothing_and_more_input_adds_only_itself() {
     p.once(2).unwrap();
     assert!(p.read("alerts.jsonl") == want);
 }
+
+#[test]
+fn the_cost_of_every_rule_is_told_and_its_matches_are_those_of_a_run() {
+    let (input, lookup) = common_input(30_000, 1).unwrap();
+    let p = Pipeline::common(&input, &lookup, "").unwrap();
+    let out = p.millstream(&["rules", "cost", "topology.toml", "--events", "30000", "--output", "json"]).unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let costs: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let rules = &costs["rules"];
+    assert_eq!((&rules["events"], rules["rules"].as_array().unwrap().len()), (&30_000.into(), 20));
+    // The ledger of a run says the same.
+    p.once(1).unwrap();
+    let audit: serde_json::Value =
+        serde_json::from_slice(&p.millstream(&["audit", "--output", "json"]).unwrap().stdout).unwrap();
+    let told: u64 = rules["rules"].as_array().unwrap().iter().map(|r| r["matches"].as_u64().unwrap()).sum();
+    assert_eq!(audit["totals"]["rules"]["matches"], told);
+    // Other files in place of the source's.
+    let some = p.file("some.jsonl", &std::fs::read(&input).unwrap()[..]).unwrap();
+    let some = some.to_string_lossy();
+    let out = p.millstream(&["rules", "cost", "topology.toml", "--input", &some, "--events", "1000", "--top", "3"]);
+    let text = String::from_utf8_lossy(&out.unwrap().stdout).into_owned();
+    assert!(text.starts_with("detect.rules: 20 rules on") && text.contains("and 17 cheaper ones"), "{text}");
+    let out = p.millstream(&["rules", "cost", "topology.toml", "--input", &some, "--source", "none"]).unwrap();
+    assert!(String::from_utf8_lossy(&out.stderr).contains("there is no source `none`; there are cloudtrail"));
+}

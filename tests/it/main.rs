@@ -10,6 +10,7 @@ mod kafka_job;
 mod kafka_netns;
 mod kafka_proxy;
 mod kafka_qualify;
+mod lake;
 mod live;
 mod numbers;
 mod reload;

@@ -10,6 +10,7 @@ pub mod netns;
 pub mod pace;
 pub mod project;
 pub mod proxy;
+pub mod python;
 pub mod qualify;
 pub mod run;
 pub mod s3_faults;

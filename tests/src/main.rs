@@ -7,6 +7,7 @@ use tests::chaos::Scale;
 use tests::copier::CopierArgs;
 use tests::kafka::{Broker, Setup, read_all};
 use tests::kills::{Random, run_with_kills};
+use tests::pace::Plans;
 use tests::project::{common_input, common_reference};
 use tests::qualify::qualify;
 use tests::run::Pipeline;
@@ -24,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Set up what is missing, then check formatting and run every test.
+    /// Set up what is missing, then check formatting, run every test, and a slice of every row of the fault table.
     Test,
     /// Kill the common workload at random, many times, and compare every end with the reference.
     Kill {
@@ -59,20 +60,27 @@ enum Task {
         #[arg(long, default_value_t = LANES, value_parser = clap::value_parser!(u64).range(1..=16))]
         lanes: u64,
     },
-    /// What exactly-once costs on Kafka against at-least-once, and how late an output is at half the sustainable rate.
+    /// What exactly-once costs on Kafka against at-least-once; how late an output is at 0.5, 0.8 and all of the sustainable
+    /// rate; how long a pause of the engine is felt.
     Pace {
         /// Events of each run.
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
-        /// Rounds; each runs both ways, in turns. Medians are reported.
+        /// Rounds; each runs both ways, in turns. Medians are reported. 0: the cost is not measured.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
-        /// Seconds of the latency run.
+        /// Seconds of each run at a rate.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// Events per second of the latency run, instead of half of what is found to be sustainable.
+        /// Events per second, instead of shares of what is found to be sustainable.
         #[arg(long)]
         rate: Option<u64>,
+        /// Seconds for which the engine is paused in a last run; 0: no such run.
+        #[arg(long, default_value_t = 60)]
+        stall: u64,
+        /// Also write the distributions and what happened over time as a page.
+        #[arg(long, value_name = "FILE")]
+        html: Option<std::path::PathBuf>,
     },
     /// Start an Apache Kafka to try things with, with events in a topic; it ends with Ctrl-C.
     Kafka {
@@ -142,9 +150,9 @@ fn main() -> Result<()> {
             };
             leave(tests::chaos::run(only.as_deref(), scale, seed, keep, lanes))
         }
-        Task::Pace { events, rounds, seconds, rate } => {
+        Task::Pace { events, rounds, seconds, rate, stall, html } => {
             set_up()?;
-            leave(tests::pace::run(events, rounds, seconds, rate))
+            leave(tests::pace::run(&Plans { events, rounds, seconds, rate, stall, html }))
         }
         Task::Qualify { events, kills, seed } => {
             set_up()?;
@@ -217,7 +225,9 @@ fn test() -> Result<()> {
     }
     // One selection of crates and targets, so that every dependency is compiled once.
     cargo(&["build", "--release", "--workspace", "--all-targets"])?;
-    cargo(&["test", "--release", "--workspace"])
+    cargo(&["test", "--release", "--workspace"])?;
+    // At last everything together, on real brokers, while it is hurt.
+    leave(tests::chaos::run(None, Scale::Slice, 1, false, LANES))
 }
 
 /// What the build and the tests need besides Rust and a C compiler: program, Debian package.

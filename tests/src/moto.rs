@@ -1,11 +1,9 @@
 //! A stand-in for S3, SQS and SNS for tests: `moto_server` from PyPI, in a virtual environment of its own, on loopback.
 use crate::kafka::{free_port, spawn};
+use crate::python::environment;
 use anyhow::{Context, Result, bail, ensure};
-use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -31,7 +29,7 @@ impl Moto {
 
     /// Start a server and wait until it answers.
     pub fn start() -> Result<Moto> {
-        let program = installed()?;
+        let program = environment(&[&format!("moto[server]=={VERSION}")])?.join("moto_server");
         let port = free_port("127.0.0.1")?;
         let mut command = Command::new(program);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -152,33 +150,4 @@ fn between(xml: &str, name: &str) -> Result<String> {
     let rest = xml.split(&format!("<{name}>")).nth(1);
     let text = rest.and_then(|r| r.split('<').next()).with_context(|| format!("no {name} in {xml}"))?;
     Ok(text.to_string())
-}
-
-/// Path of `moto_server`, installed if it is not there yet. Several processes may ask at once.
-fn installed() -> Result<PathBuf> {
-    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
-    let base = home.join(".cache/millstream-moto");
-    fs::create_dir_all(&base).with_context(|| format!("create {}", base.display()))?;
-    let lock = File::create(base.join("lock"))?;
-    // SAFETY: flock on a descriptor that we own; it is released when the file closes.
-    ensure!(unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } == 0, "lock {}", base.display());
-    let dir = base.join(VERSION);
-    let (program, whole) = (dir.join("bin/moto_server"), dir.join("whole"));
-    if !whole.exists() {
-        // A virtual environment knows its own path, so it is made in place; the mark says that it is complete.
-        if dir.exists() {
-            fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
-        }
-        run(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        run(Command::new(dir.join("bin/python")).args(pip).arg(format!("moto[server]=={VERSION}")))?;
-        fs::write(&whole, "")?;
-    }
-    Ok(program)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let out = command.stdin(Stdio::null()).output().with_context(|| format!("start {command:?}"))?;
-    ensure!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
-    Ok(())
 }

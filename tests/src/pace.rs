@@ -1,15 +1,19 @@
 //! What exactly-once costs on a real Kafka, and how late an output is: the same job with transactions and without them, in
-//! turns; then events at a fixed rate, each due at a planned time, until a reader of committed records has them.
+//! turns; then events at fixed rates, each due at a planned time, until a reader of committed records has them; at last
+//! with the engine paused for a while.
+mod late;
+mod paced;
+mod page;
+
 use crate::chaos::Options;
 use crate::checker::input::{Loader, Plan, Route};
-use crate::kafka::{Broker, Setup, read_all, settings, spawn, unique};
+use crate::kafka::{Broker, Setup, read_all, unique};
 use crate::project::{common_input, common_reference, root};
-use crate::run::{Pipeline, RUN_MAX, copy_dir, wait};
-use anyhow::{Context, Result, bail, ensure};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
-use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::run::{Pipeline, copy_dir};
+use anyhow::{Context, Result, ensure};
+use paced::{Paced, Stall, at_rate, check_stall};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Partitions of input and output.
 const PARTITIONS: u64 = 4;
@@ -17,27 +21,110 @@ const PARTITIONS: u64 = 4;
 const WORKERS: usize = 2;
 /// Epoch of the job whose latency is measured.
 const EPOCH: Duration = Duration::from_millis(100);
-/// What comes before is not counted: clients connect, tables grow.
-const WARM: Duration = Duration::from_secs(5);
 /// A rate is sustained if, after this time, the last event is out within [`BEHIND_MAX`] of its due time.
 const TRIAL: Duration = Duration::from_secs(10);
 /// See [`TRIAL`].
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// Trials of the bisection.
 const TRIALS: usize = 4;
+/// Where it starts from, if the cost was not measured: events per second.
+const RATE_MAX: u64 = 200_000;
+
+/// Shares of the sustainable rate at which lateness is measured.
+const SHARES: [f64; 3] = [0.5, 0.8, 1.0];
+/// Time before and after a stall, as a multiple of it: at half the sustainable rate the backlog takes as long as it grew.
+const AFTER_STALL: u32 = 2;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Plans {
+    /// Events of each run that measures the cost.
+    pub events: u64,
+    /// Rounds of them; 0: the cost is not measured.
+    pub rounds: usize,
+    /// Seconds of each run at a rate.
+    pub seconds: u64,
+    /// This rate alone, instead of shares of what is found to be sustainable.
+    pub rate: Option<u64>,
+    /// Seconds for which the engine is paused in a last run; 0: no such run.
+    pub stall: u64,
+    /// Where the page goes.
+    pub html: Option<PathBuf>,
+}
 
 /// Measure and print.
-pub fn run(events: u64, rounds: usize, seconds: u64, rate: Option<u64>) -> Result<()> {
-    ensure!(rounds > 0 && events > 0, "there must be events and rounds");
+pub fn run(plans: &Plans) -> Result<()> {
     let broker = Broker::start_or_use(Setup { lives_long: true, heap: "1g".into(), ..Setup::new(1) })?;
-    let every = EveryEvent::load(&broker, events)?;
-    let alerts = Common::load(&broker, events)?;
+    let most = if plans.rounds > 0 { cost(&broker, plans.events, plans.rounds)? } else { RATE_MAX };
+    let time = Duration::from_secs(plans.seconds);
+    let mut facts = vec![format!(
+        "{WORKERS} workers, {PARTITIONS} partitions, epoch {} ms; broker, loader and reader on the same machine",
+        EPOCH.as_millis()
+    )];
+    let rates: Vec<(String, u64)> = match plans.rate {
+        Some(r) => vec![(format!("{r} events/s"), r)],
+        None => {
+            let most = sustainable(&broker, most)?;
+            facts.push(format!("sustainable: {most} events/s"));
+            let of = |share: &f64| (most as f64 * share) as u64;
+            SHARES.iter().map(|s| (format!("{s} of the sustainable rate, {} events/s", of(s)), of(s))).collect()
+        }
+    };
+    let mut runs: Vec<(String, String, Paced)> = Vec::new();
+    for (title, rate) in &rates {
+        let paced = at_rate(&broker, *rate, time, None)?;
+        println!("{title} for {} s, read back committed: {}", plans.seconds, paced.late.line());
+        runs.push((title.clone(), paced.late.line(), paced));
+    }
+    if plans.stall > 0 {
+        runs.push(stalled(&broker, rates[0].1, plans.stall, runs[0].2.late.quantile(0.99))?);
+    }
+    match &plans.html {
+        Some(to) => write_page(to, &facts, &runs),
+        None => Ok(()),
+    }
+}
+
+/// A run at a rate in which the engine is paused.
+fn stalled(broker: &Broker, rate: u64, seconds: u64, p99: Duration) -> Result<(String, String, Paced)> {
+    let stall = Stall { after: Duration::from_secs(10), time: Duration::from_secs(seconds) };
+    let paced = at_rate(broker, rate, stall.after + stall.time * (1 + AFTER_STALL), Some(stall))?;
+    check_stall(&paced)?;
+    let (from, to) = paced.stalled.context("the engine was not paused")?;
+    let calm = p99 * 2 + EPOCH;
+    let over = paced.late.calm_from(calm) as f64 - to;
+    let title = format!("{rate} events/s, the engine paused for {:.0} s", to - from);
+    let end = paced.late.seconds.len() as f64 - to;
+    ensure!(over < end, "{title}: {end:.0} s after it, outputs are still later than {calm:.0?}");
+    let note = format!(
+        "every event that was due meanwhile is counted as late as it was; from {:.0} s after the pause on none is later than \
+         {} ms (twice the p99 of a calm run and an epoch)",
+        over.max(0.0),
+        calm.as_millis()
+    );
+    println!("{title}: {note}");
+    Ok((title, note, paced))
+}
+
+fn write_page(to: &Path, facts: &[String], runs: &[(String, String, Paced)]) -> Result<()> {
+    let parts = runs.iter().map(|(title, note, paced)| page::Part { title, note, late: &paced.late });
+    let parts: Vec<page::Part> = parts.collect();
+    std::fs::write(to, page::page(facts, &parts)).with_context(|| format!("write {}", to.display()))?;
+    println!("page: {}", to.display());
+    Ok(())
+}
+
+/// What exactly-once costs; returns the rate of the job that sends every event on.
+fn cost(broker: &Broker, events: u64, rounds: usize) -> Result<u64> {
+    ensure!(events > 0, "there must be events");
+    let every = EveryEvent::load(broker, events)?;
+    let alerts = Common::load(broker, events)?;
     println!("\nall input is there; {WORKERS} workers, {PARTITIONS} partitions, {events} events; medians of {rounds}");
     println!("{:<28}{:>16}{:>16}{:>8}{:>12}{:>12}", "", "exactly once", "at least once", "ratio", "CPU s", "CPU s");
     let mut rates = Vec::new();
     let jobs: [(&str, &dyn Fn(&str) -> Result<()>); 2] = [
-        ("every event to Kafka", &|delivery| every.run(&broker, delivery)),
-        ("common job, alerts to Kafka", &|delivery| alerts.run(&broker, delivery)),
+        ("every event to Kafka", &|delivery| every.run(broker, delivery)),
+        ("common job, alerts to Kafka", &|delivery| alerts.run(broker, delivery)),
     ];
     for (name, job) in jobs {
         let mut took: [Vec<Used>; 2] = Default::default();
@@ -61,24 +148,7 @@ pub fn run(events: u64, rounds: usize, seconds: u64, rate: Option<u64>) -> Resul
         );
         rates.push(rate(exactly));
     }
-    let rate = match rate {
-        Some(r) => r,
-        None => sustainable(&broker, rates[0] as u64)? / 2,
-    };
-    let late = at_rate(&broker, rate, Duration::from_secs(seconds))?;
-    let q = |q| late.quantile(q).as_secs_f64() * 1e3;
-    println!(
-        "{rate} events/s for {seconds} s, every one due at a planned time and read back committed, epoch {} ms: \
-         p50 {:.0} ms, p90 {:.0} ms, p99 {:.0} ms, p99.9 {:.0} ms, max {:.0} ms ({} events)",
-        EPOCH.as_millis(),
-        q(0.5),
-        q(0.9),
-        q(0.99),
-        q(0.999),
-        q(1.0),
-        late.us.len()
-    );
-    Ok(())
+    Ok(rates[0] as u64)
 }
 
 /// What a run used.
@@ -187,8 +257,7 @@ fn sustainable(broker: &Broker, at_most: u64) -> Result<u64> {
     let (mut low, mut high) = (0, at_most.max(2_000));
     for _ in 0..TRIALS {
         let rate = if low == 0 { high / 2 } else { (low + high) / 2 };
-        let late = at_rate(broker, rate, TRIAL)?;
-        let behind = Duration::from_micros(late.last_us);
+        let behind = at_rate(broker, rate, TRIAL, None)?.last;
         println!("  {rate} events/s: the last event is out {:.2} s after it was due", behind.as_secs_f64());
         if behind <= BEHIND_MAX {
             low = rate;
@@ -199,106 +268,4 @@ fn sustainable(broker: &Broker, at_most: u64) -> Result<u64> {
     ensure!(low > 0, "not even {high} events/s are sustained");
     println!("sustainable, with broker, loader and reader on the same machine: {low} events/s");
     Ok(low)
-}
-
-/// How late events were, after [`WARM`], in microseconds.
-struct Late {
-    us: Vec<u32>,
-    /// Of the event that was due last.
-    last_us: u64,
-}
-
-impl Late {
-    fn quantile(&self, q: f64) -> Duration {
-        let at = ((self.us.len() as f64 * q).ceil() as usize).clamp(1, self.us.len().max(1)) - 1;
-        Duration::from_micros(self.us.get(at).copied().unwrap_or_default().into())
-    }
-}
-
-/// Events at a rate through the job, read back by a reader of committed records.
-fn at_rate(broker: &Broker, rate: u64, time: Duration) -> Result<Late> {
-    let input = unique("pace.paced");
-    broker.create_topic(&input, PARTITIONS as i32, 1)?;
-    let (p, name) = every_event(broker, &input, "exactly_once")?;
-    let topic = format!("{name}.events");
-    broker.create_topic(&topic, PARTITIONS as i32, 1)?;
-    let plan = Plan::new(&input, (rate as f64 * (time + WARM).as_secs_f64()) as u64, PARTITIONS as u32, 11);
-    let log = std::fs::File::create(p.out("job.log"))?;
-    let mut c = p.command(&["run", "topology.toml", "--quiet", "--workers", &WORKERS.to_string()]);
-    c.stdout(log.try_clone()?).stderr(log);
-    let mut job = spawn(c)?;
-    let said = || String::from_utf8_lossy(&p.read("job.log")).into_owned();
-    let reader = reader(broker, &topic)?;
-    // The job reads before the first event is due.
-    std::thread::sleep(Duration::from_secs(2));
-    let loader = Loader::start(&broker.bootstrap(), &input, &plan, rate);
-    let (want, mut seen, warm) = (plan.count(Route::Event), 0, rate * WARM.as_secs());
-    let mut late = Late { us: Vec::with_capacity(want as usize), last_us: 0 };
-    let (end, mut last) = (Instant::now() + WARM + time * 4 + Duration::from_secs(30), 0);
-    while seen < want {
-        ensure!(Instant::now() < end, "{seen} of {want} events came out\n{}", said());
-        if let Some(status) = job.try_wait()? {
-            bail!("the job ended: {status}\n{}", said());
-        }
-        let Some(m) = reader.poll(Duration::from_millis(50)) else { continue };
-        let m = m.context("read the output")?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64;
-        let seq = seq(m.payload().unwrap_or_default()).context("an output without a number")?;
-        let late_us = now.saturating_sub(loader.began_us() + seq * 1_000_000 / rate);
-        seen += 1;
-        if seq >= warm {
-            late.us.push(late_us.min(u32::MAX as u64) as u32);
-        }
-        if seq >= last {
-            (last, late.last_us) = (seq, late_us);
-        }
-    }
-    loader.finish()?;
-    // SAFETY: a child of ours that has not been waited for.
-    unsafe { libc::kill(job.id() as i32, libc::SIGTERM) };
-    let status = wait(&mut job, RUN_MAX)?;
-    ensure!(status.success(), "the job ended with {status}\n{}", said());
-    late.us.sort_unstable();
-    for topic in [&input, &topic] {
-        broker.admin().delete(topic)?;
-    }
-    Ok(late)
-}
-
-fn reader(broker: &Broker, topic: &str) -> Result<BaseConsumer> {
-    let consumer: BaseConsumer = settings(&broker.bootstrap())
-        .set("group.id", "millstream-pace")
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .set("fetch.wait.max.ms", "20")
-        .set("check.crcs", "false")
-        .create()?;
-    let mut list = TopicPartitionList::new();
-    for p in 0..PARTITIONS as i32 {
-        list.add_partition_offset(topic, p, Offset::Beginning)?;
-    }
-    consumer.assign(&list)?;
-    Ok(consumer)
-}
-
-/// The field `seq` of an event as the job writes it.
-fn seq(value: &[u8]) -> Option<u64> {
-    const NAME: &[u8] = b"\"seq\":";
-    let at = value.windows(NAME.len()).position(|w| w == NAME)? + NAME.len();
-    let digits = value[at..].iter().take_while(|b| b.is_ascii_digit());
-    digits.map(|d| (d - b'0') as u64).reduce(|n, d| n * 10 + d)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_found_in_an_event_and_quantiles_are_of_the_sorted_list() {
-        assert_eq!(seq(br#"{"run":"r","seq":1207,"key":3}"#), Some(1207));
-        assert_eq!((seq(br#"{"seq":"x"}"#), seq(b"{}")), (None, None));
-        let late = Late { us: (1..=1000).collect(), last_us: 0 };
-        let us = |q| late.quantile(q).as_micros();
-        assert_eq!((us(0.5), us(0.99), us(1.0), us(0.0)), (500, 990, 1000, 1));
-    }
 }

@@ -110,7 +110,7 @@ impl Mark {
     pub(crate) fn commit(&self, run: &str) -> Option<Commit> {
         let epoch = self.epoch.filter(|_| self.who.run == run)?;
         let state = serde_json::json!({ "at": epoch });
-        let receipt = model::Receipt { rows: self.rows, digest: self.hash.clone(), state };
+        let receipt = model::Receipt { rows: self.rows, digest: self.hash.clone(), state, waiting: false };
         Some(Commit { epoch, generation: self.who.generation, receipt })
     }
 }

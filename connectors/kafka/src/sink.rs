@@ -323,7 +323,7 @@ impl KafkaSink {
     /// Receipt of what is staged.
     fn receipt(&self) -> Receipt {
         let state = serde_json::json!({ "at": self.at });
-        Receipt { rows: self.rows.count(), digest: self.rows.digest(), state }
+        Receipt { rows: self.rows.count(), digest: self.rows.digest(), state, waiting: false }
     }
 }
 

@@ -1,43 +1,52 @@
 //! A set of files to appear that can be undone.
 //!
-//! Before files get their final names, the names are written down durably. If the engine dies before the epoch's commit
+//! Before files appear in the lake, their names are written down durably. If the engine dies before the epoch's commit
 //! record, the next incarnation finds the list and removes what it names: readers of the lake see an epoch's files only
-//! once it is committed, or shortly before. Listing folders to find strays is never needed.
-use model::Result;
+//! once it is committed, or shortly before. Listing the lake's folders to find strays is never needed.
+use crate::staging::Staging;
+use model::{Epoch, Result};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What a shard is about to make visible.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Intent {
     /// Epoch of the commit.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Final paths; names, in object storage.
     pub files: Vec<PathBuf>,
+    /// Staged files whose rows are in them.
+    pub spent: Vec<String>,
 }
 
 impl Intent {
-    /// Write it down in `dir`, durably.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        let temp = dir.join("intent.tmp");
-        fs::write(&temp, serde_json::to_vec(self)?)?;
-        File::open(&temp)?.sync_all()?;
-        fs::rename(&temp, dir.join("intent.json"))?;
-        Ok(File::open(dir)?.sync_all()?)
+    /// Name of the list of an epoch.
+    pub fn name(epoch: Epoch) -> String {
+        format!("{epoch:012}.intent")
     }
-    /// Undo the last intent with `remove` if its epoch was not committed.
-    pub fn undo(dir: &Path, committed: u64, mut remove: impl FnMut(&Path) -> Result<()>) -> Result<()> {
-        let bytes = match fs::read(dir.join("intent.json")) {
-            Ok(b) => b,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(format!("read {}: {e}", dir.join("intent.json").display()).into()),
-        };
-        let intent: Intent = serde_json::from_slice(&bytes)?;
+    /// True for the name of a list.
+    pub fn is(name: &str) -> bool {
+        name.ends_with(".intent")
+    }
+    /// Read one.
+    pub fn of(bytes: &[u8]) -> Result<Intent> {
+        Ok(serde_json::from_slice(bytes).map_err(|e| format!("a list of files to appear: {e}"))?)
+    }
+    /// Write it down, durably.
+    pub fn write(&self, staging: &Staging) -> Result<()> {
+        staging.write(&Intent::name(self.epoch), &serde_json::to_vec(self)?)
+    }
+    /// Undo the list with this name by `remove` if its epoch was not committed; either way it is done with.
+    pub fn undo(
+        staging: &Staging,
+        name: &str,
+        committed: Epoch,
+        mut remove: impl FnMut(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let intent = Intent::of(&std::fs::read(staging.path(name)?)?)?;
         if intent.epoch > committed {
             intent.files.iter().try_for_each(|f| remove(f))?;
         }
-        Ok(())
+        staging.remove(name)
     }
 }

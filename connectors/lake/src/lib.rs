@@ -1,13 +1,18 @@
 //! The lake: every event at full schema in Parquet, in hive folders by log type and hour of event time.
 //!
-//! `parquet.rs` is the sink (what is staged, when it becomes visible), `table.rs` turns batches into Arrow columns,
-//! `writer.rs` is one open file, `target.rs` the folder or bucket it goes to, `intent.rs` makes a commit undoable,
-//! `count.rs` reads back.
+//! `parquet.rs` is the sink (what is staged, when it becomes visible), `table.rs` and `rows.rs` turn batches and records into
+//! Arrow columns, `form.rs` says how they are encoded, `writer.rs` is one open file. `staged.rs` says which small files become
+//! a larger one, `merge.rs` makes it. `target.rs` is the folder or bucket, `staging.rs` what is not final there, `intent.rs`
+//! makes a commit undoable, `count.rs` reads back.
 
 mod count;
+mod form;
 mod intent;
+mod merge;
 mod parquet;
 mod rows;
+mod staged;
+mod staging;
 mod table;
 mod target;
 mod writer;

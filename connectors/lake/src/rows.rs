@@ -19,6 +19,11 @@ const MATCH: &[&str] = &[
 /// Text columns of an alert row, by the key of [`model::Alert::to_json`].
 const ALERT: &[&str] = &["alertId", "id", "type", "change", "severity", "title", "dedup"];
 
+/// Column by which records are sorted.
+pub const TIME: &str = "time";
+/// Column of the whole record.
+pub const RECORD: &str = "record";
+
 /// Folder below the lake's path, event time in milliseconds.
 pub fn place(record: &Record) -> Option<(&'static str, i64)> {
     match record {
@@ -34,8 +39,8 @@ pub fn schema(table: &str) -> SchemaRef {
     let names = if table == "alerts" { ALERT } else { MATCH };
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let mut columns: Vec<Field> = names.iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect();
-    columns.push(Field::new("time", time, false));
-    columns.push(Field::new("record", DataType::Utf8, false));
+    columns.push(Field::new(TIME, time, false));
+    columns.push(Field::new(RECORD, DataType::Utf8, false));
     Arc::new(Schema::new(columns))
 }
 

@@ -1,12 +1,13 @@
 //! Batches as Arrow columns: the schema's top-level fields, then the standard `p_` fields, then the indicators.
 use arrow_array::builder::{
-    BooleanBuilder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+    ArrayBuilder, BooleanBuilder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
     TimestampNanosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as Column, Schema, SchemaRef, TimeUnit};
 use model::event::{Field, FieldType};
 use model::{EventBatch, Layout, Path, Value};
+use std::fmt::Write;
 use std::sync::Arc;
 
 /// Indicator columns of every table (functional spec §2.3).
@@ -59,22 +60,37 @@ pub fn schema(layout: &Layout, indicators: bool) -> SchemaRef {
     Arc::new(Schema::new(columns))
 }
 
+/// Column by which rows of events are sorted.
+pub const TIME: &str = "p_event_time";
+
+/// Columns of JSON text.
+pub fn json(layout: &Layout) -> Vec<String> {
+    layout.fields.iter().filter(|f| f.ty == FieldType::Json).map(|f| f.name.to_string()).collect()
+}
+
 /// Rows of some batches of one layout, waiting to be encoded.
 pub type Gathered = [(Arc<EventBatch>, Vec<u32>)];
 
-/// Gathered rows under [`schema`]. One pass per column over all batches, so that a column is allocated once.
+/// Gathered rows under [`schema`], in the order of their time. One pass per column over all batches, so that a column is
+/// allocated once.
 pub fn columns(gathered: &Gathered, schema: &SchemaRef, indicators: bool) -> model::Result<RecordBatch> {
     let Some((first, _)) = gathered.first() else { return Ok(RecordBatch::new_empty(schema.clone())) };
-    let n = gathered.iter().map(|g| g.1.len()).sum();
-    let rows = || gathered.iter().flat_map(|(b, rows)| rows.iter().map(move |&r| (&**b, r as usize)));
+    let order = by_time(gathered);
+    let n = order.len();
+    let rows = || order.iter().map(|&(_, batch, row)| (&*gathered[batch as usize].0, row as usize));
     let mut out: Vec<ArrayRef> = first.layout.fields.iter().map(|f| column(rows(), n, f)).collect();
-    let mut text = |f: &dyn Fn(&mut StringBuilder, &EventBatch, usize)| {
-        let mut b = StringBuilder::with_capacity(n, n * 16);
-        rows().for_each(|(batch, row)| f(&mut b, batch, row));
-        out.push(Arc::new(b.finish()));
+    let constant = |f: &dyn Fn(&EventBatch) -> &str| -> ArrayRef {
+        let mut b = StringBuilder::with_capacity(n, rows().map(|(batch, _)| f(batch).len()).sum());
+        rows().for_each(|(batch, _)| b.append_value(f(batch)));
+        Arc::new(b.finish())
     };
-    text(&|b, batch, _| b.append_value(&batch.layout.log_type));
-    text(&|b, batch, row| b.append_value(format!("{:032x}", batch.pos_of(row).row_id())));
+    out.push(constant(&|batch| &*batch.layout.log_type));
+    let mut ids = StringBuilder::with_capacity(n, n * 32);
+    for (batch, row) in rows() {
+        write!(ids, "{:032x}", batch.pos_of(row).row_id())?;
+        ids.append_value("");
+    }
+    out.push(Arc::new(ids.finish()));
     let mut time = |f: &dyn Fn(&EventBatch, usize) -> i64| {
         let mut b = TimestampNanosecondBuilder::with_capacity(n);
         rows().for_each(|(batch, row)| b.append_value(f(batch, row)));
@@ -82,23 +98,28 @@ pub fn columns(gathered: &Gathered, schema: &SchemaRef, indicators: bool) -> mod
     };
     time(&|batch, row| batch.event_time[row]);
     time(&|batch, _| batch.now_ms.saturating_mul(1_000_000));
-    let mut text = |f: &dyn Fn(&mut StringBuilder, &EventBatch)| {
-        let mut b = StringBuilder::with_capacity(n, n * 16);
-        rows().for_each(|(batch, _)| f(&mut b, batch));
-        out.push(Arc::new(b.finish()));
-    };
-    text(&|b, batch| b.append_value(&batch.origin.source));
-    text(&|b, batch| b.append_value(&batch.origin.name));
+    out.push(constant(&|batch| &batch.origin.source));
+    out.push(constant(&|batch| &batch.origin.name));
     let mut version = Int32Builder::with_capacity(n);
     rows().for_each(|(batch, _)| version.append_value(batch.layout.version as i32));
     out.push(Arc::new(version.finish()));
     if indicators {
-        out.extend(INDICATORS.iter().map(|name| indicator(rows(), first, name)));
+        out.extend(INDICATORS.iter().map(|name| indicator(rows(), n, first.layout.slot(&Path::key(name)))));
     }
     Ok(RecordBatch::try_new(schema.clone(), out)?)
 }
 
-fn column<'a>(rows: impl Iterator<Item = (&'a EventBatch, usize)>, n: usize, field: &Field) -> ArrayRef {
+/// `(time, batch, row)` of gathered rows, sorted.
+fn by_time(gathered: &Gathered) -> Vec<(i64, u32, u32)> {
+    let of = |(b, (batch, rows)): (usize, &(Arc<EventBatch>, Vec<u32>))| {
+        rows.iter().map(|&r| (batch.event_time[r as usize], b as u32, r)).collect::<Vec<_>>()
+    };
+    let mut order: Vec<_> = gathered.iter().enumerate().flat_map(of).collect();
+    order.sort_unstable();
+    order
+}
+
+fn column<'a>(rows: impl Iterator<Item = (&'a EventBatch, usize)> + Clone, n: usize, field: &Field) -> ArrayRef {
     let values = rows.map(|(b, r)| b.value(field.slot, r));
     macro_rules! numbers {
         ($builder:ident, $t:ty) => {{
@@ -129,7 +150,8 @@ fn column<'a>(rows: impl Iterator<Item = (&'a EventBatch, usize)>, n: usize, fie
             Arc::new(b.finish().with_timezone("UTC"))
         }
         FieldType::String | FieldType::Json => {
-            let mut b = StringBuilder::with_capacity(n, 0);
+            let bytes = values.clone().map(|v| v.text().len()).sum();
+            let mut b = StringBuilder::with_capacity(n, bytes);
             values.for_each(|v| match v.is_null() {
                 true => b.append_null(),
                 false => b.append_value(v.text()),
@@ -146,17 +168,49 @@ fn number<T: std::str::FromStr>(v: Value) -> Option<T> {
     }
 }
 
-/// The parser gives an indicator of the schema as a column; what it does not give, no event of this type has.
-fn indicator<'a>(rows: impl Iterator<Item = (&'a EventBatch, usize)>, first: &EventBatch, name: &str) -> ArrayRef {
-    let mut b = ListBuilder::with_capacity(StringBuilder::with_capacity(0, 0), 0);
-    let slot = first.layout.slot(&Path::key(name));
-    for (batch, row) in rows {
-        let values = match slot.map(|s| batch.value(s, row)) {
-            Some(Value::Arr(raw)) => serde_json::from_str::<Vec<std::borrow::Cow<str>>>(raw).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        values.iter().for_each(|v| b.values().append_value(v));
-        b.append(!values.is_empty());
+/// The parser gives an indicator of the schema as a column (at `slot`); what it does not give, no event of this type has.
+fn indicator<'a>(rows: impl Iterator<Item = (&'a EventBatch, usize)> + Clone, n: usize, slot: Option<u32>) -> ArrayRef {
+    let lists = rows.map(|(batch, row)| match slot.map(|s| batch.value(s, row)) {
+        Some(Value::Arr(raw)) => raw,
+        _ => "",
+    });
+    let bytes = lists.clone().map(str::len).sum();
+    let mut b = ListBuilder::with_capacity(StringBuilder::with_capacity(n, bytes), n);
+    for raw in lists {
+        let before = b.values().len();
+        texts(raw, |text| b.values().append_value(text));
+        let some = b.values().len() > before;
+        b.append(some);
     }
     Arc::new(b.finish())
+}
+
+/// The texts of a JSON array of texts, as the parser writes it.
+fn texts(raw: &str, mut f: impl FnMut(&str)) {
+    match memchr::memchr(b'\\', raw.as_bytes()) {
+        // Without escapes every quote opens or closes a text.
+        None => {
+            let mut quotes = memchr::memchr_iter(b'"', raw.as_bytes());
+            while let (Some(open), Some(close)) = (quotes.next(), quotes.next()) {
+                f(&raw[open + 1..close]);
+            }
+        }
+        Some(_) => serde_json::from_str::<Vec<String>>(raw).unwrap_or_default().iter().for_each(|text| f(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_an_array() {
+        for texts_ in [vec![], vec!["a"], vec!["a", "b,c", "[d]"], vec!["q\"", "b\\", "ü"], vec!["", ""]] {
+            let raw = serde_json::to_string(&texts_).unwrap();
+            let mut got = Vec::new();
+            texts(&raw, |t| got.push(t.to_string()));
+            assert_eq!(got, texts_, "{raw}");
+        }
+        texts("", |t| panic!("{t}"));
+    }
 }

@@ -1,8 +1,8 @@
 //! Where a lake is: a folder, or object storage (`s3://bucket/prefix`).
 //!
-//! Both ways a file appears whole, under a name that is a function of epoch, lane and number. In a folder it is renamed
-//! from staging. To object storage it is sent from staging in the data folder; should the name be taken by the same
-//! bytes (a crash came between this and the commit record), that is success.
+//! Both ways a file appears whole, under a name that is a function of epoch, lane and number. In a folder it gets its
+//! second name there. To object storage it is sent; should the name be taken by the same bytes (a crash came between this
+//! and the commit record), that is success.
 use model::{Objects, OpenObjects, Result};
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -31,15 +31,6 @@ impl Target {
         }
     }
 
-    /// Folder for files that are not final, of a writer with this name. It is local, and for a folder in the same file
-    /// system.
-    pub fn staging(&self, writer: &str, data_dir: &Path) -> PathBuf {
-        match self {
-            Target::Folder(root) => root.join("_staging").join(writer),
-            Target::Objects(_) => data_dir.join("lake").join(writer),
-        }
-    }
-
     /// What an [`crate::intent::Intent`] calls the file `name`.
     pub fn place(&self, name: &str) -> PathBuf {
         match self {
@@ -48,19 +39,19 @@ impl Target {
         }
     }
 
-    /// Make a staged file visible, durably, at its place.
-    pub fn publish(&self, temp: &Path, place: &Path) -> Result<()> {
+    /// Make a file of staging visible, durably, at its place. It stays in staging as well: if the commit is undone, its rows
+    /// are needed again.
+    pub fn publish(&self, staged: &Path, place: &Path) -> Result<()> {
         match self {
             Target::Folder(_) => {
                 let dir = place.parent().unwrap_or(Path::new("."));
                 fs::create_dir_all(dir).map_err(|e| format!("make {}: {e}", dir.display()))?;
-                fs::rename(temp, place).map_err(|e| format!("rename to {}: {e}", place.display()))?;
+                link(staged, place).map_err(|e| format!("link {}: {e}", place.display()))?;
                 Ok(File::open(dir)?.sync_all()?)
             }
             Target::Objects(objects) => {
-                let bytes = fs::read(temp).map_err(|e| format!("read {}: {e}", temp.display()))?;
-                objects.put(&place.to_string_lossy(), &bytes)?;
-                Ok(fs::remove_file(temp).map_err(|e| format!("remove {}: {e}", temp.display()))?)
+                let bytes = fs::read(staged).map_err(|e| format!("read {}: {e}", staged.display()))?;
+                objects.put(&place.to_string_lossy(), &bytes)
             }
         }
     }
@@ -76,14 +67,28 @@ impl Target {
         }
     }
 
-    /// Size at which a file is closed and the next one begun: one that is sent is held in memory.
-    pub fn file_max(&self) -> usize {
+    /// Most bytes at which the next file is begun: one that is sent is held in memory.
+    pub fn bytes_max(&self) -> u64 {
         match self {
-            Target::Folder(_) => usize::MAX,
+            Target::Folder(_) => u64::MAX,
             Target::Objects(_) => SENT_MAX,
         }
     }
 }
 
-/// See [`Target::file_max`], bytes; a row group more may be in the file.
-const SENT_MAX: usize = 64 << 20;
+/// See [`Target::bytes_max`]; a file may have twice as many.
+const SENT_MAX: u64 = 128 << 20;
+
+/// A second name for a file; a copy, where the file system has no second names.
+fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::StorageFull) => Err(e),
+        Err(_) => {
+            let temp = to.with_extension("tmp");
+            fs::copy(from, &temp)?;
+            File::open(&temp)?.sync_all()?;
+            fs::rename(&temp, to)
+        }
+        ok => ok,
+    }
+}

@@ -1,57 +1,62 @@
 //! One Parquet file that is being written, under a temporary name.
+use crate::form::Form;
 use crate::{rows, table};
-use arrow_schema::SchemaRef;
 use model::{EventBatch, Record, Result};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Rows of a row group.
-const ROW_GROUP_ROWS: usize = 128 * 1024;
-/// A row group is closed early when it takes this much memory, bytes.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+/// A row group is closed early when it takes this much memory, bytes: every lane has one open.
+const ROW_GROUP_BYTES: usize = 16 << 20;
 /// Rows that are gathered before they are encoded: an encoder for fifty columns takes megabytes and has a cost per
 /// call, so a file of few rows is encoded in one go when it is closed.
-const GATHER_ROWS: usize = 16 * 1024;
-/// Gathered rows are encoded early when they take this much memory, bytes.
-const GATHER_BYTES: usize = 16 << 20;
+pub const GATHER_ROWS: usize = 16 * 1024;
+/// Gathered rows are encoded early when they take this much memory, bytes: so much stays in the caches.
+const GATHER_BYTES: usize = 4 << 20;
 
 /// What a gathered record counts for, bytes.
 const RECORD_BYTES: usize = 2 << 10;
 
-/// Bytes on their way to the file, hashed as they pass.
-struct Hashed(BufWriter<File>, Xxh3);
+/// Bytes on their way to a file, hashed as they pass.
+pub struct Hashed {
+    out: BufWriter<File>,
+    hash: Xxh3,
+    bytes: u64,
+}
+
+impl Hashed {
+    /// Make a file.
+    pub fn create(path: &Path) -> Result<Hashed> {
+        let file = File::create(path).map_err(|e| format!("create {}: {e}", path.display()))?;
+        Ok(Hashed { out: BufWriter::with_capacity(64 << 10, file), hash: Xxh3::new(), bytes: 0 })
+    }
+    /// Everything is written: make it durable.
+    pub fn close(self, path: &Path, rows: u64) -> Result<Closed> {
+        let (hash, bytes) = (self.hash.digest128(), self.bytes);
+        let file = self.out.into_inner().map_err(|e| format!("write {}: {}", path.display(), e.error()))?;
+        file.sync_all().map_err(|e| format!("sync {}: {e}", path.display()))?;
+        Ok(Closed { temp: path.into(), rows, bytes, hash })
+    }
+}
 
 impl Write for Hashed {
     fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        let n = self.0.write(buf)?;
-        self.1.update(&buf[..n]);
+        let n = self.out.write(buf)?;
+        self.hash.update(&buf[..n]);
+        self.bytes += n as u64;
         Ok(n)
     }
     fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
-/// How the rows of one file are encoded.
-#[derive(Clone)]
-pub struct Form {
-    /// Arrow schema.
-    pub schema: SchemaRef,
-    /// Folder below the lake; tells events (`logs/…`) from records.
-    pub folder: String,
-    /// zstd level.
-    pub level: i32,
-    /// Columns with a bloom filter.
-    pub bloom: Vec<String>,
-    /// Write the indicator columns.
-    pub indicators: bool,
-}
+/// A writer of row groups.
+pub type Groups = SerializedFileWriter<Hashed>;
 
 /// An open file.
 pub struct OpenFile {
@@ -62,7 +67,7 @@ pub struct OpenFile {
     gathered_bytes: usize,
     writer: Option<ArrowWriter<Hashed>>,
     /// Temporary path.
-    pub temp: PathBuf,
+    temp: PathBuf,
     /// Rows so far.
     pub rows: u64,
 }
@@ -74,6 +79,8 @@ pub struct Closed {
     pub temp: PathBuf,
     /// Rows in it.
     pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
     /// xxh3-128 of its bytes.
     pub hash: u128,
 }
@@ -92,11 +99,17 @@ impl OpenFile {
             rows: 0,
         }
     }
+    /// How its rows are encoded.
+    pub fn form(&self) -> &Form {
+        &self.form
+    }
     /// Add rows of a batch; the batch is kept until they are encoded.
     pub fn events(&mut self, batch: &Arc<EventBatch>, rows: Vec<u32>) -> Result<()> {
-        let (n, bytes) = (rows.len(), batch.data.len() + batch.pos.len() * 9);
+        let share = rows.len() as f64 / batch.len().max(1) as f64;
+        let bytes = (batch.data.len() + batch.pos.len() * 9) as f64 * share;
+        let n = rows.len();
         self.events.push((batch.clone(), rows));
-        self.gathered(n, bytes)
+        self.gathered(n, bytes as usize)
     }
     /// Add records.
     pub fn records(&mut self, records: Vec<Record>) -> Result<()> {
@@ -109,11 +122,12 @@ impl OpenFile {
         self.gathered_rows += rows;
         self.gathered_bytes += bytes;
         match self.gathered_rows >= GATHER_ROWS || self.gathered_bytes >= GATHER_BYTES {
-            true => self.encode(),
+            true => self.encode(false),
             false => Ok(()),
         }
     }
-    fn encode(&mut self) -> Result<()> {
+    /// Encode what is gathered. `last`: nothing follows.
+    fn encode(&mut self, last: bool) -> Result<()> {
         let form = &self.form;
         let rows = match self.records.is_empty() {
             true => table::columns(&self.events, &form.schema, form.indicators)?,
@@ -124,7 +138,7 @@ impl OpenFile {
         (self.gathered_rows, self.gathered_bytes) = (0, 0);
         let mut writer = match self.writer.take() {
             Some(w) => w,
-            None => self.encoder(rows.num_rows())?,
+            None => form.writer(Hashed::create(&self.temp)?, &rows, last)?,
         };
         writer.write(&rows)?;
         if writer.in_progress_size() > ROW_GROUP_BYTES {
@@ -133,35 +147,16 @@ impl OpenFile {
         self.writer = Some(writer);
         Ok(())
     }
-    fn encoder(&self, rows: usize) -> Result<ArrowWriter<Hashed>> {
-        // A file that reaches a full gathering may become large; a smaller one is whole already.
-        let distinct = if rows < GATHER_ROWS { rows.max(1) } else { ROW_GROUP_ROWS };
-        let mut props = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.form.level)?))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_created_by("millstream".into());
-        for column in &self.form.bloom {
-            props = props
-                .set_column_bloom_filter_enabled(column.as_str().into(), true)
-                .set_column_bloom_filter_ndv(column.as_str().into(), distinct as u64);
-        }
-        let file = File::create(&self.temp).map_err(|e| format!("create {}: {e}", self.temp.display()))?;
-        let out = Hashed(BufWriter::with_capacity(64 << 10, file), Xxh3::new());
-        Ok(ArrowWriter::try_new(out, self.form.schema.clone(), Some(props.build()))?)
-    }
     /// Bytes in the file so far.
-    pub fn written(&self) -> usize {
-        self.writer.as_ref().map_or(0, |w| w.bytes_written())
+    pub fn written(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |w| w.bytes_written() as u64)
     }
     /// Encode what is gathered, write the footer and make the file durable.
     pub fn close(mut self) -> Result<Closed> {
-        self.encode()?;
+        if self.gathered_rows > 0 || self.writer.is_none() {
+            self.encode(self.writer.is_none())?;
+        }
         let writer = self.writer.take().ok_or("a file without rows")?;
-        let out = writer.into_inner()?;
-        let hash = out.1.digest128();
-        let file = out.0.into_inner().map_err(|e| format!("write {}: {}", self.temp.display(), e.error()))?;
-        file.sync_all().map_err(|e| format!("sync {}: {e}", self.temp.display()))?;
-        Ok(Closed { temp: self.temp, rows: self.rows, hash })
+        writer.into_inner()?.close(&self.temp, self.rows)
     }
 }

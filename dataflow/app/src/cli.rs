@@ -40,6 +40,9 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Run the `Tests:` of detections, offline.
     Test(TestArgs),
+    /// Detections of a topology: what each of them costs.
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Show a running engine: throughput, lag, epochs, state, alerts.
     Top(TopArgs),
     /// Show what leaves a node of a running engine, as JSON lines.
@@ -191,6 +194,38 @@ pub struct TestArgs {
     /// Fail detections with fewer tests; 2 or more also asks for one true and one false case.
     #[arg(long, default_value_t = 0)]
     pub minimum_tests: usize,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// `rules`.
+#[derive(Subcommand)]
+pub enum RulesCommand {
+    /// Run events through sources, parsers and enrichment up to the detections, and show what each rule takes.
+    ///
+    /// Nothing is written. The figures are of one thread and include the clock that is read around every decision.
+    Cost(RulesCostArgs),
+}
+
+/// `rules cost`.
+#[derive(Args)]
+pub struct RulesCostArgs {
+    /// The topology file.
+    #[arg(default_value = "topology.toml")]
+    pub topology: PathBuf,
+    /// Read these files in place of what the topology's source reads (needed where that is not files or a generator).
+    #[arg(long, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// The source that --input stands for, if there are several.
+    #[arg(long, value_name = "ID")]
+    pub source: Option<String>,
+    /// End after this many events.
+    #[arg(long, default_value_t = 200_000)]
+    pub events: u64,
+    /// Rules that are shown.
+    #[arg(long, default_value_t = 20)]
+    pub top: usize,
     /// Form of the result.
     #[arg(long, value_enum, default_value = "human")]
     pub output: Output,

@@ -16,6 +16,7 @@ mod metrics;
 mod parse_files;
 mod progress;
 mod registry;
+mod rules;
 mod run;
 mod secrets;
 mod stats;
@@ -51,6 +52,7 @@ fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Apply(a) => check::apply(&a),
         Command::Unsuppress(a) => check::unsuppress(&a),
         Command::Test(a) => test::test(&a),
+        Command::Rules(cli::RulesCommand::Cost(a)) => rules::cost(&a),
         Command::Top(a) => top::top(&a),
         Command::Tap(a) => tap::tap(&a),
         Command::Audit(a) => audit::audit(&a),

@@ -191,7 +191,8 @@ impl<'a> Coordinator<'a> {
             if !self.commands.is_empty() {
                 open.get_or_insert_with(|| Open::new(self.world.now())).commands.append(&mut self.commands);
             }
-            let due = self.since_snapshot.1 && self.world.ms_since(self.since_snapshot.0) >= settings.checkpoint_ms;
+            let owed = self.since_snapshot.1 || self.manifest.commits.values().any(|c| c.receipt.waiting);
+            let due = owed && self.world.ms_since(self.since_snapshot.0) >= settings.checkpoint_ms;
             let full = open
                 .as_ref()
                 .is_some_and(|o| o.bytes >= settings.epoch_bytes || self.world.ms_since(o.since) >= settings.epoch_ms);

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 /// `digest`, or the engine stops: it never guesses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Rows made visible.
+    /// Rows committed: visible now, or [`Receipt::waiting`] to be.
     pub rows: u64,
     /// Hash of their bytes, in order (hex).
     pub digest: String,
     /// What the sink needs to find its place again (a file length); opaque to the engine.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub state: serde_json::Value,
+    /// Committed rows become visible only at a later snapshot. The engine goes on taking snapshots though nothing comes in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waiting: bool,
 }
 
 /// One shard of a sink. Order of calls: `own_commits`, `recover`, then per epoch any number of `stage` in a defined

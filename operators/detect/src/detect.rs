@@ -2,8 +2,8 @@
 //!
 //! Rules are read once, when the topology is opened; every worker then compiles them for each layout it meets. Matches
 //! leave in the order of rows, and of rule ids within a row, whatever the caches of a worker hold.
-use crate::columns::Programs;
 use crate::columns::view::{Row, View};
+use crate::columns::{Cost, Programs};
 use crate::describe::describe;
 use crate::expr::Expr;
 use crate::key::KeySpec;
@@ -19,7 +19,7 @@ use model::{
 };
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `[detect.*]`, type `rules`.
 pub struct DetectPart;
@@ -65,13 +65,23 @@ impl Part for DetectPart {
     }
 
     fn open(&self, _id: &str, settings: &serde_json::Value, files: &dyn Files) -> Opened {
-        let settings = match Settings::deserialize(settings) {
-            Ok(s) => s,
-            Err(e) => return Opened::failed(vec![Problem::at("", e.to_string())]),
-        };
+        match Rules::open(settings, files) {
+            Ok((node, problems)) => Opened { node: Some(Arc::new(node)), problems },
+            Err(problems) => Opened::failed(problems),
+        }
+    }
+}
+
+impl Rules {
+    /// Load what the settings name; findings, if any of them is an error.
+    pub(crate) fn open(
+        settings: &serde_json::Value,
+        files: &dyn Files,
+    ) -> std::result::Result<(Rules, Vec<Problem>), Vec<Problem>> {
+        let settings = Settings::deserialize(settings).map_err(|e| vec![Problem::at("", e.to_string())])?;
         let (rules, mut problems) = meta::load(files, &settings.rules);
         if problems.iter().any(|p| !p.warning) {
-            return Opened::failed(problems);
+            return Err(problems);
         }
         let disabled = rules.iter().filter(|r| !r.enabled).count();
         let rules = select(rules, settings.log_types.as_deref(), &mut problems);
@@ -80,8 +90,12 @@ impl Part for DetectPart {
             memory: usize::try_from(settings.lua_memory.0).unwrap_or(usize::MAX),
             ..Limits::default()
         };
-        let node = Rules { rules: rules.into(), disabled, limits };
-        Opened { node: Some(Arc::new(node)), problems }
+        Ok((Rules { rules: rules.into(), disabled, limits }, problems))
+    }
+
+    /// The running node.
+    pub(crate) fn detect(&self, store_events: bool) -> Detect {
+        Detect::new(self.rules.clone(), self.limits, store_events)
     }
 }
 
@@ -106,7 +120,8 @@ fn select(rules: Vec<Rule>, only: Option<&[String]>, problems: &mut Vec<Problem>
     out
 }
 
-struct Rules {
+/// The checked node.
+pub(crate) struct Rules {
     rules: Arc<[Rule]>,
     disabled: usize,
     limits: Limits,
@@ -137,7 +152,7 @@ impl Node for Rules {
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Built> {
-        Ok(Built::Map(Box::new(Detect::new(self.rules.clone(), self.limits, cx.store_events))))
+        Ok(Built::Map(Box::new(self.detect(cx.store_events))))
     }
 }
 
@@ -155,15 +170,18 @@ pub fn keys_of<'a>(rule: &'a Rule, f: &mut dyn FnMut(&'a KeySpec)) {
 }
 
 /// The running node.
-struct Detect {
-    rules: Arc<[Rule]>,
-    programs: Programs,
+pub(crate) struct Detect {
+    pub rules: Arc<[Rule]>,
+    pub programs: Programs,
     /// Machine of the Lua rules, and the index of each rule in it.
     lua: Engine,
     lua_index: Vec<Option<usize>>,
     store_events: bool,
-    /// `[matches, errors]` of each rule in the current packet.
-    counts: Vec<[u64; 2]>,
+    /// `[matches, errors]` of each rule in the current packet, and the rules that have any: most of thousands have none.
+    pub counts: Vec<[u64; 2]>,
+    counted: Vec<usize>,
+    /// What running its script or describing its matches took, by rule, if that is measured.
+    pub costs: Option<Vec<Cost>>,
 }
 
 impl Detect {
@@ -174,10 +192,19 @@ impl Detect {
         let lua_index =
             rules.iter().map(|r| matches!(r.body, Body::Lua { .. }).then(|| next.next()).flatten()).collect();
         let counts = vec![[0; 2]; rules.len()];
-        Detect { programs: Programs::new(rules.clone()), rules, lua, lua_index, store_events, counts }
+        Detect {
+            programs: Programs::new(rules.clone()),
+            rules,
+            lua,
+            lua_index,
+            store_events,
+            counts,
+            counted: Vec::new(),
+            costs: None,
+        }
     }
 
-    fn batch(&mut self, batch: &EventBatch, out: &mut Vec<Record>) {
+    pub fn batch(&mut self, batch: &EventBatch, out: &mut Vec<Record>) {
         let program = self.programs.of(batch);
         let plan = program.plan();
         let view = View::new(batch, &plan);
@@ -188,6 +215,7 @@ impl Detect {
         for (row, hit) in hits {
             let index = plan.rules[hit].rule;
             let rule = &self.rules[index];
+            let began = self.costs.is_some().then(Instant::now);
             let outcome = match self.lua_index[index] {
                 None => {
                     let severity = program.severity(&view, hit, row, rule.meta.severity);
@@ -204,9 +232,15 @@ impl Detect {
                 }
             };
             if let Some(mut m) = record(rule, batch, row, outcome) {
+                if self.counts[index] == [0; 2] {
+                    self.counted.push(index);
+                }
                 self.counts[index][m.error.is_some() as usize] += 1;
                 m.event = self.store_events.then(|| view.whole(row).to_string());
                 out.push(Record::Match(Box::new(m)));
+            }
+            if let (Some(costs), Some(began)) = (&mut self.costs, began) {
+                costs[index].add(began);
             }
         }
     }
@@ -258,9 +292,9 @@ impl Map for Detect {
         let mut out = Vec::new();
         self.batch(&batch, &mut out);
         cx.count("events", batch.len() as u64);
-        for (rule, counts) in self.rules.iter().zip(&mut self.counts) {
-            for (name, n) in ["matches", "errors"].into_iter().zip(std::mem::take(counts)) {
-                cx.count_rule(name, rule.meta.id.clone(), n);
+        for index in self.counted.drain(..) {
+            for (name, n) in ["matches", "errors"].into_iter().zip(std::mem::take(&mut self.counts[index])) {
+                cx.count_rule(name, self.rules[index].meta.id.clone(), n);
             }
         }
         cx.emit(0, Packet::Records(out));

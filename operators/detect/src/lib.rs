@@ -8,6 +8,7 @@
 pub mod address;
 pub mod columns;
 pub mod condition;
+pub mod cost;
 pub mod describe;
 pub mod detect;
 pub mod eval;

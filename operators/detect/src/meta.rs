@@ -24,6 +24,8 @@ pub const MAX_FILES: usize = 20_000;
 pub const MAX_FILE: usize = 4 << 20;
 /// Longest body, in characters.
 pub const MAX_BODY: usize = 100_000;
+/// Fewest files that are worth a thread of their own.
+const SHARE_MIN: usize = 64;
 
 const OTHER_TYPES: &[&str] = &[
     "correlation_rule",
@@ -39,7 +41,8 @@ const OTHER_TYPES: &[&str] = &[
 ];
 
 /// Load every rule of these files and folders. Rules come in the order of the paths, then by file; a file named twice
-/// is loaded once. Findings carry the setting `rules[i]` of the path they come from.
+/// is loaded once. Findings carry the setting `rules[i]` of the path they come from. Files are read by as many threads as the
+/// machine runs at a time.
 pub fn load(files: &dyn Files, paths: &[String]) -> (Vec<Rule>, Vec<Problem>) {
     let mut out =
         Loader { files, rules: Vec::new(), problems: Vec::new(), seen: BTreeSet::new(), ids: BTreeMap::new() };
@@ -58,6 +61,16 @@ struct Loader<'a> {
     ids: BTreeMap<Arc<str>, String>,
 }
 
+/// What a file holds.
+#[derive(Default)]
+struct Loaded {
+    /// `RuleID`, if the file is a rule.
+    id: Option<Arc<str>>,
+    /// The rule, if nothing is wrong with it.
+    rule: Option<Rule>,
+    problems: Vec<Problem>,
+}
+
 impl Loader<'_> {
     fn path(&mut self, setting: &str, path: &str) {
         let list = match self.files.list(path) {
@@ -72,107 +85,132 @@ impl Loader<'_> {
             let p = Problem::at(setting, format!("`{path}` holds no rule file"));
             self.problems.push(p.hint("rule files end in .yml or .yaml"));
         }
-        for file in yaml {
-            if self.seen.len() >= MAX_FILES {
-                let p = Problem::at(setting, format!("more than {MAX_FILES} rule files"));
-                return self.problems.push(p.hint("split the rules over several detect nodes"));
-            }
-            if self.seen.insert(file.clone()) {
-                self.file(setting, file);
-            }
+        let new: Vec<&str> = yaml.into_iter().filter(|f| self.seen.insert(f.to_string())).map(String::as_str).collect();
+        let room = MAX_FILES.saturating_sub(self.seen.len() - new.len());
+        for (file, loaded) in new.iter().zip(each(self.files, setting, &new[..new.len().min(room)])) {
+            self.add(setting, file, loaded);
+        }
+        if new.len() > room {
+            let p = Problem::at(setting, format!("more than {MAX_FILES} rule files"));
+            self.problems.push(p.hint("split the rules over several detect nodes"));
         }
     }
 
-    fn file(&mut self, setting: &str, file: &str) {
-        let text = match read(self.files, file, MAX_FILE) {
-            Ok(text) => text,
-            Err(e) => return self.problems.push(Problem::at(setting, e).in_file(file, 1, 1)),
-        };
-        let mut found = Vec::new();
-        let rule = self.rule(file, &text, &mut found);
-        let errors = found.iter().any(|p| !p.warning);
-        self.problems.extend(found.into_iter().map(|p| place(p, setting, file, &text)));
-        self.rules.extend(rule.filter(|_| !errors));
+    fn add(&mut self, setting: &str, file: &str, mut loaded: Loaded) {
+        if let Some(id) = loaded.id.filter(|id| !id.is_empty()) {
+            match self.ids.get(&id) {
+                Some(first) => {
+                    let p = Problem::at("RuleID", format!("`RuleID` `{id}` is the id of the rule in {first} too"));
+                    let p = p.hint("ids must differ: state and alerts are kept by id");
+                    let text = read(self.files, file, MAX_FILE).unwrap_or_default();
+                    loaded.problems.push(place(p, setting, file, &text));
+                    loaded.rule = None;
+                }
+                None => drop(self.ids.insert(id, file.into())),
+            }
+        }
+        self.problems.append(&mut loaded.problems);
+        self.rules.extend(loaded.rule);
     }
+}
 
-    /// The rule of a file, as far as it could be read.
-    fn rule(&mut self, file: &str, text: &str, found: &mut Vec<Problem>) -> Option<Rule> {
-        let map = match yaml::parse(text) {
-            Ok(J::Object(map)) => map,
-            Ok(_) => {
-                found.push(Problem::at("", "a rule file is a mapping of keys to values"));
-                return None;
-            }
-            Err(((line, col), e)) => {
-                found.push(Problem::at("", format!("this is not YAML: {e}")).in_file(file, line, col));
-                return None;
-            }
-        };
-        if !is_rule(&map, found) {
+/// What each file holds, in their order.
+fn each(files: &dyn Files, setting: &str, names: &[&str]) -> Vec<Loaded> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = names.len().div_ceil(threads).max(SHARE_MIN);
+    std::thread::scope(|s| {
+        let load = |names: &[&str]| names.iter().map(|name| file(files, setting, name)).collect::<Vec<_>>();
+        let all: Vec<_> = names.chunks(share).map(|names| s.spawn(move || load(names))).collect();
+        all.into_iter().flat_map(|t| t.join().expect("a panic ends the process")).collect()
+    })
+}
+
+fn file(files: &dyn Files, setting: &str, name: &str) -> Loaded {
+    let text = match read(files, name, MAX_FILE) {
+        Ok(text) => text,
+        Err(e) => {
+            let problems = vec![Problem::at(setting, e).in_file(name, 1, 1)];
+            return Loaded { problems, ..Loaded::default() };
+        }
+    };
+    let mut found = Vec::new();
+    let (id, rule) = rule(files, name, &text, &mut found).unwrap_or_default();
+    let errors = found.iter().any(|p| !p.warning);
+    let problems = found.into_iter().map(|p| place(p, setting, name, &text)).collect();
+    Loaded { id, rule: rule.filter(|_| !errors), problems }
+}
+
+/// The id of a file's rule, and the rule as far as it could be read.
+fn rule(
+    files: &dyn Files,
+    file: &str,
+    text: &str,
+    found: &mut Vec<Problem>,
+) -> Option<(Option<Arc<str>>, Option<Rule>)> {
+    let map = match yaml::parse(text) {
+        Ok(J::Object(map)) => map,
+        Ok(_) => {
+            found.push(Problem::at("", "a rule file is a mapping of keys to values"));
             return None;
         }
-        let mut keys = Keys::new(&map, found);
-        keys.check_names();
-        let mut meta = keys.meta();
-        let enabled = keys.enabled();
-        let log_types = keys.log_types();
-        let filters = keys.filters();
-        let detection = keys.detection();
-        let filename = keys.filename();
-        let lua_body = filename.is_some();
-        let (alert_title, alert_context) = (keys.alert_title(lua_body), keys.alert_context(lua_body));
-        let (group_by, dynamic_severities) = (keys.group_by(lua_body), keys.dynamic_severities(lua_body));
-        let tests = map.get("Tests").cloned().unwrap_or(J::Null);
-        Case::read_all(&tests, lua_body, found);
-        let body = match (detection, filename) {
-            (Some(exprs), None) => Some(Body::Yaml(exprs)),
-            (None, Some(name)) => self.lua(file, &name, found),
-            _ => None,
-        };
-        self.unique(&meta.id, file, found);
-        let body = body?;
-        meta.version = version(text, &body);
-        Some(Rule {
-            meta: Arc::new(meta),
-            file: file.into(),
-            enabled,
-            log_types,
-            filters,
-            body,
-            alert_title,
-            alert_context,
-            group_by,
-            dynamic_severities,
-            tests,
-        })
-    }
-
-    /// The Lua chunk beside a rule file.
-    fn lua(&self, file: &str, name: &str, found: &mut Vec<Problem>) -> Option<Body> {
-        let path = beside(file, name);
-        let source = match read(self.files, &path, MAX_BODY * 4) {
-            Ok(s) if s.chars().count() > MAX_BODY => Err(format!("`{path}` is longer than {MAX_BODY} characters")),
-            other => other,
-        };
-        let source = source.map_err(|e| found.push(Problem::at("Filename", e))).ok()?;
-        match lua::check(&source, &path) {
-            Ok(()) => Some(Body::Lua { source: source.into(), chunk: path }),
-            Err((line, message)) => {
-                found.push(Problem::at("Filename", message).in_file(&path, line.max(1), 1));
-                None
-            }
+        Err(((line, col), e)) => {
+            found.push(Problem::at("", format!("this is not YAML: {e}")).in_file(file, line, col));
+            return None;
         }
+    };
+    if !is_rule(&map, found) {
+        return None;
     }
+    let mut keys = Keys::new(&map, found);
+    keys.check_names();
+    let mut meta = keys.meta();
+    let enabled = keys.enabled();
+    let log_types = keys.log_types();
+    let filters = keys.filters();
+    let detection = keys.detection();
+    let filename = keys.filename();
+    let lua_body = filename.is_some();
+    let (alert_title, alert_context) = (keys.alert_title(lua_body), keys.alert_context(lua_body));
+    let (group_by, dynamic_severities) = (keys.group_by(lua_body), keys.dynamic_severities(lua_body));
+    let tests = map.get("Tests").cloned().unwrap_or(J::Null);
+    Case::read_all(&tests, lua_body, found);
+    let body = match (detection, filename) {
+        (Some(exprs), None) => Some(Body::Yaml(exprs)),
+        (None, Some(name)) => chunk(files, file, &name, found),
+        _ => None,
+    };
+    let id = Some(meta.id.clone());
+    let Some(body) = body else { return Some((id, None)) };
+    meta.version = version(text, &body);
+    let rule = Rule {
+        meta: Arc::new(meta),
+        file: file.into(),
+        enabled,
+        log_types,
+        filters,
+        body,
+        alert_title,
+        alert_context,
+        group_by,
+        dynamic_severities,
+        tests,
+    };
+    Some((id, Some(rule)))
+}
 
-    fn unique(&mut self, id: &Arc<str>, file: &str, found: &mut Vec<Problem>) {
-        if id.is_empty() {
-            return;
-        }
-        if let Some(first) = self.ids.get(id) {
-            let p = Problem::at("RuleID", format!("`RuleID` `{id}` is the id of the rule in {first} too"));
-            found.push(p.hint("ids must differ: state and alerts are kept by id"));
-        } else {
-            self.ids.insert(id.clone(), file.into());
+/// The Lua chunk beside a rule file.
+fn chunk(files: &dyn Files, file: &str, name: &str, found: &mut Vec<Problem>) -> Option<Body> {
+    let path = beside(file, name);
+    let source = match read(files, &path, MAX_BODY * 4) {
+        Ok(s) if s.chars().count() > MAX_BODY => Err(format!("`{path}` is longer than {MAX_BODY} characters")),
+        other => other,
+    };
+    let source = source.map_err(|e| found.push(Problem::at("Filename", e))).ok()?;
+    match lua::check(&source, &path) {
+        Ok(()) => Some(Body::Lua { source: source.into(), chunk: path }),
+        Err((line, message)) => {
+            found.push(Problem::at("Filename", message).in_file(&path, line.max(1), 1));
+            None
         }
     }
 }

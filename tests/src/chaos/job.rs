@@ -264,7 +264,7 @@ impl Job {
             ensure!(!self.ended(), "the job ended\n{}", self.log());
             if began.elapsed() > STUCK {
                 self.look();
-                bail!("no output for {STUCK:?}\n{}", self.log());
+                bail!("no output for {STUCK:?}\n{}{}", self.live.ends(), self.log());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -302,7 +302,7 @@ impl Job {
             ensure!(!self.ended(), "the job ended\n{}", self.log());
             if Instant::now() > end {
                 self.look();
-                bail!("no output for {STUCK:?}\n{}", self.log());
+                bail!("no output for {STUCK:?}\n{}{}", self.live.ends(), self.log());
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -337,6 +337,7 @@ impl Job {
         }
         if !self.done() {
             self.look();
+            println!("{}: not all output is there\n{}", self.name, self.live.ends());
         }
         Ok(())
     }
@@ -425,6 +426,8 @@ impl Job {
     pub fn finish(mut self, faults: u64, report: &mut RowReport) -> Result<()> {
         self.wait()?;
         let end = Instant::now() + STUCK;
+        // A start of the harness is not the first incarnation again: it must not die where that one did.
+        self.options.env.retain(|(name, _)| name != "MILLSTREAM_CRASH");
         while !self.stop()? {
             ensure!(Instant::now() < end, "the job does not end in good order\n{}", self.log());
             self.launch()?;

@@ -19,6 +19,9 @@ const UNSEEN_MAX: Duration = Duration::from_secs(60);
 /// for a moment, if it learns of the next one in an unlucky order. What a reader sees must not depend on that.
 const RENEW: Duration = Duration::from_secs(5);
 
+/// How long a broker may take to say where a partition ends.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// The output topics of a job.
 pub type Topics = Vec<(Output, String)>;
 
@@ -66,6 +69,31 @@ impl LiveReader {
     /// When the newest record came.
     pub fn newest(&self) -> Option<Instant> {
         *lock(&self.shared.newest)
+    }
+    /// For somebody who waits in vain: how far each partition is written, committed and seen. Where a transaction stays open, the
+    /// broker hides what is behind its first record.
+    pub fn ends(&self) -> String {
+        let seen = lock(&self.shared.at).clone();
+        let end = |isolation: &str, topic: &str, p: i32| -> Result<i64> {
+            let client: BaseConsumer =
+                crate::kafka::settings(&self.bootstrap).set("isolation.level", isolation).create()?;
+            Ok(client.fetch_watermarks(topic, p, ANSWER)?.1)
+        };
+        let admin = Admin::new(&self.bootstrap);
+        let mut out = String::new();
+        for (output, topic) in &self.topics {
+            for p in 0..admin.partitions(topic).unwrap_or(0) {
+                let told = |isolation| match end(isolation, topic, p) {
+                    Ok(n) => n.to_string(),
+                    Err(e) => format!("? ({e:#})"),
+                };
+                let (written, committed) = (told("read_uncommitted"), told("read_committed"));
+                let at = seen.get(&(*output, p)).map_or(0, |at| at + 1);
+                let hidden = if written == committed { "" } else { "  A TRANSACTION IS OPEN" };
+                out += &format!("{topic}[{p}]: written to {written}, committed to {committed}, seen to {at}{hidden}\n");
+            }
+        }
+        out
     }
     /// Wait until more than `count` records were seen; how long it took.
     pub fn progress(&self, count: u64, limit: Duration) -> Result<Duration> {

@@ -18,7 +18,8 @@ fn epoch(n: Epoch) -> EpochRecord {
 }
 
 fn commit(n: Epoch) -> Commit {
-    let receipt = Receipt { rows: n, digest: format!("{n:032x}"), state: serde_json::json!({ "len": n * 10 }) };
+    let receipt =
+        Receipt { rows: n, digest: format!("{n:032x}"), state: serde_json::json!({ "len": n * 10 }), waiting: false };
     Commit { epoch: n, generation: 1, receipt }
 }
 

@@ -17,7 +17,7 @@ fn lines(packet: &Packet, out: &mut Vec<String>) {
 
 fn receipt(rows: &[String], state: serde_json::Value) -> Receipt {
     let text: String = rows.iter().map(|r| format!("{r}\n")).collect();
-    Receipt { rows: rows.len() as u64, digest: format!("{:032x}", xxh3_128(text.as_bytes())), state }
+    Receipt { rows: rows.len() as u64, digest: format!("{:032x}", xxh3_128(text.as_bytes())), state, waiting: false }
 }
 
 /// Appends lines to a file on the simulated disk, by the rules of the `jsonl` sink.

@@ -1,0 +1,187 @@
+//! `millstream rules cost`: a topology's events, without the engine, through its stateless nodes up to the detections.
+use crate::cli::{Output, RulesCostArgs};
+use crate::{exit, load};
+use anyhow::{Context, Result, anyhow, bail};
+use detect::cost::{Costs, Meter};
+use local::DiskFiles;
+use model::files::MemFiles;
+use model::source::Budget;
+use model::{Built, Ctx, Kind, Map, Origin, Packet, Part, Reader, Source};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use topology::Topology;
+
+/// Bytes read at a time.
+const STEP: u64 = 8 << 20;
+/// Sources that can be read without leaving a trace where they read.
+const READABLE: [&str; 2] = ["file", "generate"];
+
+/// A node that takes part.
+enum Piece {
+    Source(Box<dyn Source>, Box<dyn Reader>),
+    Map(Box<dyn Map>),
+    Rules(Meter),
+}
+
+/// Print what each rule takes.
+pub fn cost(args: &RulesCostArgs) -> Result<i32> {
+    let loaded = load::from_disk(&args.topology);
+    let Some(t) = &loaded.topology else {
+        loaded.diagnostics.iter().for_each(|d| eprint!("{}", d.render(false)));
+        return Ok(exit::CONFIG);
+    };
+    if !t.nodes.iter().any(|n| n.kind == Kind::Detect) {
+        bail!("{} has no [detect.*] node", args.topology.display());
+    }
+    let mut pipe = Pipe::open(t, args)?;
+    pipe.run(args.events)?;
+    let costs = pipe.costs();
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&costs)?),
+        _ => costs.iter().for_each(|(id, c)| print!("detect.{id}: {}", c.table(args.top))),
+    }
+    Ok(0)
+}
+
+/// The nodes of a topology that events meet before anything is remembered.
+struct Pipe<'t> {
+    topology: &'t Topology,
+    pieces: Vec<Option<Piece>>,
+    now_ms: i64,
+}
+
+impl<'t> Pipe<'t> {
+    fn open(t: &'t Topology, args: &RulesCostArgs) -> Result<Pipe<'t>> {
+        let (graph, settings) = (load::graph(t)?, load::settings(t, 1, true, ""));
+        let (dir, _) = load::place(&args.topology);
+        let sources: Vec<&str> = t.nodes.iter().filter(|n| n.kind == Kind::Source).map(|n| &*n.id).collect();
+        let replaced = replaced(args, &sources)?;
+        let mut pieces = Vec::new();
+        for (n, g) in t.nodes.iter().zip(&graph.nodes) {
+            let cx = graph.cx(g, 0, 0, &settings);
+            let failed = |e: model::Error| anyhow!("{}: {e}", n.id);
+            let built = match n.kind {
+                Kind::Source => match replaced {
+                    Some(id) if id == &*n.id => files(&args.input)?.build(&cx),
+                    Some(_) => {
+                        pieces.push(None);
+                        continue;
+                    }
+                    None if READABLE.contains(&n.spec.name) => n.node.build(&cx),
+                    None => bail!("{}: a {} source is not read for this; name files with --input", n.id, n.spec.name),
+                },
+                Kind::Parse | Kind::Transform | Kind::Enrich => n.node.build(&cx),
+                Kind::Detect => {
+                    let meter = Meter::open(&n.settings, &DiskFiles::new(&dir));
+                    pieces.push(Some(Piece::Rules(meter.map_err(|p| anyhow!("{}: {p:?}", n.id))?)));
+                    continue;
+                }
+                _ => {
+                    pieces.push(None);
+                    continue;
+                }
+            };
+            pieces.push(match built.map_err(failed)? {
+                Built::Source(source, reader) => Some(Piece::Source(source, reader().map_err(failed)?)),
+                Built::Map(map) => Some(Piece::Map(map)),
+                _ => None,
+            });
+        }
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+        Ok(Pipe { topology: t, pieces, now_ms })
+    }
+
+    /// Until every source is exhausted or the rules have seen enough.
+    fn run(&mut self, events: u64) -> Result<()> {
+        loop {
+            let mut exhausted = true;
+            for at in 0..self.pieces.len() {
+                let Some(Piece::Source(source, reader)) = &mut self.pieces[at] else { continue };
+                let node = &self.topology.nodes[at];
+                let failed = |e: model::Error| anyhow!("{}: {e}", node.id);
+                let poll = source.poll(Budget { bytes: STEP, now_ms: self.now_ms }).map_err(failed)?;
+                exhausted &= poll.exhausted && poll.splits.is_empty();
+                let mut packets = Vec::new();
+                for split in &poll.splits {
+                    let origin = Origin {
+                        source: node.id.clone(),
+                        label: node.id.clone(),
+                        index: node.index,
+                        partition: split.partition,
+                        name: split.name.clone(),
+                    };
+                    reader.read(split, &Arc::new(origin), &mut |p| packets.push(p)).map_err(failed)?;
+                }
+                for packet in packets {
+                    let (port, packet) = match packet {
+                        Packet::Raw(mut raw) => {
+                            Arc::make_mut(&mut raw).now_ms = self.now_ms;
+                            (0, Packet::Raw(raw))
+                        }
+                        other => (1, other),
+                    };
+                    self.give((at, port), packet)?;
+                }
+            }
+            let seen = self.costs().values().map(|c| c.events).max().unwrap_or(0);
+            if exhausted || seen >= events {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Give what left a node's port to everyone who reads it.
+    fn give(&mut self, from: (usize, usize), packet: Packet) -> Result<()> {
+        for at in 0..self.pieces.len() {
+            let node = &self.topology.nodes[at];
+            if !node.inputs.contains(&from) {
+                continue;
+            }
+            let mut cx = Ctx::default();
+            match (&mut self.pieces[at], &packet) {
+                (Some(Piece::Map(map)), _) => {
+                    map.map(packet.clone(), &mut cx).map_err(|e| anyhow!("{}: {e}", node.id))?
+                }
+                (Some(Piece::Rules(meter)), Packet::Events(batch)) => meter.add(batch),
+                _ => {}
+            }
+            for (port, packet) in cx.out {
+                self.give((at, port), packet)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn costs(&self) -> BTreeMap<String, Costs> {
+        let of = |(n, p): (&topology::PlanNode, &Option<Piece>)| match p {
+            Some(Piece::Rules(meter)) => Some((n.id.to_string(), meter.costs())),
+            _ => None,
+        };
+        self.topology.nodes.iter().zip(&self.pieces).filter_map(of).collect()
+    }
+}
+
+/// The source that --input stands for, if it is there.
+fn replaced<'a>(args: &'a RulesCostArgs, sources: &[&'a str]) -> Result<Option<&'a str>> {
+    match (&args.source, sources) {
+        _ if args.input.is_empty() => Ok(None),
+        (Some(id), _) if sources.contains(&id.as_str()) => Ok(Some(id)),
+        (Some(id), _) => bail!("there is no source `{id}`; there are {}", sources.join(", ")),
+        (None, [one]) => Ok(Some(one)),
+        (None, _) => bail!("name with --source which of {} --input stands for", sources.join(", ")),
+    }
+}
+
+/// A source that reads these files once.
+fn files(paths: &[PathBuf]) -> Result<Arc<dyn model::Node>> {
+    let absolute = |p: &PathBuf| std::path::absolute(p).map(|p: PathBuf| p.to_string_lossy().into_owned());
+    let paths = paths.iter().map(absolute).collect::<std::io::Result<Vec<String>>>()?;
+    let part: &'static dyn Part = crate::registry::parts()
+        .into_iter()
+        .find(|p| (p.spec().kind, p.spec().name) == (Kind::Source, "file"))
+        .context("the registry has no file source")?;
+    let opened = part.open("input", &serde_json::json!({ "path": paths, "follow": false }), &MemFiles::default());
+    opened.node.with_context(|| format!("--input: {:?}", opened.problems))
+}
