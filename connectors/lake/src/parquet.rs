@@ -31,6 +31,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Open files of one shard; one more closes the fullest.
 const OPEN_FILES_MAX: usize = 64;
+/// Folders of events begin with this; the others hold records.
+const LOGS: &str = "logs/";
 
 /// Settings of `[sinks.*] type = "parquet"`.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
@@ -148,9 +150,9 @@ struct Shard {
     staging: Staging,
     lane: u32,
     /// How the files of a folder are written, kept by the layout's address.
-    forms: BTreeMap<String, (usize, Form)>,
+    forms: BTreeMap<String, (usize, Arc<Form>)>,
     open: BTreeMap<Place, OpenFile>,
-    closed: Vec<(Place, Form, Closed)>,
+    closed: Vec<(Place, Arc<Form>, Closed)>,
     /// Files made since the last commit.
     made: u32,
     /// Committed rows that are not in the lake yet, oldest first.
@@ -168,9 +170,9 @@ struct Progress {
 }
 
 impl Shard {
-    fn file(&mut self, place: &Place, form: &Form) -> Result<&mut OpenFile> {
+    fn file(&mut self, place: &Place, form: &Arc<Form>) -> Result<&mut OpenFile> {
         if self.open.get(place).is_some_and(|f| f.written() >= self.patience.bytes) {
-            self.end(&place.clone())?;
+            self.end(place)?;
         }
         if !self.open.contains_key(place) {
             if self.open.len() >= OPEN_FILES_MAX {
@@ -201,14 +203,15 @@ impl Shard {
     }
 
     fn stage_events(&mut self, batch: &Arc<EventBatch>) -> Result<()> {
-        let folder = format!("logs/{}", batch.layout.table);
+        let folder = format!("{LOGS}{}", batch.layout.table);
         let address = Arc::as_ptr(&batch.layout) as usize;
         let known = self.forms.get(&folder).filter(|f| f.0 == address).map(|f| f.1.clone());
         let form = known.unwrap_or_else(|| {
             let schema = table::schema(&batch.layout, self.settings.indicators);
-            self.form(schema, &folder, table::json(&batch.layout))
+            let form = Arc::new(self.form(schema, &folder, table::json(&batch.layout)));
+            self.forms.insert(folder.clone(), (address, form.clone()));
+            form
         });
-        self.forms.insert(folder.clone(), (address, form.clone()));
         let mut hours: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for (row, ns) in batch.event_time.iter().enumerate() {
             hours.entry(ns.div_euclid(3_600_000_000_000)).or_default().push(row as u32);
@@ -227,14 +230,14 @@ impl Shard {
             }
         }
         for ((folder, hour), records) in places {
-            let form = self.form(rows::schema(folder), folder, vec![rows::RECORD.into()]);
+            let form = Arc::new(self.form(rows::schema(folder), folder, vec![rows::RECORD.into()]));
             self.file(&(folder.to_string(), hour), &form)?.records(records)?;
         }
         Ok(())
     }
 
     /// Close every open file; the closed ones in a defined order with their digest.
-    fn close(&mut self) -> Result<(Vec<(Place, Form, Closed)>, Receipt)> {
+    fn close(&mut self) -> Result<(Vec<(Place, Arc<Form>, Closed)>, Receipt)> {
         let places: Vec<Place> = self.open.keys().cloned().collect();
         places.iter().try_for_each(|p| self.end(p))?;
         let mut closed = std::mem::take(&mut self.closed);
@@ -265,12 +268,10 @@ impl Shard {
     fn publish(&self, group: &[Staged], to: &Path) -> Result<()> {
         let parts = group.iter().map(|s| self.staging.path(&s.name)).collect::<Result<Vec<PathBuf>>>()?;
         let [first, _, ..] = &parts[..] else { return self.target.publish(&parts[0], to) };
-        let schema = merge::schema(first)?;
-        let (json, time) = match self.forms.get(&group[0].folder) {
-            Some((_, form)) => (form.json.clone(), table::TIME),
-            None => (vec![rows::RECORD.into()], rows::TIME),
-        };
-        let form = self.form(schema, &group[0].folder, json);
+        // From the files alone: what this incarnation has seen of a log type must not decide how its rows are written.
+        let folder = &group[0].folder;
+        let time = if folder.starts_with(LOGS) { table::TIME } else { rows::TIME };
+        let form = self.form(merge::schema(first)?, folder, Vec::new());
         let temp = self.staging.temp("merged");
         merge::merge(&parts, &form, time, &temp)?;
         self.target.publish(&temp, to)?;

@@ -60,7 +60,7 @@ pub type Groups = SerializedFileWriter<Hashed>;
 
 /// An open file.
 pub struct OpenFile {
-    form: Form,
+    form: Arc<Form>,
     events: Vec<(Arc<EventBatch>, Vec<u32>)>,
     records: Vec<Record>,
     gathered_rows: usize,
@@ -87,7 +87,7 @@ pub struct Closed {
 
 impl OpenFile {
     /// Start a file.
-    pub fn create(temp: &Path, form: Form) -> OpenFile {
+    pub fn create(temp: &Path, form: Arc<Form>) -> OpenFile {
         OpenFile {
             form,
             events: Vec::new(),
@@ -100,7 +100,7 @@ impl OpenFile {
         }
     }
     /// How its rows are encoded.
-    pub fn form(&self) -> &Form {
+    pub fn form(&self) -> &Arc<Form> {
         &self.form
     }
     /// Add rows of a batch; the batch is kept until they are encoded.

@@ -11,7 +11,8 @@ use serde_json::json;
 use std::io::Write;
 use std::sync::Arc;
 
-fn open(kind: Kind, name: &str, settings: serde_json::Value) -> Result<Arc<dyn Node>> {
+/// A node of the registry with these settings, without a topology.
+pub fn open(kind: Kind, name: &str, settings: serde_json::Value) -> Result<Arc<dyn Node>> {
     let part =
         parts().into_iter().find(|p| p.spec().kind == kind && p.spec().name == name).context("part is registered")?;
     let opened = part.open("parse", &settings, &MemFiles::default());

@@ -1,12 +1,11 @@
 //! `millstream rules cost`: a topology's events, without the engine, through its stateless nodes up to the detections.
 use crate::cli::{Output, RulesCostArgs};
-use crate::{exit, load};
-use anyhow::{Context, Result, anyhow, bail};
+use crate::{exit, load, parse_files};
+use anyhow::{Result, anyhow, bail};
 use detect::cost::{Costs, Meter};
 use local::DiskFiles;
-use model::files::MemFiles;
 use model::source::Budget;
-use model::{Built, Ctx, Kind, Map, Origin, Packet, Part, Reader, Source};
+use model::{Built, Ctx, Kind, Map, Origin, Packet, Reader, Source};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,8 +124,7 @@ impl<'t> Pipe<'t> {
                     self.give((at, port), packet)?;
                 }
             }
-            let seen = self.costs().values().map(|c| c.events).max().unwrap_or(0);
-            if exhausted || seen >= events {
+            if exhausted || self.seen() >= events {
                 return Ok(());
             }
         }
@@ -154,6 +152,12 @@ impl<'t> Pipe<'t> {
         Ok(())
     }
 
+    /// Events that the rules have seen.
+    fn seen(&self) -> u64 {
+        let of = |p: &Option<Piece>| if let Some(Piece::Rules(meter)) = p { meter.events() } else { 0 };
+        self.pieces.iter().map(of).max().unwrap_or(0)
+    }
+
     fn costs(&self) -> BTreeMap<String, Costs> {
         let of = |(n, p): (&topology::PlanNode, &Option<Piece>)| match p {
             Some(Piece::Rules(meter)) => Some((n.id.to_string(), meter.costs())),
@@ -178,10 +182,5 @@ fn replaced<'a>(args: &'a RulesCostArgs, sources: &[&'a str]) -> Result<Option<&
 fn files(paths: &[PathBuf]) -> Result<Arc<dyn model::Node>> {
     let absolute = |p: &PathBuf| std::path::absolute(p).map(|p: PathBuf| p.to_string_lossy().into_owned());
     let paths = paths.iter().map(absolute).collect::<std::io::Result<Vec<String>>>()?;
-    let part: &'static dyn Part = crate::registry::parts()
-        .into_iter()
-        .find(|p| (p.spec().kind, p.spec().name) == (Kind::Source, "file"))
-        .context("the registry has no file source")?;
-    let opened = part.open("input", &serde_json::json!({ "path": paths, "follow": false }), &MemFiles::default());
-    opened.node.with_context(|| format!("--input: {:?}", opened.problems))
+    parse_files::open(Kind::Source, "file", serde_json::json!({ "path": paths, "follow": false }))
 }

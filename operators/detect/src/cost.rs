@@ -68,6 +68,11 @@ impl Meter {
         self.matches.clear();
     }
 
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
     /// What it took so far.
     pub fn costs(&self) -> Costs {
         let d = &self.detect;
@@ -173,7 +178,9 @@ mod tests {
         assert_eq!((of("Seldom").looked_at, of("Seldom").matches), (1, 1));
         assert_eq!((of("Always").looked_at, of("Always").matches), (40, 39));
         assert_eq!(of("Seldom").waits_for, ["name"]);
-        assert!(of("Always").ns > of("Seldom").ns && costs.ns >= costs.index_ns);
+        // Every nanosecond stands in one place. Which rule has more of them, a busy machine decides.
+        assert!(costs.rules.iter().all(|r| r.ns > 0));
+        assert_eq!(costs.index_ns + costs.rules.iter().map(|r| r.ns).sum::<u64>(), costs.ns);
         let table = costs.table(1);
         assert!(
             table.contains("Always") && table.contains("and 1 cheaper ones") && table.contains("1 rules are for other"),

@@ -14,8 +14,12 @@ impl FullEvent for NoFull {
 }
 
 fn layout() -> Arc<Layout> {
+    Arc::new(layout_parts())
+}
+
+fn layout_parts() -> Layout {
     let field = |n: &str, ty, slot| Field { name: n.into(), ty, slot };
-    Arc::new(Layout {
+    Layout {
         log_type: "Test.Log".into(),
         table: "test_log".into(),
         version: 1,
@@ -27,7 +31,7 @@ fn layout() -> Arc<Layout> {
             field("at", FieldType::Timestamp(TimeFormat::Rfc3339), 2),
         ],
         full: Arc::new(NoFull),
-    })
+    }
 }
 
 /// Row i: name `x<i>`, n = i (absent for every third row), an hour apart.
@@ -246,6 +250,32 @@ fn rows_wait_for_a_larger_file_and_survive() {
     s.finish(0).unwrap();
     assert_eq!(std::fs::read_dir(lake.join("_staging/lake-0")).unwrap().count(), 0);
     assert_eq!(names(&files(&lake).unwrap()[1]), ["x1", "x1"]);
+}
+
+#[test]
+fn what_waits_becomes_the_same_file_after_a_start_that_sees_no_event() {
+    // A text field with the name of the records' time.
+    let mut with_time = layout_parts();
+    with_time.fields[0].name = "time".into();
+    let l = Arc::new(with_time);
+    let file = |restart: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = shard_at(dir.path(), "lake", "60s");
+        s.recover(None).unwrap();
+        s.stage(&backwards(&l, 3)).unwrap();
+        s.commit(&at(1, 0)).unwrap();
+        s.stage(&backwards(&l, 3)).unwrap();
+        let r = s.commit(&at(2, 1)).unwrap().unwrap();
+        if restart {
+            s = shard_at(dir.path(), "lake", "60s");
+            s.recover(Some(&r)).unwrap();
+        }
+        s.commit(&EpochInfo { seal: true, ..at(3, 2) }).unwrap();
+        let found = files(&dir.path().join("lake")).unwrap();
+        assert_eq!(names(&found[0]), ["x2", "x2", "x1", "x1", "x0", "x0"]);
+        std::fs::read(&found[0]).unwrap()
+    };
+    assert!(file(false) == file(true));
 }
 
 #[test]
