@@ -54,6 +54,9 @@ pub struct Variant {
     /// Other values for variables.
     #[serde(default)]
     variables: BTreeMap<String, String>,
+    /// True if it is asked for its metrics while it runs, at `{PORT}` of this machine.
+    #[serde(default)]
+    pub watched: bool,
     /// True if its output is not the case's own.
     #[serde(default)]
     pub other_output: bool,
@@ -309,6 +312,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for v in &c.variants {
             let mut values = c.place(dir.path(), 1, 1);
+            values.insert("PORT".into(), "9600".into());
             v.apply(&c, &mut values, &dir.path().join(&v.name)).unwrap();
         }
         let text = std::fs::read_to_string(dir.path().join("structural")).unwrap();

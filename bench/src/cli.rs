@@ -83,6 +83,9 @@ pub struct Cli {
     /// Also write the report as one self-contained page with pictures.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Also write the CPU time of every program as one picture (SVG).
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
     /// The millstream program; default: the one beside this program, built first so that it is that of the checkout.
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,

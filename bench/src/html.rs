@@ -1,15 +1,27 @@
-//! The report as one page: figures in pictures, then the table, then every sample. It needs nothing from elsewhere.
+//! The report as one page: figures in pictures, then the table, then every sample. It needs nothing from elsewhere. The first
+//! picture is there by itself too, for a document.
 use crate::chart::{self, Group, Line, SERIES_MAX, escape};
 use crate::report::{Latency, Report, Row};
 use crate::stats::{Summary, group};
 use crate::table::LATENCY;
 use anyhow::Result;
 
-const STYLE: &str = "
+/// What the classes of a picture look like, in light and dark.
+const PICTURE: &str = "
 :root { color-scheme: light dark; --back: #fcfcfb; --ink: #1b1b1a; --soft: #63625e; --grid: #e5e4e0; --panel: #fff;
   --c0: #2a6fd6; --c1: #d9641a; --c2: #16875f; --c3: #8b52c9; --c4: #c4316a; --c5: #7d6c10; }
 @media (prefers-color-scheme: dark) { :root { --back: #161615; --ink: #f0efec; --soft: #a5a39d; --grid: #34332f; --panel: #1e1e1c;
   --c0: #5b9bf0; --c1: #f08c4a; --c2: #3fbf8f; --c3: #b48ae8; --c4: #ec6d9c; --c5: #c4b04a; } }
+svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
+svg text { fill: var(--soft); } svg .label, svg .value { fill: var(--ink); }
+.grid { stroke: var(--grid); } .axis { stroke: var(--soft); } .line { fill: none; stroke: var(--s); stroke-width: 2; }
+.ideal { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 5; }
+.bar { fill: var(--s); } .dot { fill: var(--s); stroke: var(--panel); stroke-width: 1.5; }
+.whisker { stroke: var(--s, var(--ink)); stroke-width: 1.5; }
+.c0 { --s: var(--c0); } .c1 { --s: var(--c1); } .c2 { --s: var(--c2); } .c3 { --s: var(--c3); } .c4 { --s: var(--c4); } .c5 { --s: var(--c5); }
+";
+
+const STYLE: &str = "
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1360px; padding: 28px 24px 48px; background: var(--back); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
@@ -23,13 +35,6 @@ figcaption { font-size: 13px; margin-bottom: 6px; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 13px; margin: 0 0 6px; }
 .legend i { display: inline-block; width: 14px; height: 10px; border-radius: 2px; margin-right: 6px; background: var(--s); }
 .legend i.dashed { height: 0; border-top: 2px dashed var(--soft); background: none; border-radius: 0; vertical-align: middle; }
-svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-svg text { fill: var(--soft); } svg .label, svg .value { fill: var(--ink); }
-.grid { stroke: var(--grid); } .axis { stroke: var(--soft); } .line { fill: none; stroke: var(--s); stroke-width: 2; }
-.ideal { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 5; }
-.bar { fill: var(--s); } .dot { fill: var(--s); stroke: var(--panel); stroke-width: 1.5; }
-.whisker { stroke: var(--s, var(--ink)); stroke-width: 1.5; }
-.c0 { --s: var(--c0); } .c1 { --s: var(--c1); } .c2 { --s: var(--c2); } .c3 { --s: var(--c3); } .c4 { --s: var(--c4); } .c5 { --s: var(--c5); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { padding: 5px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
@@ -52,7 +57,7 @@ pub fn page(report: &Report) -> Result<String> {
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Benchmark: {name}</title>\n<style>{STYLE}</style>\n\
+         <title>Benchmark: {name}</title>\n<style>{PICTURE}{STYLE}</style>\n\
          <h1>Benchmark: {name}</h1>\n<p class=\"soft\">{about}</p>\n<dl>{facts}</dl>\n{findings}\n\
          <div class=\"figures\">{figures}</div>\n\
          <h2>Figures</h2>\n<p class=\"soft\">Medians; (smallest–largest) where runs differ. Latency: {LATENCY}.</p>\n\
@@ -127,6 +132,28 @@ fn cpu(report: &Report) -> String {
     let caption =
         "Less is better; all threads, from the start of the process to its end. Whiskers: smallest and largest run.";
     figure(title, caption, &legend, &chart::bars(title, "CPU s / M events", &groups))
+}
+
+/// CPU time of every program on most events with fewest workers, as a picture that stands alone.
+pub fn picture(report: &Report) -> String {
+    let most = report.rows.iter().map(|r| r.on.events).max().unwrap_or(0);
+    let rows = || report.rows.iter().filter(move |r| r.on.events == most);
+    let fewest = rows().map(|r| r.on.workers).min().unwrap_or(0);
+    let group = |r: &Row| {
+        let of = report.against.iter().find(|a| a.program == r.program);
+        let (label, color) = match of.map(|a| a.about.is_some()) {
+            None => (r.program.clone(), 0),
+            Some(true) => (format!("{}, {}", report.rows[0].program, r.program), 0),
+            Some(false) => (r.program.clone(), 1),
+        };
+        Group { label: label.clone(), bars: vec![(label, color, r.cpu_s_per_million)] }
+    };
+    let groups: Vec<Group> = rows().filter(|r| r.on.workers == fewest).map(group).collect();
+    let unit = "CPU µs for one event (median, smallest and largest run)";
+    let svg = chart::bars("CPU time for one event", unit, &groups);
+    let style = format!("<style>{PICTURE}svg {{ background: var(--back); }}</style>");
+    let (open, rest) = svg.split_once('>').unwrap_or((&svg, ""));
+    format!("{open} xmlns=\"http://www.w3.org/2000/svg\">{style}{rest}\n")
 }
 
 fn nodes(report: &Report) -> String {
@@ -230,6 +257,14 @@ mod tests {
         }
         assert_eq!(page.matches("<figure>").count(), 5);
         assert!(page.contains("A &lt;fast&gt; &amp; &quot;cheap&quot; one") && !page.contains("<fast>"));
+    }
+
+    #[test]
+    fn the_picture_stands_alone_with_a_bar_for_each_program() {
+        let svg = picture(&report());
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && svg.contains("xmlns="), "{svg}");
+        assert_eq!((svg.matches("c0 bar").count(), svg.matches("c1 bar").count()), (1, 1), "most events, one worker");
+        assert!(svg.contains(">millstream<") && svg.contains(">by hand<"));
     }
 
     #[test]

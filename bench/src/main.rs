@@ -3,7 +3,7 @@
 //! ```text
 //! case      what to run: topology, generator, expected result      child     one process: wall, CPU, peak memory
 //! measure   the runs, in turn, each checked                        outcome   output file and printed figures
-//! peers     the same job in other engines
+//! peers     the same job in other engines                          scrape    somebody who asks for the metrics meanwhile
 //! report    figures, comparisons, JSON                             table     for people; html: a page, with chart
 //! ```
 mod case;
@@ -17,6 +17,7 @@ mod measure;
 mod outcome;
 mod peers;
 mod report;
+mod scrape;
 mod stats;
 mod table;
 
@@ -64,8 +65,11 @@ fn run(cli: &Cli, configurations: &[Configuration]) -> Result<()> {
     let series = bench.run(configurations, cli.runs)?;
     let counts = (cli.runs, seed);
     let report = Report::new(&case, machine, started, command_line(), counts, &series, cli.memory_check())?;
-    if let Some(path) = &cli.html {
-        std::fs::write(path, html::page(&report)?).with_context(|| format!("write {}", path.display()))?;
+    let pages = [(&cli.html, html::page(&report)?), (&cli.picture, html::picture(&report))];
+    for (path, text) in pages {
+        if let Some(path) = path {
+            std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        }
     }
     match cli.output {
         Output::Human => print!("{}", report.human()),

@@ -7,6 +7,7 @@ use crate::child::{self, Used};
 use crate::cli::{Configuration, OURS};
 use crate::fill;
 use crate::outcome::{self, Latency};
+use crate::scrape::{Scraper, free_port};
 use crate::stats::group;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -84,8 +85,14 @@ impl Program {
         }
     }
 
-    fn command(&self, case: &Case, input: &Input, on: Configuration, out: &Path) -> Result<Command> {
+    /// True if it is asked for its metrics while it runs.
+    fn watched(&self) -> bool {
+        matches!(self, Program::Variant(_, v) if v.watched)
+    }
+
+    fn command(&self, case: &Case, input: &Input, on: Configuration, out: &Path, port: u16) -> Result<Command> {
         let mut values = input.values.clone();
+        values.insert("PORT".into(), port.to_string());
         values.insert("OUT".into(), out.display().to_string());
         values.insert("WORKERS".into(), on.workers.to_string());
         let mut command = match self {
@@ -165,12 +172,15 @@ impl Bench<'_> {
         let input = self.inputs.get(&on.events).context("no input was generated")?;
         std::fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
         let (stdout, stderr) = (out.with_extension("stdout"), out.with_extension("stderr"));
-        let mut command = program.command(self.case, input, on, out)?;
+        let port = free_port()?;
+        let mut command = program.command(self.case, input, on, out, port)?;
         command.stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
+        let scraper = program.watched().then(|| Scraper::start(port));
         let (status, used) = child::run(&mut command, self.limit)?;
         if !status.success() {
             bail!("it failed ({status}): {}", outcome::tail(&stderr, TAIL));
         }
+        scraper.map_or(Ok(()), Scraper::stop)?;
         let sample = match program {
             Program::Millstream(_) => self.millstream(input, on, out, &stdout, used, None)?,
             Program::Variant(_, v) => {

@@ -156,7 +156,8 @@ impl KafkaReader {
 impl Reader for KafkaReader {
     fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
         let labelled = self.config.label.clone().map(|label| Arc::new(Origin { label, ..Origin::clone(origin) }));
-        let mut out = stream::Batcher::new(split, labelled.as_ref().unwrap_or(origin), out).in_runs();
+        let mut out =
+            stream::Batcher::new(split, labelled.as_ref().unwrap_or(origin), out).in_runs(split.to - split.from);
         if split.from == split.to {
             return Ok(()); // says where a partition starts
         }

@@ -52,6 +52,11 @@ struct Settings {
     /// outage some records may be there twice.
     #[serde(default)]
     delivery: Delivery,
+    /// Producers for alerts, matches and rejected input, each with a transaction per epoch that has rows for it: more of
+    /// them share the work of very many rows, fewer cost less. At most `lanes` of `[engine]`, which events are written by.
+    #[serde(default = "shards")]
+    #[schemars(range(min = 1))]
+    shards: u32,
     /// Compression of what is written.
     #[serde(default)]
     compression: Compression,
@@ -90,6 +95,9 @@ fn yes() -> bool {
 }
 fn partitions() -> i32 {
     8
+}
+fn shards() -> u32 {
+    2
 }
 fn transaction_timeout() -> Dur {
     Dur(60_000)
@@ -189,6 +197,9 @@ struct KafkaSinkNode(Settings);
 impl Node for KafkaSinkNode {
     fn summary(&self) -> String {
         format!("topic {}", self.0.topic)
+    }
+    fn shards(&self, lanes: u32) -> u32 {
+        self.0.shards.min(lanes)
     }
     fn build(&self, cx: &BuildCx) -> Result<Built> {
         let s = &self.0;

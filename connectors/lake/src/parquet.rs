@@ -115,6 +115,9 @@ impl Node for ParquetNode {
     fn needs(&self) -> Needs {
         let mut n = Needs::default();
         n.all("*");
+        if self.0.indicators {
+            table::INDICATORS.iter().for_each(|name| n.path("*", model::Path::key(name)));
+        }
         n
     }
     fn build(&self, cx: &BuildCx) -> Result<Built> {

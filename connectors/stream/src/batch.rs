@@ -7,6 +7,8 @@ use std::sync::Arc;
 pub const BATCH: usize = 384 * 4096;
 /// Size that the buffer of copied records starts with.
 const FIRST: usize = 32 << 10;
+/// Size that a record is reckoned with where their number is known: a small one, so that a buffer is seldom too large.
+const SMALL: u64 = 256;
 /// Most bytes of a bad record that its reject keeps.
 pub const REJECT_RAW: usize = 4096;
 /// Longest first line that is kept as a header.
@@ -28,7 +30,8 @@ pub struct Batcher<'a> {
     first: bool,
     /// Where every record has the offset of its stream, and its number as ordinal: that offset and the next number.
     numbered: Option<(u64, u32)>,
-    /// Size that buffers after the first start with.
+    /// Size that the next buffer starts with, and each after that.
+    size: usize,
     later: usize,
     data: Vec<u8>,
     records: Vec<RawRecord>,
@@ -38,7 +41,18 @@ impl<'a> Batcher<'a> {
     /// Records of a split, at the offsets their readers give them.
     pub fn new(split: &'a Split, origin: &'a Arc<Origin>, out: &'a mut dyn FnMut(Packet)) -> Batcher<'a> {
         let (data, records) = (Vec::new(), Vec::new());
-        Batcher { split, origin, out, header: None, first: true, numbered: None, later: FIRST, data, records }
+        Batcher {
+            split,
+            origin,
+            out,
+            header: None,
+            first: true,
+            numbered: None,
+            size: FIRST,
+            later: FIRST,
+            data,
+            records,
+        }
     }
 
     /// Records of one stream that as a whole is at one offset of its partition: they are numbered in it.
@@ -47,8 +61,10 @@ impl<'a> Batcher<'a> {
         self
     }
 
-    /// A source that comes in long runs: the batch after a full one will be full as well, so its buffer starts at that size.
-    pub fn in_runs(mut self) -> Batcher<'a> {
+    /// A source that comes in long runs, of about so many records: most batches will be full, so their buffers start at
+    /// that size.
+    pub fn in_runs(mut self, records: u64) -> Batcher<'a> {
+        self.size = usize::try_from(records.saturating_mul(SMALL)).unwrap_or(BATCH).clamp(FIRST, BATCH);
         self.later = BATCH;
         self
     }
@@ -72,7 +88,7 @@ impl<'a> Batcher<'a> {
         if self.data.capacity() == 0 {
             // Grows from here: most batches of a slow source are far from full, and the buffer lives as long as the
             // events in it.
-            let size = if self.first { FIRST } else { self.later }.max(bytes.len());
+            let size = std::mem::replace(&mut self.size, self.later).max(bytes.len());
             self.data.reserve_exact(size + PAD + spare(size));
         }
         let start = self.data.len() as u32;

@@ -67,17 +67,18 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
                 let sharded = node.spec.sharding == Sharding::Groups || node.spec.sharding == Sharding::Lanes && events;
                 // One writer lives in process 0, where the coordinator is: a file of one order stays in one place.
                 let owner = index % plan.settings.workers.max(1);
+                let count = match events {
+                    true => plan.settings.lanes,
+                    false => node.node.shards(plan.settings.lanes).clamp(1, plan.settings.lanes),
+                };
                 let shards: Vec<u32> = match sharded {
-                    true => (0..plan.settings.lanes).filter(|l| *l as usize % peers == me).collect(),
+                    true => (0..count).filter(|s| *s as usize % peers == me).collect(),
                     false => (0..1).filter(|_| owner == me).collect(),
                 };
                 let committer = committer(plan, node, shards);
                 match sharded {
                     true if events => lanes(input, committer, start, board.clone()),
-                    true => {
-                        let spread = (plan.settings.groups, plan.settings.lanes);
-                        groups(input, spread, committer, start, board.clone())
-                    }
+                    true => groups(input, (plan.settings.groups, count), committer, start, board.clone()),
                     false => single(input, owner, committer, start, board.clone()),
                 }
             }

@@ -88,7 +88,8 @@ pub enum Sharding {
     Single,
     /// One shard per lane: events stay on the worker that read them. Records go to one shard.
     Lanes,
-    /// As many shards as lanes: events by lane, records by key group ([`crate::Record::key`]).
+    /// Events by lane, with as many shards as lanes; records by key group ([`crate::Record::key`]), with as many as
+    /// [`Node::shards`] says.
     Groups,
 }
 
@@ -200,6 +201,11 @@ pub trait Node: Send + Sync {
     /// One line per thing worth knowing in `check` and `plan` ("20 rules", "50,000 rows").
     fn summary(&self) -> String {
         String::new()
+    }
+    /// How many shards write the records of a [`Sharding::Groups`] sink, of at most `lanes`. A change of it is an edit like
+    /// any other: epochs logged before it are replayed under the topology they were logged with.
+    fn shards(&self, lanes: u32) -> u32 {
+        lanes
     }
     /// Make a running instance.
     fn build(&self, cx: &BuildCx) -> Result<Built>;

@@ -59,7 +59,8 @@ impl Buf<'_> {
         let from = self.side.len();
         for v in values {
             self.side.push(if self.side.len() == from { b'[' } else { b',' });
-            let plain = v.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\');
+            // Every byte is looked at, so that many are at once.
+            let plain = v.bytes().fold(true, |plain, b| plain & (b >= b' ') & (b != b'"') & (b != b'\\'));
             match plain {
                 true => {
                     self.side.push(b'"');

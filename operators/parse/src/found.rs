@@ -10,8 +10,23 @@ pub struct Found {
     /// Fields that are of interest, as a bit set (`1 << Any`).
     only: u16,
     text: String,
-    /// Field, start, end.
-    values: Vec<(Any, usize, usize)>,
+    values: Vec<Entry>,
+}
+
+/// A value: which field's, and where it is in the text.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    field: Any,
+    from: usize,
+    to: usize,
+}
+
+impl Entry {
+    /// UTF-8 sorts by its bytes as it does by its characters.
+    #[inline]
+    fn of(self, text: &str) -> (Any, &[u8]) {
+        (self.field, &text.as_bytes()[self.from..self.to])
+    }
 }
 
 impl Default for Found {
@@ -39,6 +54,7 @@ impl Found {
     }
 
     /// True if one of the fields in the bit set is of interest.
+    #[inline]
     pub fn wants(&self, fields: u16) -> bool {
         self.only & fields != 0
     }
@@ -48,22 +64,22 @@ impl Found {
         if value.is_empty() || !self.wants(1 << field as u16) {
             return;
         }
-        let known = |(f, from, to): &(Any, usize, usize)| *f == field && self.text[*from..*to] == *value;
+        let known = |e: &Entry| e.of(&self.text) == (field, value.as_bytes());
         if self.values.len() <= COMPARED && self.values.iter().any(known) {
             return;
         }
         let from = self.text.len();
         self.text.push_str(value);
-        self.values.push((field, from, self.text.len()));
+        self.values.push(Entry { field, from, to: self.text.len() });
     }
 
     /// Give every field that has values, in order of name, with its values sorted and without duplicates.
     pub fn each<'a>(&'a mut self, mut field: impl FnMut(Any, &mut dyn Iterator<Item = &'a str>)) {
         let text = &self.text;
-        self.values.sort_unstable_by(|a, b| (a.0, &text[a.1..a.2]).cmp(&(b.0, &text[b.1..b.2])));
-        self.values.dedup_by(|a, b| a.0 == b.0 && text[a.1..a.2] == text[b.1..b.2]);
-        for group in self.values.chunk_by(|a, b| a.0 == b.0) {
-            field(group[0].0, &mut group.iter().map(|v| &text[v.1..v.2]));
+        self.values.sort_unstable_by(|a, b| a.of(text).cmp(&b.of(text)));
+        self.values.dedup_by(|a, b| a.of(text) == b.of(text));
+        for group in self.values.chunk_by(|a, b| a.field == b.field) {
+            field(group[0].field, &mut group.iter().map(|e| &text[e.from..e.to]));
         }
     }
 

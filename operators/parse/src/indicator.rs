@@ -233,12 +233,14 @@ impl Found {
 
     /// `arn:partition:service:region:account:resource`
     fn arn(&mut self, t: &str, parts: bool) {
-        let mut it = t.splitn(6, ':');
-        let (Some("arn"), Some(_), Some(_), Some(_), Some(account), Some(resource)) =
-            (it.next(), it.next(), it.next(), it.next(), it.next(), it.next())
+        let Some(rest) = t.strip_prefix("arn:") else { return };
+        let mut colons = memchr::memchr_iter(b':', rest.as_bytes());
+        let (Some(_), Some(_), Some(region), Some(owner)) =
+            (colons.next(), colons.next(), colons.next(), colons.next())
         else {
             return;
         };
+        let (account, resource) = (&rest[region + 1..owner], &rest[owner + 1..]);
         self.put(Any::AwsArns, t);
         if !parts {
             return;

@@ -156,12 +156,6 @@ impl Plan {
         filter::needs(filters, &schema.name, &mut needs);
         let wanted = needs.of(&schema.name);
         let indicators = schema.indicators();
-        let mut wanted = wanted;
-        if needs.wants_all(&schema.name) {
-            // Who stores every field stores the indicators too: gathered once here, not once per field later.
-            let can = |any: Any| indicators.iter().any(|(_, s)| concerns(s, 1 << any as u16));
-            wanted.extend(Any::NAMES.iter().filter(|(_, a)| can(*a)).map(|(n, _)| Path::key(n)));
-        }
         let times = schema.event_times();
         let slots = visible(schema, &wanted, &indicators, &times);
         let mut b = Builder::new(schema, slots);
