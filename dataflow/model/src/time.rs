@@ -121,7 +121,7 @@ pub fn rfc3339_ns(text: &str) -> Option<i64> {
     }
     let two = |i: usize| -> Option<i64> {
         let (a, c) = (b[i].wrapping_sub(b'0'), b[i + 1].wrapping_sub(b'0'));
-        (a < 10 && c < 10).then_some((a * 10 + c) as i64)
+        (a < 10 && c < 10).then(|| i64::from(a * 10 + c))
     };
     let (y, m, d) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
     let (h, mi, s) = (two(11)?, two(14)?, two(17)?);

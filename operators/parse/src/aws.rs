@@ -1,6 +1,7 @@
 //! The search for indicators in the free JSON of AWS events (`requestParameters` and its like), functional spec §2.3.
 use crate::found::Found;
 use crate::indicator::Scanner;
+use crate::json::Strings;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -45,9 +46,10 @@ fn tag(item: &Value, found: &mut Found) {
 }
 
 /// As [`search`], over JSON text without a tree: this runs for every event where somebody needs the indicators. The
-/// text is valid JSON (the walker has read it); on anything else the search ends early.
-pub fn search_text(json: &str, found: &mut Found) {
-    let mut scan = Scan { text: json, at: 0, found };
+/// text is valid JSON (the walker has read it); on anything else the search ends early. `record`: the strings of the record
+/// that the text is a part of, and where it begins there.
+pub fn search_text(json: &str, record: Option<(Strings<'_>, usize)>, found: &mut Found) {
+    let mut scan = Scan { text: json, at: 0, record, found };
     scan.value("", 0);
 }
 
@@ -57,6 +59,7 @@ const MAX_DEPTH: usize = crate::json::MAX_DEPTH;
 struct Scan<'a, 'f> {
     text: &'a str,
     at: usize,
+    record: Option<(Strings<'f>, usize)>,
     found: &'f mut Found,
 }
 
@@ -70,21 +73,36 @@ impl<'a> Scan<'a, '_> {
     }
 
     /// Read a string that starts here.
+    #[inline]
     fn string(&mut self) -> Option<Cow<'a, str>> {
+        let from = self.at + 1;
+        let (end, escaped) = match self.record {
+            Some((strings, start)) => {
+                let end = strings.end(start + from)? - start;
+                let inside = self.text.as_bytes().get(from..end)?;
+                (end, strings.escapes && memchr::memchr(b'\\', inside).is_some())
+            }
+            None => self.string_end(from)?,
+        };
+        self.at = end + 1;
+        Some(match escaped {
+            true => crate::input::view(self.text.get(from - 1..=end)?).1,
+            false => self.text.get(from..end)?.into(),
+        })
+    }
+
+    /// The closing quote, and whether there is an escape before it.
+    fn string_end(&self, from: usize) -> Option<(usize, bool)> {
         let b = self.text.as_bytes();
-        let (from, mut escaped) = (self.at, false);
-        let mut i = from + 1;
+        let (mut i, mut escaped) = (from, false);
         loop {
             i += memchr::memchr2(b'"', b'\\', b.get(i..)?)?;
             if b[i] == b'"' {
-                break;
+                return Some((i, escaped));
             }
             escaped = true;
             i += 2;
         }
-        self.at = i + 1;
-        let quoted = self.text.get(from..=i)?;
-        Some(if escaped { crate::input::view(quoted).1 } else { quoted[1..quoted.len() - 1].into() })
     }
 
     fn value(&mut self, key: &str, depth: usize) -> Option<()> {
@@ -152,6 +170,7 @@ impl<'a> Scan<'a, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::{Columns, Trie, Walker};
     use serde_json::json;
 
     #[test]
@@ -166,7 +185,7 @@ mod tests {
         let mut f = Found::default();
         search(&v, &mut f);
         let mut g = Found::default();
-        search_text(&v.to_string(), &mut g);
+        search_text(&v.to_string(), None, &mut g);
         assert_eq!(f.clone().finish(), g.finish());
         let got: Vec<(&str, Vec<String>)> = f.finish().into_iter().map(|(a, v)| (a.name(), v)).collect();
         assert_eq!(
@@ -193,12 +212,22 @@ mod tests {
             for text in [v.to_string(), serde_json::to_string_pretty(&v).unwrap()] {
                 let (mut f, mut g) = (Found::default(), Found::default());
                 search(&v, &mut f);
-                search_text(&text, &mut g);
-                assert_eq!(f.finish(), g.finish(), "{text}");
+                search_text(&text, None, &mut g);
+                assert_eq!(f.clone().finish(), g.finish(), "{text}");
+                // The same as a part of a record that was walked.
+                let record = format!(r#"{{"first": "a\"b", "it": {text}}}"#);
+                let mut walker = Walker::new(true);
+                let (mut cols, mut side) = (Columns::new(0, 1), Vec::new());
+                let trie = Trie::compile(&[]);
+                walker.walk(&trie, record.as_bytes(), 0, record.len(), 0, &mut cols, &mut side, record.len()).unwrap();
+                let start = record.len() - 1 - text.len();
+                let mut h = Found::default();
+                search_text(&record[start..start + text.len()], Some((walker.strings(), start)), &mut h);
+                assert_eq!(f.finish(), h.finish(), "{text}");
             }
         }
         for bad in ["", "{", "[1", "{\"a\"", "{\"a\":", "\"x", "{\"a\" 1}", "[\"\\"] {
-            search_text(bad, &mut Found::default());
+            search_text(bad, None, &mut Found::default());
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::event::{BatchFacts, apply, batch_field};
 use crate::flat::{FlatMap, FlatValue};
 use crate::found::Found;
 use crate::input::{raw_get, value, view};
-use crate::json::{Columns, Walker};
+use crate::json::{Columns, Strings, Walker};
 use crate::miss::Miss;
 use crate::plan::{Plan, Step, TypeCheck};
 use crate::schema::Scan;
@@ -19,6 +19,7 @@ use model::event::{Value, tag};
 use model::path::Seg;
 use model::time::text_ns;
 use serde_json::Value as J;
+use std::ops::Range;
 
 /// Most bytes of computed values of one batch. Spans are 32 bits wide; this leaves them room.
 pub const MAX_SIDE: usize = 1 << 30;
@@ -218,7 +219,8 @@ impl Filler {
         if !plan.filters.is_empty() && plan.filters.drops(&|slot| row.value(slot)) {
             return Ok(Filled::Filtered);
         }
-        row.anys(&mut self.scratch.found);
+        let record = self.stream.is_none().then(|| (walker.strings(), at.start..at.start + at.len));
+        row.anys(&mut self.scratch.found, record);
         if row.buf.side.len() > MAX_SIDE {
             return Err(Miss::TooLarge);
         }
@@ -445,7 +447,8 @@ impl Row<'_, '_> {
         Ok(first)
     }
 
-    fn anys(&mut self, found: &mut Found) {
+    /// Gather the indicators. `record`: the strings of the record as the walker found them, and its place.
+    fn anys(&mut self, found: &mut Found, record: Option<(Strings<'_>, Range<usize>)>) {
         if self.plan.any_fields == 0 {
             return;
         }
@@ -457,7 +460,10 @@ impl Row<'_, '_> {
                     list.iter().for_each(|scanner| found.scan(*scanner, s));
                 }
                 (Value::Obj(raw) | Value::Arr(raw), Scan::Aws) if below.0.is_empty() => {
-                    aws::search_text(raw, found);
+                    // What a transformation made lies behind the records.
+                    let from = self.cols.pos[self.at(*slot)] as u32 as usize;
+                    let within = record.as_ref().filter(|(_, place)| place.contains(&from));
+                    aws::search_text(raw, within.map(|(strings, place)| (*strings, from - place.start)), found);
                 }
                 (v, _) => {
                     let v = v.to_json();

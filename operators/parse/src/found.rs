@@ -16,16 +16,31 @@ pub struct Found {
 /// A value: which field's, and where it is in the text.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    field: Any,
+    /// The field, and the first bytes of the value: most comparisons end here.
+    head: u64,
     from: usize,
     to: usize,
 }
 
+/// Sorts as field and value do, as far as it goes: UTF-8 sorts by its bytes as it does by its characters. What follows, and
+/// whether a zero is a byte of the value or its end, is decided by the values.
+#[inline]
+fn head(field: Any, value: &str) -> u64 {
+    let mut first = [0; 8];
+    first[0] = field as u8;
+    let n = value.len().min(7);
+    first[1..=n].copy_from_slice(&value.as_bytes()[..n]);
+    u64::from_be_bytes(first)
+}
+
 impl Entry {
-    /// UTF-8 sorts by its bytes as it does by its characters.
     #[inline]
-    fn of(self, text: &str) -> (Any, &[u8]) {
-        (self.field, &text.as_bytes()[self.from..self.to])
+    fn of(self, text: &str) -> (u64, &[u8]) {
+        (self.head, &text.as_bytes()[self.from..self.to])
+    }
+
+    fn field(self) -> Any {
+        Any::NAMES[(self.head >> 56) as usize].1
     }
 }
 
@@ -64,13 +79,14 @@ impl Found {
         if value.is_empty() || !self.wants(1 << field as u16) {
             return;
         }
-        let known = |e: &Entry| e.of(&self.text) == (field, value.as_bytes());
+        let head = head(field, value);
+        let known = |e: &Entry| e.head == head && self.text.as_bytes()[e.from..e.to] == *value.as_bytes();
         if self.values.len() <= COMPARED && self.values.iter().any(known) {
             return;
         }
         let from = self.text.len();
         self.text.push_str(value);
-        self.values.push(Entry { field, from, to: self.text.len() });
+        self.values.push(Entry { head, from, to: self.text.len() });
     }
 
     /// Give every field that has values, in order of name, with its values sorted and without duplicates.
@@ -78,8 +94,8 @@ impl Found {
         let text = &self.text;
         self.values.sort_unstable_by(|a, b| a.of(text).cmp(&b.of(text)));
         self.values.dedup_by(|a, b| a.of(text) == b.of(text));
-        for group in self.values.chunk_by(|a, b| a.field == b.field) {
-            field(group[0].field, &mut group.iter().map(|e| &text[e.from..e.to]));
+        for group in self.values.chunk_by(|a, b| a.head >> 56 == b.head >> 56) {
+            field(group[0].field(), &mut group.iter().map(|e| &text[e.from..e.to]));
         }
     }
 
@@ -108,6 +124,16 @@ mod tests {
         let got = f.finish();
         assert_eq!(got[0], (Any::Emails, vec!["a@b".to_string()]));
         assert_eq!(got[1].1, (0..100).map(|n| format!("u{n:03}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn values_that_begin_alike_are_in_order() {
+        let mut f = Found::default();
+        let sorted = ["a", "a\0", "a\0b", "ab", "abcdefg", "abcdefg\0", "abcdefgh", "abcdefgi", "\u{e9}", "\u{1f600}"];
+        for v in sorted.iter().rev().chain(&sorted) {
+            f.put(Any::Usernames, v);
+        }
+        assert_eq!(f.finish(), vec![(Any::Usernames, sorted.map(String::from).to_vec())]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod tests;
 
 pub use columns::Columns;
 pub use trie::{Trie, Want};
-pub use walker::{Walked, Walker};
+pub use walker::{Strings, Walked, Walker};
 
 use std::fmt;
 

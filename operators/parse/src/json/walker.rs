@@ -1,7 +1,7 @@
 //! The walker: scratch memory, the choice of vector instructions, and the promises to the caller.
 use super::JsonError;
 use super::columns::Columns;
-use super::scan::{self, Index, KEPT, Words};
+use super::scan::{self, Index, KEPT, Quotes, Words};
 use super::trie::Trie;
 use super::walk::{Out, Walk};
 use model::raw::PAD;
@@ -15,12 +15,37 @@ pub struct Walked {
     pub duplicates: u32,
 }
 
+/// Where the strings of a walked record end, for those who read its JSON once more. Positions count from the start of the
+/// record.
+#[derive(Clone, Copy)]
+pub struct Strings<'a> {
+    quotes: Quotes<'a>,
+    len: usize,
+    /// Some string of the record holds an escape.
+    pub escapes: bool,
+}
+
+impl Strings<'_> {
+    /// The closing quote of the string whose text begins at `at`.
+    #[inline]
+    pub fn end(&self, at: usize) -> Option<usize> {
+        if at > self.len {
+            return None;
+        }
+        // SAFETY: `at` lies in the record, or just behind it.
+        let end = unsafe { self.quotes.next(at) };
+        (end < self.len).then_some(end)
+    }
+}
+
 /// Walks records. Holds scratch memory, so keep one per worker; it may be used with several tries in turn.
 #[derive(Clone, Debug)]
 pub struct Walker {
     strict: bool,
     vector: bool,
     index: Index,
+    /// Length of the record that the index is of.
+    len: usize,
     visits: Visits,
     /// A record that had no room behind it.
     copy: Vec<u8>,
@@ -50,7 +75,7 @@ impl Walker {
     /// A walker that uses no vector instructions.
     pub(super) fn portable(strict: bool) -> Walker {
         let (index, visits) = (Index::default(), Visits::default());
-        Walker { strict, vector: false, index, visits, copy: Vec::new(), key: Vec::new() }
+        Walker { strict, vector: false, index, len: 0, visits, copy: Vec::new(), key: Vec::new() }
     }
 
     /// Walk the record `data[start..start + len]` into row `row` of `cols`, whose tags must be absent there. Spans are
@@ -138,6 +163,12 @@ impl Walker {
         walked
     }
 
+    /// The strings of the record that was walked last.
+    #[inline]
+    pub fn strings(&self) -> Strings<'_> {
+        Strings { quotes: self.index.quotes(), len: self.len, escapes: !self.index.escapes.is_empty() }
+    }
+
     /// A padded copy, in memory to be given back to `self.copy`.
     fn padded(&mut self, record: &[u8]) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.copy);
@@ -159,6 +190,7 @@ impl Walker {
 
     #[inline]
     fn scan_text(&mut self, text: &[u8], len: usize) {
+        self.len = len;
         #[cfg(target_arch = "x86_64")]
         if self.vector {
             // SAFETY: `vector` is only set if `avx2::available` said so.
