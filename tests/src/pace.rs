@@ -30,6 +30,10 @@ const TRIALS: usize = 4;
 /// Where it starts from, if the cost was not measured: events per second.
 const RATE_MAX: u64 = 200_000;
 
+/// Ways of a job: delivery of the Kafka sink, and without Kafka at all.
+const WAYS: [&str; 3] = ["exactly_once", "at_least_once", FILE];
+/// See [`WAYS`].
+const FILE: &str = "file";
 /// Shares of the sustainable rate at which lateness is measured.
 const SHARES: [f64; 3] = [0.5, 0.8, 1.0];
 /// Time before and after a stall, as a multiple of it: at half the sustainable rate the backlog takes as long as it grew.
@@ -122,21 +126,20 @@ fn cost(broker: &Broker, events: u64, rounds: usize) -> Result<u64> {
     println!("\nall input is there; {WORKERS} workers, {PARTITIONS} partitions, {events} events; medians of {rounds}");
     println!("{:<28}{:>16}{:>16}{:>8}{:>12}{:>12}", "", "exactly once", "at least once", "ratio", "CPU s", "CPU s");
     let mut rates = Vec::new();
-    let jobs: [(&str, &dyn Fn(&str) -> Result<()>); 2] = [
-        ("every event to Kafka", &|delivery| every.run(broker, delivery)),
-        ("common job, alerts to Kafka", &|delivery| alerts.run(broker, delivery)),
+    let jobs: [(&str, &[&str], &dyn Fn(&str) -> Result<()>); 2] = [
+        ("every event to Kafka", &WAYS[..2], &|way| every.run(broker, way)),
+        ("common job, alerts to Kafka", &WAYS, &|way| alerts.run(broker, way)),
     ];
-    for (name, job) in jobs {
-        let mut took: [Vec<Used>; 2] = Default::default();
+    for (name, ways, job) in jobs {
+        let mut took: Vec<Vec<Used>> = vec![Vec::new(); ways.len()];
         for round in 0..rounds {
-            // Each goes first every second time.
-            for turn in 0..2 {
-                let which = (round + turn) % 2;
-                let delivery = ["exactly_once", "at_least_once"][which];
-                took[which].push(measured(|| job(delivery))?);
+            // Each goes first in its turn.
+            for turn in 0..ways.len() {
+                let which = (round + turn) % ways.len();
+                took[which].push(measured(|| job(ways[which]))?);
             }
         }
-        let [exactly, least] = took.map(|t| median(&t));
+        let (exactly, least) = (median(&took[0], |u| u.wall), median(&took[1], |u| u.wall));
         let rate = |u: Used| events as f64 / u.wall;
         println!(
             "{name:<28}{:>12.0} e/s{:>12.0} e/s{:>8.2}{:>12.2}{:>12.2}",
@@ -146,6 +149,14 @@ fn cost(broker: &Broker, events: u64, rounds: usize) -> Result<u64> {
             exactly.cpu,
             least.cpu
         );
+        if let Some(file) = took.get(2) {
+            let per_core = |all: &[Used]| events as f64 / median(all, |u| u.cpu).cpu;
+            let (kafka, file) = (per_core(&took[0]), per_core(file));
+            println!(
+                "the same from file to file: {file:.0} events for a CPU second; Kafka to Kafka, exactly once, {kafka:.0}: {:.2} of it",
+                kafka / file
+            );
+        }
         rates.push(rate(exactly));
     }
     Ok(rates[0] as u64)
@@ -164,10 +175,10 @@ fn measured(run: impl FnOnce() -> Result<()>) -> Result<Used> {
     Ok(Used { wall: at.elapsed().as_secs_f64(), cpu: children_cpu() - before })
 }
 
-/// The run with the median wall time.
-fn median(all: &[Used]) -> Used {
+/// The run with the median of a figure.
+fn median(all: &[Used], of: impl Fn(&Used) -> f64) -> Used {
     let mut all = all.to_vec();
-    all.sort_by(|a, b| a.wall.total_cmp(&b.wall));
+    all.sort_by(|a, b| of(a).total_cmp(&of(b)));
     all[all.len() / 2]
 }
 
@@ -229,6 +240,7 @@ fn every_event(broker: &Broker, input: &str, delivery: &str) -> Result<(Pipeline
 /// The common job over a topic that is filled once.
 struct Common {
     input: String,
+    lines: PathBuf,
     lookup: PathBuf,
     alerts: u64,
 }
@@ -240,13 +252,19 @@ impl Common {
         let alerts = alerts.iter().filter(|b| **b == b'\n').count() as u64;
         let input = unique("pace.common");
         broker.fill(&input, PARTITIONS as i32, &lines)?;
-        Ok(Common { input, lookup, alerts })
+        Ok(Common { input, lines, lookup, alerts })
     }
-    fn run(&self, broker: &Broker, delivery: &str) -> Result<()> {
-        let (mut p, alerts) = Pipeline::common_kafka(broker, &self.input, &self.lookup)?;
-        p.set("DELIVERY", delivery);
-        p.once(WORKERS)?;
-        let n = read_all(&broker.bootstrap(), &alerts, true)?.len() as u64;
+    fn run(&self, broker: &Broker, way: &str) -> Result<()> {
+        let n = if way == FILE {
+            let p = Pipeline::common(&self.lines, &self.lookup, "")?;
+            p.once(WORKERS)?;
+            p.rows("alerts.jsonl").len() as u64
+        } else {
+            let (mut p, alerts) = Pipeline::common_kafka(broker, &self.input, &self.lookup)?;
+            p.set("DELIVERY", way);
+            p.once(WORKERS)?;
+            read_all(&broker.bootstrap(), &alerts, true)?.len() as u64
+        };
         ensure!(n == self.alerts, "{n} alerts, the reference has {}", self.alerts);
         Ok(())
     }

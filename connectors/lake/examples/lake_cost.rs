@@ -6,10 +6,9 @@
 use lake::ParquetPart;
 use model::files::MemFiles;
 use model::source::Budget;
-use model::{BuildCx, Built, Ctx, EpochInfo, Kind, Origin, Part, Result};
+use model::{BuildCx, Built, Ctx, EpochInfo, Kind, Part, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes of an epoch.
@@ -50,8 +49,7 @@ fn run(file: &std::path::Path, log_type: &str, out: &std::path::Path) -> Result<
         let mut packets = Vec::new();
         time(&mut read, || {
             poll.splits.iter().try_for_each(|split| {
-                let origin = Origin { source: "file".into(), name: split.name.clone(), ..Origin::default() };
-                reader.read(split, &Arc::new(origin), &mut |p| packets.push(p))
+                reader.read(split, &split.origin(0), &mut |p| packets.push(split.entered(p, NOW_MS).1))
             })
         })?;
         // Packet by packet, as the engine does.

@@ -7,7 +7,6 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field as Column, Schema, SchemaRef, TimeUnit};
 use model::event::{Field, FieldType};
 use model::{EventBatch, Layout, Path, Value};
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// Indicator columns of every table (functional spec §2.3).
@@ -86,10 +85,7 @@ pub fn columns(gathered: &Gathered, schema: &SchemaRef, indicators: bool) -> mod
     };
     out.push(constant(&|batch| &*batch.layout.log_type));
     let mut ids = StringBuilder::with_capacity(n, n * 32);
-    for (batch, row) in rows() {
-        write!(ids, "{:032x}", batch.pos_of(row).row_id())?;
-        ids.append_value("");
-    }
+    rows().for_each(|(batch, row)| ids.append_value(hex(batch.pos_of(row).row_id(), &mut [0; 32])));
     out.push(Arc::new(ids.finish()));
     let mut time = |f: &dyn Fn(&EventBatch, usize) -> i64| {
         let mut b = TimestampNanosecondBuilder::with_capacity(n);
@@ -107,6 +103,14 @@ pub fn columns(gathered: &Gathered, schema: &SchemaRef, indicators: bool) -> mod
         out.extend(INDICATORS.iter().map(|name| indicator(rows(), n, first.layout.slot(&Path::key(name)))));
     }
     Ok(RecordBatch::try_new(schema.clone(), out)?)
+}
+
+/// As `{:032x}` writes it, for every row of a lake.
+fn hex(id: u128, text: &mut [u8; 32]) -> &str {
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(id.to_be_bytes()) {
+        *pair = [byte >> 4, byte & 15].map(|n| b"0123456789abcdef"[n as usize]);
+    }
+    std::str::from_utf8(text).unwrap_or_default()
 }
 
 /// `(time, batch, row)` of gathered rows, sorted.
@@ -202,6 +206,13 @@ fn texts(raw: &str, mut f: impl FnMut(&str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn row_ids_read_as_the_formatter_writes_them() {
+        for id in [0, 1, 0x0123_4567_89ab_cdef_u128 << 60, u128::MAX - 255] {
+            assert_eq!(hex(id, &mut [0; 32]), format!("{id:032x}"));
+        }
+    }
 
     #[test]
     fn texts_of_an_array() {

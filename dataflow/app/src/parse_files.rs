@@ -4,7 +4,6 @@ use crate::exit;
 use crate::registry::parts;
 use anyhow::{Context, Result, anyhow, bail};
 use model::files::MemFiles;
-use model::raw::Origin;
 use model::source::Budget;
 use model::{BuildCx, Built, Ctx, Kind, Needs, Node, Packet, Record};
 use serde_json::json;
@@ -43,7 +42,8 @@ pub fn parse(args: &ParseArgs) -> Result<i32> {
     let paths: Vec<String> = args.files.iter().map(|p| p.to_string_lossy().into_owned()).collect();
     let source = open(Kind::Source, "file", json!({ "path": paths, "stream": args.stream, "follow": false }))?;
     let parser = open(Kind::Parse, "schema", json!({ "log_types": args.log_type }))?;
-    let Built::Source(mut source, reader) = source.build(&cx).map_err(|e| anyhow!("{e}"))? else {
+    let file = BuildCx { id: "file".into(), ..cx.clone() };
+    let Built::Source(mut source, reader) = source.build(&file).map_err(|e| anyhow!("{e}"))? else {
         bail!("not a source")
     };
     let Built::Map(mut parser) = parser.build(&cx).map_err(|e| anyhow!("{e}"))? else { bail!("not a parser") };
@@ -54,23 +54,14 @@ pub fn parse(args: &ParseArgs) -> Result<i32> {
     loop {
         let poll = source.poll(Budget { bytes: 64 << 20, now_ms }).map_err(|e| anyhow!("{e}"))?;
         for split in &poll.splits {
-            let origin = Arc::new(Origin {
-                source: "file".into(),
-                label: "file".into(),
-                index: 0,
-                partition: split.partition,
-                name: split.name.clone(),
-            });
             let mut packets = Vec::new();
-            reader.read(split, &origin, &mut |p| packets.push(p)).map_err(|e| anyhow!("{}: {e}", split.name))?;
-            for packet in packets {
+            let mut give = |p| packets.push(split.entered(p, now_ms));
+            reader.read(split, &split.origin(0), &mut give).map_err(|e| anyhow!("{}: {e}", split.name))?;
+            for (port, packet) in packets {
                 let mut cx = Ctx::default();
                 match packet {
-                    Packet::Raw(mut raw) => {
-                        Arc::make_mut(&mut raw).now_ms = now_ms;
-                        parser.map(Packet::Raw(raw), &mut cx).map_err(|e| anyhow!("{e}"))?
-                    }
-                    other => cx.out.push((1, other)),
+                    raw @ Packet::Raw(_) => parser.map(raw, &mut cx).map_err(|e| anyhow!("{e}"))?,
+                    other => cx.out.push((port, other)),
                 }
                 for (_, packet) in cx.out {
                     match packet {

@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow, bail};
 use detect::cost::{Costs, Meter};
 use local::DiskFiles;
 use model::source::Budget;
-use model::{Built, Ctx, Kind, Map, Origin, Packet, Reader, Source};
+use model::{Built, Ctx, Kind, Map, Packet, Reader, Source};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,23 +104,10 @@ impl<'t> Pipe<'t> {
                 exhausted &= poll.exhausted && poll.splits.is_empty();
                 let mut packets = Vec::new();
                 for split in &poll.splits {
-                    let origin = Origin {
-                        source: node.id.clone(),
-                        label: node.id.clone(),
-                        index: node.index,
-                        partition: split.partition,
-                        name: split.name.clone(),
-                    };
-                    reader.read(split, &Arc::new(origin), &mut |p| packets.push(p)).map_err(failed)?;
+                    let mut give = |p| packets.push(split.entered(p, self.now_ms));
+                    reader.read(split, &split.origin(node.index), &mut give).map_err(failed)?;
                 }
-                for packet in packets {
-                    let (port, packet) = match packet {
-                        Packet::Raw(mut raw) => {
-                            Arc::make_mut(&mut raw).now_ms = self.now_ms;
-                            (0, Packet::Raw(raw))
-                        }
-                        other => (1, other),
-                    };
+                for (port, packet) in packets {
                     self.give((at, port), packet)?;
                 }
             }

@@ -3,7 +3,6 @@
 use crate::board::Board;
 use crate::fatal::fatal;
 use crate::ports::{Outputs, Packets};
-use model::raw::Origin;
 use model::source::{Reader, Split};
 use model::{Epoch, EpochRecord, Packet};
 use std::collections::VecDeque;
@@ -50,35 +49,22 @@ pub(crate) fn read<'s>(
                 }
             });
             let Some(job) = jobs.pop_front() else { return };
-            let origin = Arc::new(Origin {
-                source: id.clone(),
-                label: id.clone(),
-                index,
-                partition: job.split.partition,
-                name: job.split.name.clone(),
-            });
-            let (epoch, now_ms, lane) = (job.record.epoch, job.record.now_ms, job.split.lane);
+            let origin = job.split.origin(index);
+            let epoch = job.record.epoch;
             let mut out = |packet: Packet| {
-                let (port, packet) = match packet {
-                    Packet::Raw(mut raw) => {
-                        let r = Arc::make_mut(&mut raw);
-                        (r.now_ms, r.lane) = (now_ms, lane);
-                        board.count(epoch, &id, "".into(), "read", r.records.len() as u64);
-                        let bytes = r.records.iter().map(|r| r.len as u64).sum();
+                let (port, packet) = job.split.entered(packet, job.record.now_ms);
+                match &packet {
+                    Packet::Raw(raw) => {
+                        board.count(epoch, &id, "".into(), "read", raw.records.len() as u64);
+                        let bytes = raw.records.iter().map(|r| r.len as u64).sum();
                         board.count(epoch, &id, "".into(), "bytes", bytes);
-                        (0, Packet::Raw(raw))
                     }
-                    Packet::Records(mut records) => {
-                        for r in &mut records {
-                            if let model::Record::Rejected(x) = r {
-                                (x.now_ms, x.node) = (now_ms, id.clone());
-                            }
-                        }
+                    Packet::Records(records) => {
                         board.count(epoch, &id, "".into(), "rejected", records.len() as u64);
-                        (1.min(ports - 1), Packet::Records(records))
                     }
-                    other => (0, other),
-                };
+                    Packet::Events(_) => {}
+                }
+                let port = port.min(ports - 1);
                 outputs.give(port, &job.caps[port], packet);
                 model::fault::crash_point("read.mid_split");
             };

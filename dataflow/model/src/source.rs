@@ -1,6 +1,7 @@
 //! How input enters: a source lists splits, an epoch logs them, readers read exactly them.
 use crate::epoch::Epoch;
 use crate::operator::Packet;
+use crate::record::Record;
 use crate::{Result, raw::Origin};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,6 +32,38 @@ pub struct Split {
 impl Split {
     /// The engine chooses: lanes in turn.
     pub const ANY_LANE: u32 = u32::MAX;
+
+    /// Where its records come from; `index`: of its source among the sources.
+    pub fn origin(&self, index: u32) -> Arc<Origin> {
+        Arc::new(Origin {
+            source: self.source.clone(),
+            label: self.source.clone(),
+            index,
+            partition: self.partition,
+            name: self.name.clone(),
+        })
+    }
+
+    /// What a reader handed out of this split, with the clock of its epoch; and the port of the source by which it leaves:
+    /// what could not be read by the second.
+    pub fn entered(&self, packet: Packet, now_ms: i64) -> (usize, Packet) {
+        match packet {
+            Packet::Raw(mut raw) => {
+                let batch = Arc::make_mut(&mut raw);
+                (batch.now_ms, batch.lane) = (now_ms, self.lane);
+                (0, Packet::Raw(raw))
+            }
+            Packet::Records(mut records) => {
+                for r in &mut records {
+                    if let Record::Rejected(x) = r {
+                        (x.now_ms, x.node) = (now_ms, self.source.clone());
+                    }
+                }
+                (1, Packet::Records(records))
+            }
+            events => (0, events),
+        }
+    }
 }
 
 /// How far a partition is behind its end.
