@@ -5,6 +5,7 @@ pub mod checker;
 pub mod copier;
 pub mod kafka;
 pub mod kills;
+pub mod micro;
 pub mod moto;
 pub mod netns;
 pub mod pace;

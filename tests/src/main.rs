@@ -82,6 +82,15 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         html: Option<std::path::PathBuf>,
     },
+    /// What each stage costs by itself, beside what bounds it: walk, parser, rules, windows, Parquet.
+    Micro {
+        /// Events of the common workload.
+        #[arg(long, default_value_t = 200_000)]
+        events: u64,
+        /// Count instructions (with valgrind) in place of measuring time; fewer events will do.
+        #[arg(long)]
+        instructions: bool,
+    },
     /// Start an Apache Kafka to try things with, with events in a topic; it ends with Ctrl-C.
     Kafka {
         /// Port on 127.0.0.1.
@@ -154,6 +163,7 @@ fn main() -> Result<()> {
             set_up()?;
             leave(tests::pace::run(&Plans { events, rounds, seconds, rate, stall, html }))
         }
+        Task::Micro { events, instructions } => tests::micro::run(events, instructions),
         Task::Qualify { events, kills, seed } => {
             set_up()?;
             let q = qualify(&Broker::start(1)?, &std::env::current_exe()?, events, kills, seed)?;
