@@ -13,6 +13,7 @@ mod kafka_qualify;
 mod lake;
 mod live;
 mod numbers;
+mod quarantine;
 mod reload;
 mod s3;
 mod samples;

@@ -51,7 +51,7 @@ pub enum Command {
     Audit(AuditArgs),
     /// Parse files with one log type and print normalised events as JSON lines.
     Parse(ParseArgs),
-    /// Let a rule that the storm limiter holds create alerts again.
+    /// Let a rule that the storm limiter holds create alerts again, and one that is quarantined run again.
     Unsuppress(UnsuppressArgs),
     /// Show what the pipeline of a generated attack story finds; --crash kills it at random meanwhile.
     Demo(DemoArgs),

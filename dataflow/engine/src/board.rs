@@ -5,6 +5,7 @@
 use crate::cpu::Cpu;
 use crate::status::Status;
 use crate::tap::Faucet;
+use model::epoch::Quarantined;
 use model::store::{ObjectRef, Piece};
 use model::{Epoch, EpochInfo, LedgerRow};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub(crate) struct Tally {
 struct Inner {
     status: Arc<Status>,
     infos: BTreeMap<Epoch, Arc<EpochInfo>>,
+    /// Rules that are not evaluated in an epoch, where there are any.
+    quarantined: BTreeMap<Epoch, Vec<Quarantined>>,
     counts: BTreeMap<Epoch, BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>>,
     reports: BTreeMap<Epoch, Vec<Report>>,
 }
@@ -66,6 +69,18 @@ impl Board {
     pub fn info(&self, epoch: Epoch) -> Option<Arc<EpochInfo>> {
         self.0.borrow().infos.get(&epoch).cloned()
     }
+    /// Announce which rules are not evaluated in an epoch.
+    pub fn quarantine(&self, epoch: Epoch, rules: &[Quarantined]) {
+        if !rules.is_empty() {
+            self.0.borrow_mut().quarantined.insert(epoch, rules.to_vec());
+        }
+    }
+    /// Rules of a node that are not evaluated in an open epoch.
+    pub fn quarantined(&self, epoch: Epoch, node: &str) -> Vec<Arc<str>> {
+        let b = self.0.borrow();
+        let of_node = b.quarantined.get(&epoch).into_iter().flatten().filter(|q| *q.node == *node);
+        of_node.map(|q| q.rule.clone()).collect()
+    }
     /// Add to a counter.
     pub fn count(&self, epoch: Epoch, node: &Arc<str>, rule: Arc<str>, counter: &'static str, n: u64) {
         if n > 0 {
@@ -81,6 +96,7 @@ impl Board {
     pub fn close(&self, epoch: Epoch) -> Tally {
         let mut b = self.0.borrow_mut();
         b.infos.remove(&epoch);
+        b.quarantined.remove(&epoch);
         let counts = b.counts.remove(&epoch).unwrap_or_default();
         Tally {
             counts: counts

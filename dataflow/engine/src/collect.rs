@@ -4,6 +4,7 @@ use crate::board::{Board, Report, Tally};
 use crate::ports::Packets;
 use crate::status::Status;
 use crate::writer::Shards;
+use model::operator::STOPPED;
 use model::part::sort_records;
 use model::{Epoch, LedgerRow, Packet, Record};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub(crate) struct Done {
     pub reports: Vec<Report>,
     /// Bytes read, by source.
     pub bytes: BTreeMap<Arc<str>, u64>,
+    /// Rules that were stopped at a limit: node, rule, how often.
+    pub stopped: Vec<(Arc<str>, Arc<str>, u64)>,
 }
 
 /// Render the end. `done` are the streams whose frontiers tell that an operator is through with an epoch; `ledger`
@@ -91,8 +94,10 @@ pub(crate) fn collect<'s>(
                     }
                     let read = rows.iter().filter(|r| r.counter == "bytes");
                     let bytes = read.map(|r| (r.node.clone(), r.n)).collect();
+                    let stopped = rows.iter().filter(|r| r.counter == STOPPED);
+                    let stopped = stopped.map(|r| (r.node.clone(), r.rule.clone(), r.n)).collect();
                     status.add(next, &rows);
-                    let _ = tell.send(Done { epoch: next, reports: tally.reports, bytes });
+                    let _ = tell.send(Done { epoch: next, reports: tally.reports, bytes, stopped });
                 }
                 next += 1;
             }

@@ -4,7 +4,7 @@ use crate::board::Report;
 use crate::collect::Done;
 use crate::session::{Outcome, Session};
 use crate::world::World;
-use model::epoch::Command;
+use model::epoch::{Command, Quarantined};
 use model::source::{Budget, Source, Split};
 use model::store::{Commit, Manifest, ObjectRef};
 use model::{Epoch, EpochRecord, Result};
@@ -17,6 +17,9 @@ use timely::scheduling::SyncActivator;
 
 /// How often idle sources are asked again, and how long a wait for the workers lasts at most.
 const POLL: Duration = Duration::from_millis(10);
+/// A rule that was stopped at a limit so often in one epoch is quarantined. With the limits as they are by default that is a
+/// second of CPU time for nothing.
+pub const RUNAWAY: u64 = 100;
 /// How often lag is shown.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,7 @@ struct Snapshot {
     since: Duration,
     now_ms: i64,
     sources: BTreeMap<String, ObjectRef>,
+    quarantined: Vec<Quarantined>,
 }
 
 /// An epoch that the workers have and have not finished.
@@ -73,6 +77,10 @@ pub(crate) struct Coordinator<'a> {
     since_snapshot: (Duration, bool),
     ending: Option<Outcome>,
     commands: Vec<Command>,
+    /// Rules that are not evaluated, as of the last record.
+    quarantined: Vec<Quarantined>,
+    /// Rules that have run away since.
+    runaways: Vec<Quarantined>,
     lag_shown: Duration,
 }
 
@@ -86,6 +94,7 @@ impl<'a> Coordinator<'a> {
         wake: SyncActivator,
     ) -> Self {
         let m = &s.start.manifest;
+        let kept = carried(s);
         Coordinator {
             s,
             world,
@@ -98,13 +107,15 @@ impl<'a> Coordinator<'a> {
             now_ms: m.now_ms,
             lane: 0,
             flight: BTreeMap::new(),
+            quarantined: kept.quarantined.clone(),
+            runaways: Vec::new(),
             manifest: Manifest {
                 generation: s.generation,
                 bundle: s.bundle.clone(),
                 topology_generation: s.topology_generation,
                 groups: s.settings.groups,
                 lanes: s.settings.lanes,
-                ..carried(s)
+                ..kept
             },
             snapshots: BTreeMap::new(),
             since_snapshot: (world.now(), false),
@@ -225,6 +236,7 @@ impl<'a> Coordinator<'a> {
         }
         let elapsed = self.world.ms_since(self.since_snapshot.0);
         let snapshot = seal || elapsed >= self.s.settings.checkpoint_ms;
+        self.quarantine(&open.commands);
         let record = EpochRecord {
             epoch: self.last + 1,
             generation: self.s.generation,
@@ -232,6 +244,7 @@ impl<'a> Coordinator<'a> {
             bundle: self.s.bundle.clone(),
             splits,
             commands: open.commands,
+            quarantined: self.quarantined.clone(),
             snapshot,
             seal,
         };
@@ -241,9 +254,33 @@ impl<'a> Coordinator<'a> {
         self.hand_out(record, open.bytes, open.since)
     }
 
+    /// Who is not evaluated from the epoch on that is about to be logged: rules that somebody lets go are, those that have run
+    /// away since are not.
+    fn quarantine(&mut self, commands: &[Command]) {
+        for Command::Unsuppress { rule } in commands {
+            self.quarantined.retain(|q| q.rule != *rule);
+        }
+        for q in std::mem::take(&mut self.runaways) {
+            // A replay finds again what the log says already.
+            if self.quarantined.iter().any(|k| (&k.node, &k.rule) == (&q.node, &q.rule)) {
+                continue;
+            }
+            eprintln!(
+                "millstream: rule `{rule}` of `{node}` was stopped at its limits {n} times in epoch {epoch}: it is not evaluated any \
+                 more, and each event it should have seen is an error of it; mend it, or let it go with `millstream unsuppress {rule}`",
+                rule = q.rule,
+                node = q.node,
+                n = q.stopped,
+                epoch = q.epoch,
+            );
+            self.quarantined.push(q);
+        }
+    }
+
     fn hand_out(&mut self, record: EpochRecord, bytes: u64, since: Duration) -> Result<()> {
         self.now_ms = self.now_ms.max(record.now_ms);
         self.last = record.epoch;
+        self.quarantined.clone_from(&record.quarantined);
         self.since_snapshot.1 = true;
         if record.snapshot {
             self.since_snapshot = (self.world.now(), false);
@@ -252,7 +289,8 @@ impl<'a> Coordinator<'a> {
                 let name = format!("source-{id}/{:020}-g{}", record.epoch, self.s.generation);
                 states.insert(id.to_string(), self.s.store.put(&name, &source.snapshot())?);
             }
-            let snapshot = Snapshot { since: self.world.now(), now_ms: record.now_ms, sources: states };
+            let (since, quarantined) = (self.world.now(), record.quarantined.clone());
+            let snapshot = Snapshot { since, now_ms: record.now_ms, sources: states, quarantined };
             self.snapshots.insert(record.epoch, snapshot);
         }
         self.flight.insert(record.epoch, Flight { since, bytes, splits: record.splits.clone() });
@@ -335,6 +373,13 @@ impl<'a> Coordinator<'a> {
                 }
             }
         }
+        let runaways = done.stopped.into_iter().filter(|(.., n)| *n >= RUNAWAY);
+        self.runaways.extend(runaways.map(|(node, rule, stopped)| Quarantined {
+            node,
+            rule,
+            stopped,
+            epoch: done.epoch,
+        }));
         self.show_flight();
         for report in done.reports {
             match report {
@@ -361,6 +406,7 @@ impl<'a> Coordinator<'a> {
         self.manifest.epoch = if model::fault::broken("manifest_early") { self.last } else { epoch };
         self.manifest.now_ms = snapshot.now_ms;
         self.manifest.sources = snapshot.sources;
+        self.manifest.quarantined = snapshot.quarantined;
         self.s.store.publish(&self.manifest)?;
         self.s.store.trim(self.s.settings.keep)?;
         let bytes = self.manifest.objects().values().map(|o| o.len).sum();
@@ -402,6 +448,10 @@ fn joined(splits: Vec<Split>) -> Vec<Split> {
 /// What the new session takes over from the last manifest: state of nodes that keep their meaning, and commits.
 fn carried(s: &Session) -> Manifest {
     let mut m = s.start.manifest.clone();
+    // An edit may have mended them; those that it has not run away again.
+    if m.topology_generation != s.topology_generation {
+        m.quarantined.clear();
+    }
     m.state.retain(|id, kept| s.graph.nodes.iter().any(|n| *n.id == **id && s.graph.state_key(n) == kept.state_key));
     for ((sink, shard), commits) in &s.start.commits {
         if let Some(c) = commits.iter().rfind(|c| c.epoch <= m.epoch) {

@@ -52,6 +52,7 @@ pub(crate) fn epochs<'s>(
                 for text in batches.flat_map(|b| b.drain(..)) {
                     let record: EpochRecord = serde_json::from_str(&text).expect("written by worker 0");
                     board.open((&record).into());
+                    board.quarantine(record.epoch, &record.quarantined);
                     let cap = cap.retain_least(0).expect("epoch records carry their epoch");
                     output.session(&cap).give(Rc::new(record));
                 }

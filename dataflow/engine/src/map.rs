@@ -22,9 +22,16 @@ pub(crate) fn map<'s>(
     b.build(move |caps| {
         drop(caps);
         let (mut cx, cpu) = (Ctx::default(), board.cpu(&id));
+        let mut out: Vec<Arc<str>> = Vec::new();
         move |_| {
             input.for_each_stamp(|cap, batches| {
                 let Some(&epoch) = cap.least() else { return };
+                // Packets of two epochs may come by turns.
+                let quarantined = board.quarantined(epoch, &id);
+                if quarantined != out {
+                    op.quarantine(&quarantined);
+                    out = quarantined;
+                }
                 let caps: Vec<_> = (0..ports).map(|p| cap.retain_least(p).expect("the stamp has a time")).collect();
                 for packet in batches.flat_map(|b| b.drain(..)) {
                     if let Err(e) = cpu.of(|| op.map(packet, &mut cx)) {

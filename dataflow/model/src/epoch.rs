@@ -21,6 +21,10 @@ pub struct EpochRecord {
     pub splits: Vec<Split>,
     /// Operator commands that take effect at the start of this epoch.
     pub commands: Vec<Command>,
+    /// Rules that are not evaluated in this epoch, because they ran away in an earlier one. Logged, so that a replay leaves out
+    /// the same ones whatever it takes to run them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
     /// State is written after this epoch, and sinks that stage over several epochs commit at it.
     pub snapshot: bool,
     /// The last epoch before a drain, a reload or the end of a `--once` run.
@@ -31,11 +35,25 @@ pub struct EpochRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// Let a rule that the storm limiter holds create alerts again.
+    /// Let a rule that the storm limiter holds create alerts again, and one that is quarantined be evaluated again.
     Unsuppress {
         /// Rule to release.
         rule: Arc<str>,
     },
+}
+
+/// A rule that was stopped at its limits too often in one epoch. It stays out until an edit is applied or somebody lets it
+/// go ([`Command::Unsuppress`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Node that evaluates it.
+    pub node: Arc<str>,
+    /// The rule.
+    pub rule: Arc<str>,
+    /// How often it was stopped.
+    pub stopped: u64,
+    /// In which epoch.
+    pub epoch: Epoch,
 }
 
 /// What operators may know of an epoch: its number, its clock and its commands.

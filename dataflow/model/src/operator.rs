@@ -60,6 +60,9 @@ impl Ctx {
     }
 }
 
+/// Counter of the evaluations of a rule that ended at a limit: what the engine quarantines rules by.
+pub const STOPPED: &str = "stopped";
+
 /// A stateless operator: parse, filter, enrich, detect. One instance per worker; events never cross workers here.
 ///
 /// Must be deterministic: what it emits for a packet is a function of the packet (caches may change the cost, never
@@ -67,6 +70,9 @@ impl Ctx {
 pub trait Map {
     /// Process one packet.
     fn map(&mut self, input: Packet, cx: &mut Ctx) -> Result<()>;
+    /// From now on these of its rules are not evaluated, and all others are: rules that were stopped at a limit (counter
+    /// [`STOPPED`]) too often, or none. Only who runs scripts need care.
+    fn quarantine(&mut self, _rules: &[Arc<str>]) {}
 }
 
 /// A stateful operator: dedup, limit. State lives in key groups, so a snapshot restores on any number of workers.

@@ -2,7 +2,7 @@
 //! a local folder, and a [`Log`] in Kafka topics with [`crate::Objects`] in a folder or a bucket, which the engine puts
 //! together.
 use crate::Result;
-use crate::epoch::{Epoch, EpochRecord};
+use crate::epoch::{Epoch, EpochRecord, Quarantined};
 use crate::sink::Receipt;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +100,9 @@ pub struct Manifest {
     pub state: BTreeMap<String, NodeState>,
     /// Commit of every `(sink/shard)` at the cut, so that commit logs can be trimmed.
     pub commits: BTreeMap<String, Commit>,
+    /// Rules that are quarantined at the cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
 }
 
 impl ObjectRef {

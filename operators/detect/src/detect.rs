@@ -7,10 +7,12 @@ use crate::columns::{Cost, Programs};
 use crate::describe::describe;
 use crate::expr::Expr;
 use crate::key::KeySpec;
+use crate::lua::contract::kind;
 use crate::lua::{Engine, EventHandle, Found, Limits, Outcome};
 use crate::rule::{Body, Rule};
 use crate::template::clip;
 use crate::{meta, scope};
+use model::operator::STOPPED;
 use model::part::{Opened, Sharding};
 use model::units::{Dur, Size};
 use model::{
@@ -177,8 +179,11 @@ pub(crate) struct Detect {
     lua: Engine,
     lua_index: Vec<Option<usize>>,
     store_events: bool,
-    /// `[matches, errors]` of each rule in the current packet, and the rules that have any: most of thousands have none.
-    pub counts: Vec<[u64; 2]>,
+    /// Rules that are not evaluated: they ran away.
+    quarantined: Vec<bool>,
+    /// `[matches, errors, stopped]` of each rule in the current packet, and the rules that have any: most of thousands have
+    /// none. What is stopped is an error too.
+    pub counts: Vec<[u64; 3]>,
     counted: Vec<usize>,
     /// What running its script or describing its matches took, by rule, if that is measured.
     pub costs: Option<Vec<Cost>>,
@@ -191,13 +196,14 @@ impl Detect {
         let mut next = 0..;
         let lua_index =
             rules.iter().map(|r| matches!(r.body, Body::Lua { .. }).then(|| next.next()).flatten()).collect();
-        let counts = vec![[0; 2]; rules.len()];
+        let (counts, quarantined) = (vec![[0; 3]; rules.len()], vec![false; rules.len()]);
         Detect {
             programs: Programs::new(rules.clone()),
             rules,
             lua,
             lua_index,
             store_events,
+            quarantined,
             counts,
             counted: Vec::new(),
             costs: None,
@@ -221,6 +227,12 @@ impl Detect {
                     let severity = program.severity(&view, hit, row, rule.meta.severity);
                     Outcome::Match(Box::new(describe(rule, &Row { view: &view, row, severity })))
                 }
+                Some(_) if self.quarantined[index] => Outcome::Error {
+                    kind: kind::QUARANTINE.into(),
+                    message:
+                        "not evaluated, because it was stopped at its limits too often; mend the rule, or let it go"
+                            .into(),
+                },
                 Some(script) => {
                     let event = match scripted.take() {
                         Some((at, event)) if at == row => event,
@@ -231,10 +243,12 @@ impl Detect {
                     outcome
                 }
             };
+            let stopped = matches!(&outcome, Outcome::Error { kind, .. } if kind == kind::TIME || kind == kind::MEMORY);
             if let Some(mut m) = record(rule, batch, row, outcome) {
-                if self.counts[index] == [0; 2] {
+                if self.counts[index] == [0; 3] {
                     self.counted.push(index);
                 }
+                self.counts[index][2] += u64::from(stopped);
                 self.counts[index][m.error.is_some() as usize] += 1;
                 m.event = self.store_events.then(|| view.whole(row).to_string());
                 out.push(Record::Match(Box::new(m)));
@@ -293,12 +307,18 @@ impl Map for Detect {
         self.batch(&batch, &mut out);
         cx.count("events", batch.len() as u64);
         for index in self.counted.drain(..) {
-            for (name, n) in ["matches", "errors"].into_iter().zip(std::mem::take(&mut self.counts[index])) {
+            for (name, n) in ["matches", "errors", STOPPED].into_iter().zip(std::mem::take(&mut self.counts[index])) {
                 cx.count_rule(name, self.rules[index].meta.id.clone(), n);
             }
         }
         cx.emit(0, Packet::Records(out));
         Ok(())
+    }
+
+    fn quarantine(&mut self, rules: &[Arc<str>]) {
+        for (rule, out) in self.rules.iter().zip(&mut self.quarantined) {
+            *out = rules.contains(&rule.meta.id);
+        }
     }
 }
 

@@ -25,6 +25,7 @@ fn record(epoch: u64, generation: u64) -> EpochRecord {
         bundle: "b".into(),
         splits: vec![],
         commands: vec![],
+        quarantined: vec![],
         snapshot: epoch.is_multiple_of(5),
         seal: false,
     }

@@ -12,6 +12,7 @@ fn epoch(n: Epoch) -> EpochRecord {
         bundle: "b".into(),
         splits: vec![],
         commands: vec![],
+        quarantined: vec![],
         snapshot: n.is_multiple_of(3),
         seal: false,
     }

@@ -118,6 +118,33 @@ fn matches_come_by_row_and_rule_with_all_they_carry() {
 }
 
 #[test]
+fn a_rule_in_quarantine_is_an_error_of_its_events_and_runs_again_when_it_is_let_go() {
+    let forever = ("rules/d.lua", "function rule(e) while true do end end".to_string());
+    let mut list = vec![
+        ("rules/d.yml", yaml("D", "Filename: d.lua\n")),
+        ("rules/e.yml", yaml("E", "Filename: e.lua\n")),
+        ("rules/e.lua", "function rule(e) return true end".to_string()),
+    ];
+    list.push(forever);
+    let node = node(&files(&list));
+    let Ok(Built::Map(mut map)) = node.build(&BuildCx::default()) else { panic!("detect is a map") };
+    let layout = support::layout("Test.Type", &node.needs().of("Test.Type"));
+    let mut run = |out: &[Arc<str>]| {
+        let mut cx = Ctx::default();
+        map.quarantine(out);
+        map.map(Packet::Events(Arc::new(support::batch(&layout, &[json!({"a": 1})]))), &mut cx).unwrap();
+        let Some((0, Packet::Records(records))) = cx.out.pop() else { panic!("{:?}", cx.out) };
+        let dedup = |r: &Record| if let Record::Match(m) = r { m.dedup.clone() } else { panic!("{r:?}") };
+        let stopped = cx.counts.iter().filter(|c| c.0 == STOPPED).map(|c| c.2).sum::<u64>();
+        (records.iter().map(dedup).collect::<Vec<_>>(), stopped)
+    };
+    let stopped = (vec!["TimeLimitError".to_string(), "E".to_string()], 1);
+    assert_eq!(run(&[]), stopped);
+    assert_eq!(run(&["D".into(), "Gone".into()]), (vec!["QuarantineError".to_string(), "E".to_string()], 0));
+    assert_eq!(run(&[]), stopped);
+}
+
+#[test]
 fn the_batch_an_event_is_in_changes_nothing() {
     let names = ["login", "boom", "plain", "other"];
     let events: Vec<J> =

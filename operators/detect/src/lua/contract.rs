@@ -34,6 +34,8 @@ pub mod kind {
     pub const TIME: &str = "TimeLimitError";
     /// The memory limit.
     pub const MEMORY: &str = "MemoryLimitError";
+    /// Not evaluated: the rule was stopped at these limits too often before.
+    pub const QUARANTINE: &str = "QuarantineError";
 }
 
 /// Result of one rule on one event.
