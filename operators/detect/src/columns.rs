@@ -155,6 +155,7 @@ impl Program {
         let (woken, later) = (&mut self.woken, &mut self.later);
         later.clear();
         let state = &mut self.state;
+        state.columns[..state.scanned].iter_mut().for_each(ColumnIndex::next_batch);
         let costs = self.costs.as_deref_mut();
         let mut decide =
             Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo, costs };
@@ -309,10 +310,13 @@ impl Truth for Decide<'_, '_, '_> {
     fn literal(&mut self, lit: LitId, row: usize) -> bool {
         let known = match self.memo[lit as usize] {
             Memo::No => None,
-            Memo::Column(index, slot, atom) => match self.view.batch.value(slot, row) {
-                model::Value::Str(s) => self.columns[index as usize].remembered(atom, s),
-                _ => None,
-            },
+            Memo::Column(index, slot, atom) => {
+                let column = &mut self.columns[index as usize];
+                column.scanned(atom, row).or_else(|| match self.view.batch.value(slot, row) {
+                    model::Value::Str(s) => column.remembered(atom, s),
+                    _ => None,
+                })
+            }
             Memo::Join(index, atom) => self.joins[index as usize].holds(atom, self.view, row),
         };
         known.unwrap_or_else(|| truth::literal(self.view, &self.view.plan.literals[lit as usize], row))
@@ -320,7 +324,7 @@ impl Truth for Decide<'_, '_, '_> {
 }
 
 /// Hashing for what input or rules fill. Seeded from the system, so that input cannot be made to collide.
-fn hasher() -> ahash::RandomState {
+pub(crate) fn hasher() -> ahash::RandomState {
     let seed = || std::collections::hash_map::RandomState::new().build_hasher().finish();
     ahash::RandomState::with_seeds(seed(), seed(), seed(), seed())
 }

@@ -22,11 +22,16 @@ pub struct ColumnIndex {
     none: u32,
     /// Bit of every tag that may wake a rule.
     awake: u8,
+    /// Class of every row of the batch that was scanned last, where its text or number was looked at; empty until the
+    /// current batch is scanned.
+    rows: Vec<u32>,
     looks_at_numbers: bool,
 }
 
 /// Rows whose texts are touched together.
 const BLOCK: usize = 16;
+/// Stands for the class of a row that was not looked at.
+const NO_CLASS: u32 = u32::MAX;
 /// Stands for the hash of a text that the gate rejects; hashes are never 0.
 const REJECTED: u64 = 0;
 
@@ -61,6 +66,7 @@ impl ColumnIndex {
             on_tag: maybes,
             none: 0,
             awake: 0,
+            rows: Vec::new(),
             looks_at_numbers: !numbers.is_empty(),
         };
         index.start();
@@ -72,6 +78,7 @@ impl ColumnIndex {
         self.classes = Classes::new(self.waiting.clone());
         self.texts = ValueCache::new();
         self.numbers = ValueCache::new();
+        self.rows.clear();
         for t in 0..8u8 {
             let none = self.classes.set();
             let class = self.classes.add(&none, &self.on_tag[t as usize]);
@@ -88,6 +95,7 @@ impl ColumnIndex {
         let (tags, spans) = (batch.tags(self.slot), batch.spans(self.slot));
         let absent_sleeps = self.awake & 1 << tag::ABSENT == 0;
         let none_sleeps = self.classes.rules(self.none).is_empty();
+        self.rows.resize(batch.len(), NO_CLASS);
         for (block, (tags, spans)) in tags.chunks(BLOCK).zip(spans.chunks(BLOCK)).enumerate() {
             if absent_sleeps && tags.iter().fold(0, |a, t| a | t) == tag::ABSENT {
                 continue;
@@ -98,13 +106,16 @@ impl ColumnIndex {
                 if self.awake >> (t & 7) & 1 == 0 || (t == tag::STR && hashes[i] == REJECTED && none_sleeps) {
                     continue;
                 }
+                let row = block * BLOCK + i;
                 let class = match t {
                     tag::STR => self.text_class(bytes(batch, spans[i]), hashes[i]),
                     tag::NUM if self.looks_at_numbers => self.number_class(bytes(batch, spans[i])),
                     t => t as u32 & 7,
                 };
-                let row = (block * BLOCK + i) as u32;
-                out.extend(self.classes.rules(class).iter().map(|rule| (row, *rule)));
+                if t == tag::STR || t == tag::NUM && self.looks_at_numbers {
+                    self.rows[row] = class;
+                }
+                out.extend(self.classes.rules(class).iter().map(|rule| (row as u32, *rule)));
             }
         }
         if self.classes.len() > MAX_CLASSES {
@@ -135,6 +146,19 @@ impl ColumnIndex {
     #[cfg(test)]
     pub fn classes(&self) -> usize {
         self.classes.len()
+    }
+
+    /// Forget the batch that was scanned last.
+    pub fn next_batch(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Truth of a condition that [`super::plan::is_costly`] on a row of the batch, if the row's text or number was looked
+    /// at when the column was scanned.
+    #[inline]
+    pub fn scanned(&self, atom: Atom, row: usize) -> Option<bool> {
+        let class = *self.rows.get(row)?;
+        (class != NO_CLASS).then(|| self.classes.holds(class, atom))
     }
 
     /// Truth of a condition on a text, if texts are being remembered.
