@@ -157,15 +157,18 @@ fn values_in(targets: &Option<Vec<Target>>, values: &[Wanted]) -> Result<Expr, S
     };
     let mut out = Vec::new();
     for target in targets {
+        let empty = |v: &&Wanted| target.forms.is_empty() && v.is_empty();
         let mut patterns = Vec::new();
-        for v in values {
+        for v in values.iter().filter(|v| !empty(v)) {
             patterns.extend(patterns_at(target, v)?);
         }
         if !patterns.is_empty() {
             out.push(test(&target.path, Predicate::Like(Like::new(patterns))));
         }
-        if values.iter().any(|v| matches!(v, Wanted::Null)) {
-            out.push(test(&target.path, Predicate::Null));
+        match (values.iter().any(|v| empty(&v)), values.iter().any(|v| matches!(v, Wanted::Null))) {
+            (true, _) => out.push(test(&target.path, Predicate::Empty)),
+            (false, true) => out.push(test(&target.path, Predicate::Null)),
+            (false, false) => {}
         }
     }
     Ok(any(out))

@@ -4,6 +4,8 @@
 //! on each value, those that say what kind of value it is (`re`, `cidr`, `gt`, …) come once. Source: Sigma specification
 //! 2.1, appendix of modifiers. Where it is open:
 //!
+//! - `''` is an empty text, or no value: parsers of this product leave empty texts out, so there is no difference in an
+//!   event. `null` is no value.
 //! - `windash` lets every dash of a value stand for each of the five, wherever it stands.
 //! - `neq` is the plain negation of its item, so it is true of a field that is missing.
 //! - `exists` asks for the path: a field that is null exists.
@@ -108,6 +110,11 @@ pub enum Wanted {
 }
 
 impl Wanted {
+    /// True for the empty text.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Wanted::Text(texts, _) if texts.len() == 1 && texts[0].is_empty())
+    }
+
     /// As patterns; none for null.
     pub fn patterns(&self) -> Vec<Pattern> {
         match self {

@@ -73,11 +73,9 @@ fn shipped_mappings_are_without_findings() {
     assert!(shipped.log_types().contains(&"Windows.EventLogs"));
 }
 
-/// `MILLSTREAM_SIGMA=folder cargo test -p detect --lib sigma -- --ignored --nocapture`: what of a checkout loads.
-#[test]
-#[ignore = "needs a checkout of rules"]
-fn a_checkout_loads_or_is_reported() {
-    let root = std::env::var("MILLSTREAM_SIGMA").expect("MILLSTREAM_SIGMA names a folder");
+/// Files of a folder that a variable names, below `rules`.
+fn folder(variable: &str) -> MemFiles {
+    let root = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names a folder"));
     let mut files = MemFiles::default();
     let mut folders = vec![std::path::PathBuf::from(&root)];
     while let Some(folder) = folders.pop() {
@@ -91,6 +89,14 @@ fn a_checkout_loads_or_is_reported() {
             }
         }
     }
+    files
+}
+
+/// `MILLSTREAM_SIGMA=folder cargo test -p detect --lib sigma -- --ignored --nocapture`: what of a checkout loads.
+#[test]
+#[ignore = "needs a checkout of rules"]
+fn a_checkout_loads_or_is_reported() {
+    let files = folder("MILLSTREAM_SIGMA");
     let began = std::time::Instant::now();
     let survey = survey(&files, &["rules".into()], &Mappings::shipped()).unwrap();
     println!("{}\nin {:?}", survey.text(), began.elapsed());
@@ -402,4 +408,52 @@ proptest! {
             prop_assert_eq!(got, slow(&rules, batch));
         }
     }
+}
+
+/// `MILLSTREAM_SIGMA_EVENTS=folder`: a folder of `<rule id>.json`, each with events on which that rule of `MILLSTREAM_SIGMA` must fire, as
+/// trees of `System` and `EventData`.
+#[test]
+#[ignore = "needs a checkout of rules"]
+fn rules_of_a_checkout_find_their_samples() {
+    let (rules, _) = meta::load(&folder("MILLSTREAM_SIGMA"), &["rules".into()]);
+    let samples = folder("MILLSTREAM_SIGMA_EVENTS");
+    let (mut hit, mut missed) = (0, Vec::new());
+    for (file, bytes) in samples.0.iter().filter(|(f, _)| f.ends_with(".json")) {
+        let id = file.rsplit('/').next().unwrap().trim_end_matches(".json");
+        let Some(rule) = rules.iter().find(|r| &*r.meta.id == id) else {
+            missed.push(format!("{file}: not loaded"));
+            continue;
+        };
+        let stream = serde_json::Deserializer::from_slice(bytes).into_iter::<J>();
+        let events: Vec<J> = stream.map(|e| flat(&e.unwrap())).collect();
+        let got = matches(std::slice::from_ref(rule), "Windows.EventLogs", &events);
+        match got.iter().any(|ids| !ids.is_empty()) {
+            true => hit += 1,
+            false => missed.push(file.clone()),
+        }
+    }
+    println!("{hit} rules fire on their samples; these do not: {missed:#?}");
+    assert!(missed.is_empty());
+}
+
+/// An event of Windows, its tree made flat.
+fn flat(event: &J) -> J {
+    let system = &event["Event"]["System"];
+    let mut out = json!({
+        "EventID": system["EventID"].get("#text").unwrap_or(&system["EventID"]),
+        "Channel": system["Channel"],
+        "Computer": system["Computer"],
+        "Provider_Name": system["Provider"]["#attributes"]["Name"],
+        "Level": system["Level"],
+    });
+    for part in ["EventData", "UserData"] {
+        let fields = event["Event"].get(part).and_then(J::as_object);
+        for (key, v) in fields.into_iter().flatten().filter(|(_, v)| !v.is_null()) {
+            match v.as_object() {
+                Some(inner) if part == "UserData" => inner.iter().for_each(|(k, v)| out[k] = v.clone()),
+                _ => out[key] = v.clone(),
+            }
+        }
+    }
+    out
 }
