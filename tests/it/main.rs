@@ -16,4 +16,5 @@ mod numbers;
 mod reload;
 mod s3;
 mod samples;
+mod sigma;
 mod webhook;

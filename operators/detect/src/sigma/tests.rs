@@ -6,13 +6,16 @@ use super::mapping::{Mappings, Shape};
 use super::rule::rule;
 use super::survey::{Verdict, survey};
 use crate::columns::Program;
-use crate::columns::tests::{LOG_TYPE, event, fast, layout_for, slow};
+use crate::columns::tests::{LOG_TYPE, event, fast, layout_for, slow, support};
+use crate::columns::view::View;
+use crate::cost::Meter;
 use crate::meta::{self, yaml};
 use crate::rule::Rule;
 use model::files::MemFiles;
-use model::{Problem, Severity};
+use model::{Path, Problem, Severity};
 use proptest::prelude::*;
 use serde_json::{Value as J, json};
+use std::time::{Duration, Instant};
 
 /// Beside the shipped mappings: any `product: test` is the log type of the tests.
 const MAPPING: &str = "
@@ -40,6 +43,25 @@ fn load(text: &str) -> (Vec<Rule>, Vec<Problem>) {
 /// A rule around a detection.
 fn around(detection: &str) -> String {
     format!("title: T\nid: t\nlogsource: {{product: test}}\ndetection:\n{detection}")
+}
+
+#[test]
+fn a_detect_node_names_mappings_and_measures_sigma_rules() {
+    let rule = around("  s: {'User|expand|contains': '%Admins%'}\n  condition: s\n");
+    let files = MemFiles::of(&[("rules/r.yml", &rule), ("m.yml", MAPPING)]);
+    let settings = json!({"rules": ["rules"], "sigma_mappings": ["m.yml"]});
+    let mut meter = Meter::open(&settings, &files).ok().unwrap();
+    let events: Vec<J> = (0..20).map(|i| json!({"User": if i == 7 { "the ROOT" } else { "ann" }})).collect();
+    meter.add(&support::batch(&support::layout(LOG_TYPE, &[Path::key("User")].into()), &events));
+    let costs = meter.costs();
+    let r = &costs.rules[0];
+    assert_eq!(
+        (&*r.rule, r.looked_at, r.matches, r.waits_for.as_slice()),
+        ("t", 1, 1, ["User".to_string()].as_slice())
+    );
+    // Without the mapping there is no log type for it.
+    let problems = Meter::open(&json!({"rules": ["rules"], "sigma_mappings": ["none.yml"]}), &files).err().unwrap();
+    assert!(problems.iter().any(|p| !p.warning && p.setting == "sigma_mappings[0]"), "{problems:?}");
 }
 
 /// Findings of a detection, which is not loaded.
@@ -434,6 +456,54 @@ fn rules_of_a_checkout_find_their_samples() {
     }
     println!("{hit} rules fire on their samples; these do not: {missed:#?}");
     assert!(missed.is_empty());
+}
+
+/// `MILLSTREAM_SIGMA_LOG=file`: flat Windows events, one a line. Both evaluators agree on the first of them, and what all
+/// of them take is told.
+#[test]
+#[ignore = "needs a checkout of rules"]
+fn rules_of_a_checkout_agree_on_a_log() {
+    let (rules, _) = meta::load(&folder("MILLSTREAM_SIGMA"), &["rules".into()]);
+    let log = std::fs::read_to_string(std::env::var("MILLSTREAM_SIGMA_LOG").unwrap()).unwrap();
+    let with = |l: &str| {
+        let mut e: J = serde_json::from_str(l).unwrap();
+        e["p_log_type"] = json!("Windows.EventLogs");
+        e
+    };
+    let events: Vec<J> = log.lines().map(with).collect();
+    let rules: Vec<Rule> = rules.into_iter().filter(|r| r.log_types.contains(&"Windows.EventLogs".into())).collect();
+    let layout = layout_for("Windows.EventLogs", &rules);
+    let batches: Vec<_> = events.chunks(500).map(|e| support::batch(&layout, e)).collect();
+    let began = Instant::now();
+    let mut program = Program::new(&rules, &layout);
+    println!("{} rules compiled in {:?}", rules.len(), began.elapsed());
+    let plan = program.plan();
+    let (mut took, mut first, mut all) = (Duration::ZERO, Duration::ZERO, Vec::new());
+    for (i, batch) in batches.iter().enumerate() {
+        let mut hits = Vec::new();
+        let view = View::new(batch, &plan);
+        let began = Instant::now();
+        program.run(&view, &mut hits);
+        if i == 0 {
+            first = began.elapsed()
+        } else {
+            took += began.elapsed()
+        }
+        all.extend(hits.into_iter().map(|(row, rule)| (i * 500 + row, rule)));
+    }
+    let fired: std::collections::BTreeSet<usize> = all.iter().map(|(_, rule)| *rule).collect();
+    let per = took.as_nanos() / (events.len().saturating_sub(500).max(1) as u128);
+    println!(
+        "{} events, {} matches of {} rules; first batch {first:?}, then {per} ns an event; {} always; {:?}",
+        events.len(),
+        all.len(),
+        fired.len(),
+        program.always().len(),
+        program.scanned()
+    );
+    let some = events.len().min(300);
+    all.retain(|(row, _)| *row < some);
+    assert_eq!(all, slow(&rules, &events[..some]));
 }
 
 /// An event of Windows, its tree made flat.
