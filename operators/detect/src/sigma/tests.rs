@@ -1,21 +1,21 @@
 //! Sigma rules from text to match: the cases of `cases/`, and rules at random against the plain evaluator.
+mod checkout;
+mod random;
+
 use super::document;
 use super::finding::{Finding, Found, Kind};
 use super::lower::lower;
 use super::mapping::{Mappings, Shape};
 use super::rule::rule;
-use super::survey::{Verdict, survey};
+use super::survey::survey;
 use crate::columns::Program;
-use crate::columns::tests::{LOG_TYPE, event, fast, layout_for, slow, support};
-use crate::columns::view::View;
+use crate::columns::tests::{LOG_TYPE, fast, layout_for, slow, support};
 use crate::cost::Meter;
 use crate::meta::{self, yaml};
 use crate::rule::Rule;
 use model::files::MemFiles;
 use model::{Path, Problem, Severity};
-use proptest::prelude::*;
 use serde_json::{Value as J, json};
-use std::time::{Duration, Instant};
 
 /// Beside the shipped mappings: any `product: test` is the log type of the tests.
 const MAPPING: &str = "
@@ -93,40 +93,6 @@ fn shipped_mappings_are_without_findings() {
     let (shipped, problems) = Mappings::load(&files, &[]);
     assert_eq!(problems, []);
     assert!(shipped.log_types().contains(&"Windows.EventLogs"));
-}
-
-/// Files of a folder that a variable names, below `rules`.
-fn folder(variable: &str) -> MemFiles {
-    let root = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} names a folder"));
-    let mut files = MemFiles::default();
-    let mut folders = vec![std::path::PathBuf::from(&root)];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            match entry.path() {
-                path if path.is_dir() => folders.push(path),
-                path => {
-                    let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
-                    files.0.insert(format!("rules/{name}"), std::fs::read(&path).unwrap().into());
-                }
-            }
-        }
-    }
-    files
-}
-
-/// `MILLSTREAM_SIGMA=folder cargo test -p detect --lib sigma -- --ignored --nocapture`: what of a checkout loads.
-#[test]
-#[ignore = "needs a checkout of rules"]
-fn a_checkout_loads_or_is_reported() {
-    let files = folder("MILLSTREAM_SIGMA");
-    let began = std::time::Instant::now();
-    let survey = survey(&files, &["rules".into()], &Mappings::shipped()).unwrap();
-    println!("{}\nin {:?}", survey.text(), began.elapsed());
-    for d in &survey.documents {
-        assert!(d.outcome == Verdict::Supported || !d.findings.is_empty(), "{}", d.file);
-    }
-    let (rules, _) = meta::load(&files, &["rules".into()]);
-    assert_eq!(rules.len(), survey.supported);
 }
 
 const CASES: &[(&str, &str)] = &[
@@ -340,190 +306,4 @@ fn mistakes_in_mappings_are_told() {
     ] {
         assert!(told.iter().any(|t| t.contains(want)), "{want}: {told:#?}");
     }
-}
-
-// Random rules on random events. Fields and values come from small pools, so that searches are true often enough.
-
-fn text() -> impl Strategy<Value = J> {
-    let texts =
-        vec!["x", "Y", "xy", "*", "x*", "*Y", "?", "", "äö", "10.*", "admin?x", "ad*-X", "1", "2.5", "true", "8", "-x"];
-    prop_oneof![
-        8 => prop::sample::select(texts).prop_map(J::from),
-        1 => prop::sample::select(vec![json!(1), json!(2.5), json!(0), json!(true), json!(false)]),
-    ]
-}
-
-fn texts() -> impl Strategy<Value = J> {
-    prop_oneof![text(), prop::collection::vec(text(), 1..12).prop_map(J::Array)]
-}
-
-fn search_item() -> impl Strategy<Value = (String, J)> {
-    let field = || prop::sample::select(vec!["a", "b", "c.a", "c.b", "l", "ip", "c"]);
-    let words = [
-        "",
-        "|contains",
-        "|startswith",
-        "|endswith",
-        "|cased",
-        "|contains|cased",
-        "|neq",
-        "|contains|windash",
-        "|base64",
-    ];
-    let plain = vec!["x", "Y", "", "xy", "äö"];
-    let some = |v: Vec<&'static str>| prop::sample::select(v).prop_map(J::from);
-    prop_oneof![
-        6 => (field(), prop::sample::select(words[..8].to_vec()), texts()),
-        1 => (field(), Just(words[8]), some(plain)),
-        2 => (field(), Just("|contains|all"), prop::collection::vec(text(), 1..3).prop_map(J::Array)),
-        1 => (field(), Just(""), prop_oneof![Just(J::Null), Just(json!([null, "x"]))]),
-        1 => (field(), prop::sample::select(vec!["|re", "|re|i"]), some(vec!["^x", "Y$", "^(10|8)\\.", "adm.n", "\\d"])),
-        1 => (field(), Just("|cidr"), some(vec!["10.0.0.0/8", "8.8.8.8"])),
-        1 => (field(), prop::sample::select(vec!["|gt", "|lte"]), prop::sample::select(vec![json!(1), json!(2.5)])),
-        1 => (field(), Just("|exists"), any::<bool>().prop_map(J::from)),
-        1 => (field(), prop::sample::select(vec!["|fieldref", "|fieldref|contains", "|fieldref|cased"]), some(vec!["a", "b", "l"])),
-    ]
-    .prop_map(|(field, modifiers, v)| (format!("{field}{modifiers}"), v))
-}
-
-fn search() -> impl Strategy<Value = J> {
-    let map =
-        || prop::collection::btree_map("[a-z]", search_item(), 1..3).prop_map(|m| J::Object(m.into_values().collect()));
-    prop_oneof![
-        6 => map(),
-        2 => prop::collection::vec(map(), 1..3).prop_map(J::Array),
-        1 => prop::collection::vec(text(), 1..10).prop_map(J::Array),
-    ]
-}
-
-fn sigma_rule() -> impl Strategy<Value = J> {
-    let conditions = [
-        "s0",
-        "not s0",
-        "s0 and not s1",
-        "s0 or s1",
-        "1 of s*",
-        "all of them",
-        "not 1 of s*",
-        "(s0 or s1) and not (s1 and s2)",
-    ];
-    (prop::collection::vec(search(), 3), prop::sample::select(conditions.to_vec())).prop_map(|(searches, condition)| {
-        let mut d: serde_json::Map<String, J> =
-            searches.into_iter().enumerate().map(|(i, s)| (format!("s{i}"), s)).collect();
-        d.insert("condition".into(), condition.into());
-        json!({"title": "T", "logsource": {"product": "test"}, "detection": d})
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-    #[test]
-    fn columns_agree_with_whole_events(
-        docs in prop::collection::vec(sigma_rule(), 1..12),
-        events in prop::collection::vec(event(), 1..40),
-    ) {
-        let rules: Vec<Rule> = docs.iter().map(|d| compile(d).unwrap_or_else(|f| panic!("{d}: {f:?}"))).collect();
-        let batches: Vec<&[J]> = events.chunks(16).chain(events.chunks(7)).collect();
-        let mut program = Program::new(&rules, &layout_for(LOG_TYPE, &rules));
-        let got = fast(&mut program, &rules, &batches);
-        for (batch, got) in batches.iter().zip(got) {
-            prop_assert_eq!(got, slow(&rules, batch));
-        }
-    }
-}
-
-/// `MILLSTREAM_SIGMA_EVENTS=folder`: a folder of `<rule id>.json`, each with events on which that rule of `MILLSTREAM_SIGMA` must fire, as
-/// trees of `System` and `EventData`.
-#[test]
-#[ignore = "needs a checkout of rules"]
-fn rules_of_a_checkout_find_their_samples() {
-    let (rules, _) = meta::load(&folder("MILLSTREAM_SIGMA"), &["rules".into()]);
-    let samples = folder("MILLSTREAM_SIGMA_EVENTS");
-    let (mut hit, mut missed) = (0, Vec::new());
-    for (file, bytes) in samples.0.iter().filter(|(f, _)| f.ends_with(".json")) {
-        let id = file.rsplit('/').next().unwrap().trim_end_matches(".json");
-        let Some(rule) = rules.iter().find(|r| &*r.meta.id == id) else {
-            missed.push(format!("{file}: not loaded"));
-            continue;
-        };
-        let stream = serde_json::Deserializer::from_slice(bytes).into_iter::<J>();
-        let events: Vec<J> = stream.map(|e| flat(&e.unwrap())).collect();
-        let got = matches(std::slice::from_ref(rule), "Windows.EventLogs", &events);
-        match got.iter().any(|ids| !ids.is_empty()) {
-            true => hit += 1,
-            false => missed.push(file.clone()),
-        }
-    }
-    println!("{hit} rules fire on their samples; these do not: {missed:#?}");
-    assert!(missed.is_empty());
-}
-
-/// `MILLSTREAM_SIGMA_LOG=file`: flat Windows events, one a line. Both evaluators agree on the first of them, and what all
-/// of them take is told.
-#[test]
-#[ignore = "needs a checkout of rules"]
-fn rules_of_a_checkout_agree_on_a_log() {
-    let (rules, _) = meta::load(&folder("MILLSTREAM_SIGMA"), &["rules".into()]);
-    let log = std::fs::read_to_string(std::env::var("MILLSTREAM_SIGMA_LOG").unwrap()).unwrap();
-    let with = |l: &str| {
-        let mut e: J = serde_json::from_str(l).unwrap();
-        e["p_log_type"] = json!("Windows.EventLogs");
-        e
-    };
-    let events: Vec<J> = log.lines().map(with).collect();
-    let rules: Vec<Rule> = rules.into_iter().filter(|r| r.log_types.contains(&"Windows.EventLogs".into())).collect();
-    let layout = layout_for("Windows.EventLogs", &rules);
-    let batches: Vec<_> = events.chunks(500).map(|e| support::batch(&layout, e)).collect();
-    let began = Instant::now();
-    let mut program = Program::new(&rules, &layout);
-    println!("{} rules compiled in {:?}", rules.len(), began.elapsed());
-    let plan = program.plan();
-    let (mut took, mut first, mut all) = (Duration::ZERO, Duration::ZERO, Vec::new());
-    for (i, batch) in batches.iter().enumerate() {
-        let mut hits = Vec::new();
-        let view = View::new(batch, &plan);
-        let began = Instant::now();
-        program.run(&view, &mut hits);
-        if i == 0 {
-            first = began.elapsed()
-        } else {
-            took += began.elapsed()
-        }
-        all.extend(hits.into_iter().map(|(row, rule)| (i * 500 + row, rule)));
-    }
-    let fired: std::collections::BTreeSet<usize> = all.iter().map(|(_, rule)| *rule).collect();
-    let per = took.as_nanos() / (events.len().saturating_sub(500).max(1) as u128);
-    println!(
-        "{} events, {} matches of {} rules; first batch {first:?}, then {per} ns an event; {} always; {:?}",
-        events.len(),
-        all.len(),
-        fired.len(),
-        program.always().len(),
-        program.scanned()
-    );
-    let some = events.len().min(300);
-    all.retain(|(row, _)| *row < some);
-    assert_eq!(all, slow(&rules, &events[..some]));
-}
-
-/// An event of Windows, its tree made flat.
-fn flat(event: &J) -> J {
-    let system = &event["Event"]["System"];
-    let mut out = json!({
-        "EventID": system["EventID"].get("#text").unwrap_or(&system["EventID"]),
-        "Channel": system["Channel"],
-        "Computer": system["Computer"],
-        "Provider_Name": system["Provider"]["#attributes"]["Name"],
-        "Level": system["Level"],
-    });
-    for part in ["EventData", "UserData"] {
-        let fields = event["Event"].get(part).and_then(J::as_object);
-        for (key, v) in fields.into_iter().flatten().filter(|(_, v)| !v.is_null()) {
-            match v.as_object() {
-                Some(inner) if part == "UserData" => inner.iter().for_each(|(k, v)| out[k] = v.clone()),
-                _ => out[key] = v.clone(),
-            }
-        }
-    }
-    out
 }
