@@ -210,3 +210,17 @@ fn files(paths: &[PathBuf]) -> Result<Arc<dyn model::Node>> {
     let paths = paths.iter().map(absolute).collect::<std::io::Result<Vec<String>>>()?;
     parse_files::open(Kind::Source, "file", serde_json::json!({ "path": paths, "follow": false }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_mappings_name_shipped_log_types() {
+        let (schemas, problems) = parse::Schemas::builtin();
+        assert_eq!(*problems, []);
+        for log_type in Mappings::shipped().log_types() {
+            assert!(schemas.get(log_type).is_some(), "{log_type}");
+        }
+    }
+}

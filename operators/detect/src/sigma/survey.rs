@@ -219,12 +219,16 @@ impl Survey {
         if !groups.is_empty() {
             let _ = writeln!(out, "\n{title}:");
         }
+        // What to do is told at the first reason that it helps with.
+        let mut told: Vec<&str> = Vec::new();
         for (reason, list) in groups {
             let _ = writeln!(out, "{:>6}  {reason}", list.len());
             for (d, f) in list.iter().take(EXAMPLES) {
                 let _ = writeln!(out, "        {}:{}:{}", d.file, f.line, f.col);
             }
-            if let Some(hint) = list.iter().find_map(|(_, f)| f.hint.as_ref()) {
+            let hint = list.iter().find_map(|(_, f)| f.hint.as_deref()).filter(|h| !told.contains(h));
+            if let Some(hint) = hint {
+                told.push(hint);
                 let _ = writeln!(out, "        = {hint}");
             }
         }
