@@ -20,6 +20,9 @@ use model::Path;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Most items of a condition, counted wherever a search is named.
+pub const MAX_TESTS: usize = 50_000;
+
 /// The rule for these forms of its events, with the filters that apply to it. The error says why no form will do.
 pub fn lower(
     sigma: &SigmaRule,
@@ -91,8 +94,29 @@ fn form(sigma: &SigmaRule, filters: &[&Filter], shape: &Shape) -> Result<Vec<Exp
 }
 
 fn detection(d: &Detection, shape: &Shape) -> Result<Expr, String> {
+    let sizes: Vec<usize> = d.searches.iter().map(items).collect();
+    if size(&d.condition, &sizes) > MAX_TESTS {
+        return Err(format!("the condition asks more than {MAX_TESTS} questions"));
+    }
     let searches = d.searches.iter().map(|s| search(s, shape)).collect::<Result<Vec<_>, _>>()?;
     Ok(condition(&d.condition, &searches))
+}
+
+/// Items of a search.
+fn items(s: &Search) -> usize {
+    match s {
+        Search::All(v) | Search::Any(v) => v.iter().map(items).sum(),
+        Search::Item(_) => 1,
+    }
+}
+
+/// Items of a condition: a search counts wherever it is named.
+fn size(c: &Cond, sizes: &[usize]) -> usize {
+    match c {
+        Cond::Search(i) => sizes[*i],
+        Cond::Not(c) => size(c, sizes),
+        Cond::All(v) | Cond::Any(v) => v.iter().map(|c| size(c, sizes)).fold(0, usize::saturating_add),
+    }
 }
 
 fn condition(c: &Cond, searches: &[Expr]) -> Expr {
@@ -132,6 +156,10 @@ fn item(item: &Item, shape: &Shape) -> Result<Expr, String> {
         Ask::Fields { op, fold, names, all } => {
             let one = |name: &String| -> Result<Expr, String> {
                 let others = shape.targets(name)?;
+                let parts = targets.iter().flatten().chain(&others).find(|t| !t.forms.is_empty());
+                if let Some(target) = parts {
+                    return Err(only_texts(target));
+                }
                 let pair = |a: &Target, b: &Target| Expr::Compare {
                     left: KeySpec::path(a.path.clone()),
                     right: KeySpec::path(b.path.clone()),
@@ -179,7 +207,7 @@ fn patterns_at(target: &Target, v: &Wanted) -> Result<Vec<Pattern>, String> {
     match v {
         _ if target.forms.is_empty() => Ok(v.patterns()),
         Wanted::Null => Ok(Vec::new()),
-        Wanted::Other(_) => Err(format!("only texts can be compared with a part of {}", target.path)),
+        Wanted::Other(_) => Err(only_texts(target)),
         Wanted::Text(texts, cased) => {
             let all = texts.iter().flat_map(|parts| {
                 target.forms.iter().map(move |(before, after)| {
@@ -190,6 +218,10 @@ fn patterns_at(target: &Target, v: &Wanted) -> Result<Vec<Pattern>, String> {
             Ok(all.collect())
         }
     }
+}
+
+fn only_texts(target: &Target) -> String {
+    format!("only texts can be compared with a part of {}", target.path)
 }
 
 fn test(path: &Path, test: Predicate) -> Expr {

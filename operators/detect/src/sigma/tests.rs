@@ -4,8 +4,9 @@ mod random;
 
 use super::document;
 use super::finding::{Finding, Found, Kind};
-use super::lower::lower;
+use super::lower::{MAX_TESTS, lower};
 use super::mapping::{Mappings, Shape};
+use super::modifier::MAX_VALUES;
 use super::rule::rule;
 use super::survey::survey;
 use crate::columns::Program;
@@ -287,6 +288,25 @@ fn what_is_not_run_is_reported_once_per_reason() {
     );
     let json = serde_json::to_value(&survey).unwrap();
     assert_eq!(json["documents"][0]["findings"][0]["reason"], "no log type for product=windows service=x");
+}
+
+#[test]
+fn limits_are_at_their_numbers() {
+    let named = |times: usize| {
+        let items: String = (0..100).map(|i| format!("f{i}: 1, ")).collect();
+        let doc = json!({"title": "T", "logsource": {"product": "test"}, "detection": {
+            "s": yaml::parse(&format!("{{{items}}}")).unwrap(), "condition": vec!["s"; times].join(" or "),
+        }});
+        let mut found = Found::default();
+        let sigma = rule(doc.as_object().unwrap(), &Default::default(), &mut found).unwrap();
+        let shape = mappings();
+        lower(&sigma, &[], &shape.shapes(&sigma.logsource), "f.yml", "").map(drop)
+    };
+    assert_eq!(named(MAX_TESTS / 100), Ok(()));
+    assert!(named(MAX_TESTS / 100 + 1).unwrap_err().contains("50000"));
+    let values = |n: usize| around(&format!("  s:\n    a: [{}]\n  condition: s\n", vec!["x"; n].join(", ")));
+    assert_eq!(load(&values(MAX_VALUES)).1, []);
+    assert!(load(&values(MAX_VALUES + 1)).1[0].message.contains("limit is 10000"));
 }
 
 #[test]

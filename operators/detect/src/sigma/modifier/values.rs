@@ -10,6 +10,9 @@ use crate::sigma::value::{self, Placeholders, Utf16};
 use model::path::Seg;
 use serde_json::Value as J;
 
+/// Most texts that the values of an item stand for (placeholders, encodings).
+pub const MAX_TEXTS: usize = 50_000;
+
 /// A value on its way through the modifiers.
 enum Val {
     Texts(Vec<Vec<Part>>),
@@ -34,6 +37,11 @@ pub fn wanted(
             Some(w) => out.push(w),
             None => good = false,
         }
+    }
+    let texts: usize = out.iter().map(|w| if let Wanted::Text(t, _) = w { t.len() } else { 1 }).sum();
+    if texts > MAX_TEXTS {
+        found.broken(format!("the values stand for {texts} texts, the limit is {MAX_TEXTS}"), "use a lookup table");
+        return None;
     }
     good.then_some(out)
 }
