@@ -8,6 +8,7 @@ use super::matcher::{Atom, Matcher};
 use super::plan::{LitId, Literal, Node, Plan, Source};
 use super::truth;
 use super::view::View;
+use crate::like::needles::Use;
 use crate::number::Num;
 use crate::predicate::Predicate;
 use model::Value;
@@ -98,7 +99,7 @@ impl Frequency {
             };
             lits.iter().enumerate().filter_map(look).collect()
         };
-        let matcher = Matcher::new(&looks(tag::STR), &looks(tag::NUM));
+        let matcher = Matcher::with(&looks(tag::STR), &looks(tag::NUM), Use::Once);
         let mut last = vec![usize::MAX; lits.len()];
         for row in (0..view.batch.len()).step_by(step) {
             let hits = &mut self.hits;

@@ -6,7 +6,7 @@
 //! by their first or last byte and their length.
 use super::hasher;
 use crate::like::glob::{Glob, Part};
-use crate::like::needles::Needles;
+use crate::like::needles::{Needles, Use};
 use crate::like::{NumText, Pattern};
 use crate::number::Num;
 use crate::predicate::{MAX_HAYSTACK, Predicate, Scalar, TextOp, fold_into};
@@ -48,6 +48,11 @@ pub struct Matcher {
 impl Matcher {
     /// From conditions that look at texts, and conditions that look at numbers.
     pub fn new(texts: &[(Atom, &Predicate)], numbers: &[(Atom, &Predicate)]) -> Matcher {
+        Matcher::with(texts, numbers, Use::Column)
+    }
+
+    /// The same, for so many values.
+    pub fn with(texts: &[(Atom, &Predicate)], numbers: &[(Atom, &Predicate)], kind: Use) -> Matcher {
         let mut m = Matcher {
             equal: HashMap::with_hasher(hasher()),
             starts: Vec::new(),
@@ -76,7 +81,7 @@ impl Matcher {
             }
         }
         let needles = |list: &[(Atom, Pattern)]| {
-            (!list.is_empty()).then(|| Needles::new(list.iter().map(|(atom, pattern)| (*atom, pattern))))
+            (!list.is_empty()).then(|| Needles::with(list.iter().map(|(atom, pattern)| (*atom, pattern)), kind))
         };
         if !folded.is_empty() {
             m.gate.open();

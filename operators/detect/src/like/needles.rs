@@ -11,8 +11,22 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+/// Bytes of needles up to which an automaton has its fast form: some 3 MB of memory.
+const MAX_FAST: usize = 12 << 10;
+
 /// What a pattern is known by; several may share one.
 pub type Id = u32;
+
+/// What needles are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// A few texts.
+    Once,
+    /// One of many conditions.
+    Often,
+    /// All texts of a column.
+    Column,
+}
 
 /// Patterns that are searched together.
 pub struct Needles {
@@ -55,6 +69,12 @@ struct Draft {
 impl Needles {
     /// From patterns and what each of them is known by.
     pub fn new<'p>(patterns: impl IntoIterator<Item = (Id, &'p Pattern)>) -> Needles {
+        Needles::with(patterns, Use::Often)
+    }
+
+    /// From patterns, for so many texts. What is searched often may take time and memory to make: the fast form of the
+    /// automaton is several times as fast as the small one and takes ten times its memory.
+    pub fn with<'p>(patterns: impl IntoIterator<Item = (Id, &'p Pattern)>, kind: Use) -> Needles {
         let patterns: Vec<(Id, &Pattern)> = patterns.into_iter().collect();
         let (mut folded, mut cased) = (Draft::new(), Draft::new());
         let (mut checks, mut always) = (Vec::new(), Vec::new());
@@ -79,7 +99,7 @@ impl Needles {
             }
             checks.push((id, pattern.clone()));
         }
-        match (folded.finish(), cased.finish()) {
+        match (folded.finish(kind), cased.finish(kind)) {
             (Some(folded), Some(cased)) => Needles { folded, cased, checks, always },
             // More than an automaton can hold: every pattern is asked by itself.
             _ => Needles {
@@ -93,12 +113,13 @@ impl Needles {
 
     /// Calls `hit` for patterns that fit a text, some of them more than once; stops when it says so. True if it did.
     pub fn find(&self, text: &str, folded: &str, hit: &mut dyn FnMut(Id) -> bool) -> bool {
-        let mut asked: SmallVec<[u32; 16]> = SmallVec::new();
+        // A bit for each of `checks`: a needle may stand in a text many times.
+        let mut asked: SmallVec<[u64; 16]> = SmallVec::from_elem(0, self.checks.len().div_ceil(64));
         let mut check = |index: u32, hit: &mut dyn FnMut(Id) -> bool| {
-            if asked.contains(&index) {
+            let (word, bit) = (&mut asked[index as usize / 64], 1 << (index % 64));
+            if std::mem::replace(word, *word | bit) & bit != 0 {
                 return false;
             }
-            asked.push(index);
             let (id, pattern) = &self.checks[index as usize];
             pattern.fits(text, folded) && hit(*id)
         };
@@ -168,13 +189,17 @@ impl Draft {
         self.found[n].push(found);
     }
 
-    /// The automaton; `None` if there is more than one can hold. The compact form: the fast one takes ten times the
-    /// memory, and there is one per column.
-    fn finish(self) -> Option<Side> {
-        let kind = Some(AhoCorasickKind::ContiguousNFA);
+    /// The automaton; `None` if there is more than one can hold.
+    fn finish(self, kind: Use) -> Option<Side> {
+        let bytes: usize = self.needles.iter().map(String::len).sum();
+        let kind = match kind {
+            Use::Once => AhoCorasickKind::NoncontiguousNFA,
+            Use::Column if bytes <= MAX_FAST => AhoCorasickKind::DFA,
+            Use::Often | Use::Column => AhoCorasickKind::ContiguousNFA,
+        };
         let search = match self.needles.as_slice() {
             [] => None,
-            needles => Some(AhoCorasick::builder().kind(kind).build(needles).ok()?),
+            needles => Some(AhoCorasick::builder().kind(Some(kind)).build(needles).ok()?),
         };
         Some(Side { equal: self.equal, search, found: self.found })
     }

@@ -106,6 +106,9 @@ fn rules_of_a_checkout_agree_on_a_log() {
             took += batch_took;
             slowest = slowest.max(batch_took);
         }
+        if std::env::var_os("EACH").is_some() {
+            println!("batch {i}: {batch_took:?}");
+        }
         all.extend(hits.into_iter().map(|(row, rule)| (i * 500 + row, rule)));
     }
     let fired: std::collections::BTreeSet<usize> = all.iter().map(|(_, rule)| *rule).collect();
@@ -118,7 +121,18 @@ fn rules_of_a_checkout_agree_on_a_log() {
         program.always().len(),
         program.scanned()
     );
-    let some = events.len().min(300);
+    if std::env::var_os("EACH").is_some() {
+        let rounds = std::env::var("EACH").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+        for round in 0..rounds {
+            let began = cpu();
+            for batch in &batches {
+                let mut hits = Vec::new();
+                program.run(&View::new(batch, &plan), &mut hits);
+            }
+            println!("round {round}: {} ns an event", (cpu() - began).as_nanos() / events.len() as u128);
+        }
+    }
+    let some = if std::env::var_os("EACH").is_some() { 0 } else { events.len().min(300) };
     all.retain(|(row, _)| *row < some);
     assert_eq!(all, slow(&rules, &events[..some]));
 }
