@@ -13,6 +13,7 @@ use crate::number::Num;
 use crate::predicate::Predicate;
 use model::Value;
 use model::event::tag;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Rows of a batch that are measured.
@@ -99,7 +100,8 @@ impl Frequency {
             };
             lits.iter().enumerate().filter_map(look).collect()
         };
-        let matcher = Matcher::with(&looks(tag::STR), &looks(tag::NUM), Use::Once);
+        // Most columns that rules name have no value in most streams.
+        let matcher = LazyCell::new(|| Matcher::with(&looks(tag::STR), &looks(tag::NUM), Use::Once));
         let mut last = vec![usize::MAX; lits.len()];
         for row in (0..view.batch.len()).step_by(step) {
             let hits = &mut self.hits;
@@ -214,7 +216,7 @@ impl Frequency {
 }
 
 /// True for a condition on a column that is decided together with all others of its kind.
-fn is_one_pass(plan: &Plan, lit: LitId) -> bool {
+pub fn is_one_pass(plan: &Plan, lit: LitId) -> bool {
     let Literal::Test(key, Predicate::Like(_)) = &plan.literals[lit as usize] else { return false };
     matches!(plan.source(*key), Source::Column(_))
 }

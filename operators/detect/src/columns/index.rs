@@ -8,11 +8,16 @@ use crate::number::Num;
 use crate::predicate::Predicate;
 use model::EventBatch;
 use model::event::tag;
+use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// Conditions on one column and the rules that wait for them.
 pub struct ColumnIndex {
     slot: u32,
-    matcher: Matcher,
+    plan: Rc<Plan>,
+    atoms: Box<[LitId]>,
+    /// Made when the first value is met: of the columns that rules name, a stream has few.
+    matcher: OnceCell<Matcher>,
     texts: ValueCache,
     numbers: ValueCache,
     classes: Classes,
@@ -40,7 +45,7 @@ pub type Candidate = (u32, u32);
 
 impl ColumnIndex {
     /// Index a column for literals whose home it is; `waiting[i]` are the rules that `atoms[i]` wakes.
-    pub fn new(plan: &Plan, slot: u32, atoms: &[LitId], waiting: Vec<Vec<u32>>) -> ColumnIndex {
+    pub fn new(plan: &Rc<Plan>, slot: u32, atoms: &[LitId], waiting: Vec<Vec<u32>>) -> ColumnIndex {
         let sets = Classes::new(waiting.clone());
         let maybes = std::array::from_fn(|t| {
             let mut set = sets.set();
@@ -48,17 +53,12 @@ impl ColumnIndex {
             atoms.iter().enumerate().filter(|(_, l)| maybe(l)).for_each(|(i, _)| put(&mut set, i as Atom));
             set
         });
-        let looks = |t: u8| -> Vec<(Atom, &Predicate)> {
-            let test = |(i, l): (usize, &LitId)| match &plan.literals[*l as usize] {
-                Literal::Test(_, test) if on_tag(plan, *l, t) == OnTag::Look => Some((i as Atom, test)),
-                _ => None,
-            };
-            atoms.iter().enumerate().filter_map(test).collect()
-        };
-        let numbers = looks(tag::NUM);
+        let looks_at_numbers = atoms.iter().any(|l| on_tag(plan, *l, tag::NUM) == OnTag::Look);
         let mut index = ColumnIndex {
             slot,
-            matcher: Matcher::new(&looks(tag::STR), &numbers),
+            plan: plan.clone(),
+            atoms: atoms.into(),
+            matcher: OnceCell::new(),
             texts: ValueCache::new(),
             numbers: ValueCache::new(),
             classes: sets,
@@ -67,10 +67,23 @@ impl ColumnIndex {
             none: 0,
             awake: 0,
             rows: Vec::new(),
-            looks_at_numbers: !numbers.is_empty(),
+            looks_at_numbers,
         };
         index.start();
         index
+    }
+
+    fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| {
+            let looks = |t: u8| -> Vec<(Atom, &Predicate)> {
+                let test = |(i, l): (usize, &LitId)| match &self.plan.literals[*l as usize] {
+                    Literal::Test(_, test) if on_tag(&self.plan, *l, t) == OnTag::Look => Some((i as Atom, test)),
+                    _ => None,
+                };
+                self.atoms.iter().enumerate().filter_map(test).collect()
+            };
+            Matcher::new(&looks(tag::STR), &looks(tag::NUM))
+        })
     }
 
     /// Begin with no class but one per tag, numbered as the tag.
@@ -139,7 +152,7 @@ impl ColumnIndex {
 
     #[inline]
     fn hash(&self, text: &[u8]) -> u64 {
-        if self.matcher.rejects(text) { REJECTED } else { self.texts.hash(text) }
+        if self.matcher().rejects(text) { REJECTED } else { self.texts.hash(text) }
     }
 
     /// Number of classes.
@@ -176,10 +189,11 @@ impl ColumnIndex {
         if hash == REJECTED {
             return self.none;
         }
+        self.matcher();
         let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::STR as usize]);
         self.texts.class(text, hash, || {
             let mut set = base.clone();
-            if let Ok(s) = std::str::from_utf8(text) {
+            if let (Ok(s), Some(matcher)) = (std::str::from_utf8(text), matcher.get()) {
                 matcher.on_text(s, &mut |atom| put(&mut set, atom));
             }
             classes.class(&set)
@@ -189,10 +203,11 @@ impl ColumnIndex {
     #[inline]
     fn number_class(&mut self, text: &[u8]) -> u32 {
         let hash = self.numbers.hash(text);
+        self.matcher();
         let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::NUM as usize]);
         self.numbers.class(text, hash, || {
             let mut set = base.clone();
-            if let Ok(s) = std::str::from_utf8(text) {
+            if let (Ok(s), Some(matcher)) = (std::str::from_utf8(text), matcher.get()) {
                 matcher.on_number(Num::parse(s), &mut |atom| put(&mut set, atom));
             }
             classes.class(&set)
