@@ -62,6 +62,8 @@ pub enum What {
     Filter,
     /// A correlation.
     Correlation,
+    /// A document of Sigma 1 that others are completed by.
+    Collection,
     /// Nothing of Sigma's.
     Other,
 }

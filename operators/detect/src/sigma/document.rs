@@ -41,6 +41,17 @@ pub struct Document {
     pub findings: Vec<Finding>,
 }
 
+impl Document {
+    /// In a file with a collection of Sigma 1, what a document is depends on those before it.
+    fn give_up(&mut self) {
+        self.what = What::Rule;
+        self.content = Content::Nothing;
+        let reason = "`action`, a collection of Sigma 1".into();
+        let hint = Some("write each rule out".into());
+        self.findings = vec![Finding { kind: Kind::Unsupported, line: self.line, col: 1, reason, hint }];
+    }
+}
+
 /// What a document says.
 #[derive(Debug)]
 pub enum Content {
@@ -60,6 +71,9 @@ pub fn read(setting: &str, file: &str, text: &str, mappings: &Mappings) -> Optio
     let parts = split(text);
     let mut out: Vec<Document> =
         parts.iter().take(MAX_DOCUMENTS).map(|(line, text)| document(setting, file, *line, text, mappings)).collect();
+    if out.iter().any(|d| d.what == What::Collection) {
+        out.iter_mut().for_each(Document::give_up);
+    }
     if let (true, Some(last)) = (parts.len() > MAX_DOCUMENTS, out.last_mut()) {
         let reason = format!("the file has more than {MAX_DOCUMENTS} documents");
         last.findings.push(Finding { kind: Kind::Broken, line: last.line, col: 1, reason, hint: None });
@@ -133,15 +147,7 @@ fn document(setting: &str, file: &str, lines_before: u32, text: &str, mappings: 
             found.at_key("correlation", |found| found.unsupported("not yet supported: correlation", ""));
             Content::Nothing
         }
-        What::Other => {
-            if map.contains_key("action") {
-                found.at_key("action", |found| {
-                    found.unsupported("`action`, a collection of Sigma 1", "write each rule out");
-                });
-                out.what = What::Rule;
-            }
-            Content::Nothing
-        }
+        What::Collection | What::Other => Content::Nothing,
     };
     out.findings = found.placed(text, lines_before);
     out
@@ -149,7 +155,8 @@ fn document(setting: &str, file: &str, lines_before: u32, text: &str, mappings: 
 
 fn what(map: &Map<String, J>) -> What {
     match map {
-        m if m.contains_key("AnalysisType") || m.contains_key("action") => What::Other,
+        m if m.contains_key("AnalysisType") => What::Other,
+        m if m.contains_key("action") => What::Collection,
         m if m.contains_key("correlation") => What::Correlation,
         m if m.contains_key("filter") && !m.contains_key("detection") => What::Filter,
         m if m.contains_key("detection") => What::Rule,
@@ -186,7 +193,8 @@ mod tests {
         assert!(docs("AnalysisType: rule\nDetection:\n  - {Key: a, Condition: Exists}\n").is_none());
         assert!(docs("AnalysisType: rule\ndetection: x\n").is_none());
         assert!(docs("a: 1\n").is_none());
-        assert!(docs("action: global\ntitle: x\n").is_some());
+        let old = docs("action: global\ntitle: x\n---\ndetection: {}\n").unwrap();
+        assert!(old.len() == 2 && old.iter().all(|d| d.findings.len() == 1 && d.findings[0].kind == Kind::Unsupported));
         assert_eq!(docs("detection: [\n").unwrap()[0].findings[0].kind, Kind::Broken);
     }
 }

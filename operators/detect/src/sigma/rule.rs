@@ -67,9 +67,13 @@ pub struct SigmaRule {
 
 /// Read a rule. `None` if something stands in the way; it is among the findings.
 pub fn rule(map: &Map<String, J>, placeholders: &Placeholders, found: &mut Found) -> Option<SigmaRule> {
+    status(map, found);
+    if found.stops() {
+        // What is wrong with a rule that is given up helps nobody.
+        return None;
+    }
     check_names(map, found);
     let meta = meta(map, found);
-    status(map, found);
     taxonomy(map, found);
     let logsource = found.at_key("logsource", |found| logsource(map.get("logsource"), found));
     let detection = found.at_key("detection", |found| match map.get("detection") {
@@ -342,6 +346,9 @@ mod tests {
             let (rule, found) = read(with(key, v));
             assert!(rule.is_none() && found.iter().any(|f| f.starts_with(want)), "{key}: {found:?}");
         }
+        let mut given_up = with("status", json!("unsupported"));
+        given_up["level"] = json!("hihg");
+        assert_eq!(read(given_up).1, ["Unsupported: status: unsupported"]);
         let (rule, found) = read(with("falsepositive", json!("x")));
         assert!(rule.is_some() && found == ["Warning: `falsepositive` is not a key of Sigma"], "{found:?}");
         let (_, found) = read(with("regression_tests_path", json!("x")));
