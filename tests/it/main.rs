@@ -17,4 +17,5 @@ mod quarantine;
 mod reload;
 mod s3;
 mod samples;
+mod sigma;
 mod webhook;

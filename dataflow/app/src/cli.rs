@@ -40,7 +40,7 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Run the `Tests:` of detections, offline.
     Test(TestArgs),
-    /// Detections of a topology: what each of them costs.
+    /// Detections: what each of them costs in a topology, and what of other collections can be run.
     #[command(subcommand)]
     Rules(RulesCommand),
     /// Show a running engine: throughput, lag, epochs, state, alerts.
@@ -206,6 +206,44 @@ pub enum RulesCommand {
     ///
     /// Nothing is written. The figures are of one thread and include the clock that is read around every decision.
     Cost(RulesCostArgs),
+    /// Look at rules in another form before a topology names them.
+    #[command(subcommand)]
+    Import(ImportCommand),
+}
+
+/// `rules import`.
+#[derive(Subcommand)]
+pub enum ImportCommand {
+    /// Read Sigma rules and tell which of them run here, and why others do not.
+    ///
+    /// Nothing is written: a topology names the same folder, `rules = ["sigma/rules"]`, and runs what is supported.
+    /// A rule is supported if a mapping knows a log type for its log source. Mappings for AWS, Okta, GitHub, GCP, Zeek,
+    /// web servers, syslog and Windows are in the binary; --mapping adds yours, as `sigma_mappings` of a detect node does:
+    ///
+    ///   sources:
+    ///     - logsource: {product: acme, service: audit}
+    ///       shapes:
+    ///         - {log_type: Custom.Acme, when: {kind: audit}, fields: {user: actor.name}}
+    ///   placeholders: {Administrators: ['adm-*']}
+    #[command(verbatim_doc_comment)]
+    Sigma(ImportSigmaArgs),
+}
+
+/// `rules import sigma`.
+#[derive(Args)]
+pub struct ImportSigmaArgs {
+    /// Files or folders of Sigma rules, such as a checkout.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Files that say which events a log source means; asked before the mappings in the binary.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Vec<PathBuf>,
+    /// End with code 1 if a document has mistakes.
+    #[arg(long)]
+    pub strict: bool,
+    /// Form of the result; json names every document with its findings.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
 }
 
 /// `rules cost`.

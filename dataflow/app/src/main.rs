@@ -53,6 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Unsuppress(a) => check::unsuppress(&a),
         Command::Test(a) => test::test(&a),
         Command::Rules(cli::RulesCommand::Cost(a)) => rules::cost(&a),
+        Command::Rules(cli::RulesCommand::Import(cli::ImportCommand::Sigma(a))) => rules::import_sigma(&a),
         Command::Top(a) => top::top(&a),
         Command::Tap(a) => tap::tap(&a),
         Command::Audit(a) => audit::audit(&a),

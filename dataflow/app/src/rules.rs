@@ -1,8 +1,11 @@
 //! `millstream rules cost`: a topology's events, without the engine, through its stateless nodes up to the detections.
-use crate::cli::{Output, RulesCostArgs};
+//! `millstream rules import sigma`: which rules of a collection run here, and why others do not.
+use crate::cli::{ImportSigmaArgs, Output, RulesCostArgs};
 use crate::{exit, load, parse_files};
 use anyhow::{Result, anyhow, bail};
 use detect::cost::{Costs, Meter};
+use detect::sigma::mapping::Mappings;
+use detect::sigma::survey::survey;
 use local::DiskFiles;
 use model::source::Budget;
 use model::{Built, Ctx, Kind, Map, Packet, Reader, Source};
@@ -42,6 +45,29 @@ pub fn cost(args: &RulesCostArgs) -> Result<i32> {
         _ => costs.iter().for_each(|(id, c)| print!("detect.{id}: {}", c.table(args.top))),
     }
     Ok(0)
+}
+
+/// Tell what of a collection of Sigma rules is supported.
+pub fn import_sigma(args: &ImportSigmaArgs) -> Result<i32> {
+    let files = DiskFiles::new(std::env::current_dir()?);
+    let names = |paths: &[PathBuf]| paths.iter().map(|p| p.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    let (mappings, problems) = Mappings::load(&files, &names(&args.mapping));
+    for p in &problems {
+        match &p.file {
+            Some((file, line, col)) => eprintln!("{file}:{line}:{col}: error: {}", p.message),
+            None => eprintln!("error: {}", p.message),
+        }
+        p.hint.iter().for_each(|hint| eprintln!("   = help: {hint}"));
+    }
+    if !problems.is_empty() {
+        return Ok(exit::CONFIG);
+    }
+    let survey = survey(&files, &names(&args.paths), &mappings).map_err(anyhow::Error::msg)?;
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&survey)?),
+        _ => print!("{}", survey.text()),
+    }
+    Ok(if args.strict && survey.broken > 0 { exit::FINDINGS } else { 0 })
 }
 
 /// The nodes of a topology that events meet before anything is remembered.
@@ -170,4 +196,18 @@ fn files(paths: &[PathBuf]) -> Result<Arc<dyn model::Node>> {
     let absolute = |p: &PathBuf| std::path::absolute(p).map(|p: PathBuf| p.to_string_lossy().into_owned());
     let paths = paths.iter().map(absolute).collect::<std::io::Result<Vec<String>>>()?;
     parse_files::open(Kind::Source, "file", serde_json::json!({ "path": paths, "follow": false }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_mappings_name_shipped_log_types() {
+        let (schemas, problems) = parse::Schemas::builtin();
+        assert_eq!(*problems, []);
+        for log_type in Mappings::shipped().log_types() {
+            assert!(schemas.get(log_type).is_some(), "{log_type}");
+        }
+    }
 }

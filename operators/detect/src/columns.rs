@@ -155,6 +155,7 @@ impl Program {
         let (woken, later) = (&mut self.woken, &mut self.later);
         later.clear();
         let state = &mut self.state;
+        state.columns[..state.scanned].iter_mut().for_each(ColumnIndex::next_batch);
         let costs = self.costs.as_deref_mut();
         let mut decide =
             Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo, costs };
@@ -204,7 +205,7 @@ impl Program {
 }
 
 impl State {
-    fn new(plan: &Plan, waits: &[Waits]) -> State {
+    fn new(plan: &Rc<Plan>, waits: &[Waits]) -> State {
         let mut out = State { memo: vec![Memo::No; plan.literals.len()], ..State::default() };
         let mut homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
         for (rule, lits) in waits.iter().enumerate() {
@@ -219,9 +220,16 @@ impl State {
                 }
             }
         }
+        let along = one_pass(plan);
         for (home, waiting) in &homes {
             if let Home::Column(slot) = home {
-                out.column(plan, *slot, waiting.clone());
+                let mut waiting = waiting.clone();
+                let lits = along.get(slot).map_or(&[][..], Vec::as_slice);
+                // A column that is searched for some of them is searched for all: it is the same pass.
+                if lits.iter().any(|l| waiting.contains_key(l)) {
+                    lits.iter().for_each(|l| _ = waiting.entry(*l).or_default());
+                }
+                out.column(plan, *slot, waiting);
             }
         }
         out.scanned = out.columns.len();
@@ -230,7 +238,7 @@ impl State {
     }
 
     /// Columns and joins where costly conditions are remembered; joins are also scanned.
-    fn remember(&mut self, plan: &Plan, homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>>) {
+    fn remember(&mut self, plan: &Rc<Plan>, homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>>) {
         let mut columns: BTreeMap<u32, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
         let mut joins: BTreeMap<u32, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
         for (home, waiting) in homes {
@@ -260,7 +268,7 @@ impl State {
         }
     }
 
-    fn column(&mut self, plan: &Plan, slot: u32, waiting: BTreeMap<LitId, Vec<u32>>) {
+    fn column(&mut self, plan: &Rc<Plan>, slot: u32, waiting: BTreeMap<LitId, Vec<u32>>) {
         let (atoms, waiting): (Vec<LitId>, Vec<Vec<u32>>) = waiting.into_iter().unzip();
         for (atom, lit) in atoms.iter().enumerate() {
             if matches!(&plan.literals[*lit as usize], Literal::Test(key, test)
@@ -271,6 +279,17 @@ impl State {
         }
         self.columns.push(ColumnIndex::new(plan, slot, &atoms, waiting));
     }
+}
+
+/// Literals by column that are decided in one pass over a text.
+fn one_pass(plan: &Plan) -> BTreeMap<u32, Vec<LitId>> {
+    let mut out: BTreeMap<u32, Vec<LitId>> = BTreeMap::new();
+    for lit in (0..plan.literals.len() as LitId).filter(|l| access::is_one_pass(plan, *l)) {
+        if let Some(Home::Column(slot)) = home::home(plan, lit) {
+            out.entry(slot).or_default().push(lit);
+        }
+    }
+    out
 }
 
 /// Decides literals of a row with what the program remembers.
@@ -309,10 +328,13 @@ impl Truth for Decide<'_, '_, '_> {
     fn literal(&mut self, lit: LitId, row: usize) -> bool {
         let known = match self.memo[lit as usize] {
             Memo::No => None,
-            Memo::Column(index, slot, atom) => match self.view.batch.value(slot, row) {
-                model::Value::Str(s) => self.columns[index as usize].remembered(atom, s),
-                _ => None,
-            },
+            Memo::Column(index, slot, atom) => {
+                let column = &mut self.columns[index as usize];
+                column.scanned(atom, row).or_else(|| match self.view.batch.value(slot, row) {
+                    model::Value::Str(s) => column.remembered(atom, s),
+                    _ => None,
+                })
+            }
             Memo::Join(index, atom) => self.joins[index as usize].holds(atom, self.view, row),
         };
         known.unwrap_or_else(|| truth::literal(self.view, &self.view.plan.literals[lit as usize], row))
@@ -320,7 +342,7 @@ impl Truth for Decide<'_, '_, '_> {
 }
 
 /// Hashing for what input or rules fill. Seeded from the system, so that input cannot be made to collide.
-fn hasher() -> ahash::RandomState {
+pub(crate) fn hasher() -> ahash::RandomState {
     let seed = || std::collections::hash_map::RandomState::new().build_hasher().finish();
     ahash::RandomState::with_seeds(seed(), seed(), seed(), seed())
 }

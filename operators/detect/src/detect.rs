@@ -10,6 +10,7 @@ use crate::key::KeySpec;
 use crate::lua::contract::kind;
 use crate::lua::{Engine, EventHandle, Found, Limits, Outcome};
 use crate::rule::{Body, Rule};
+use crate::sigma::mapping::Mappings;
 use crate::template::clip;
 use crate::{meta, scope};
 use model::operator::STOPPED;
@@ -30,8 +31,12 @@ pub struct DetectPart;
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// Files, folders or globs of detections, relative to the topology.
+    /// Files, folders or globs of detections, relative to the topology: YAML and Lua in the form of this product, Sigma.
     rules: Vec<String>,
+    /// Files that say which events a Sigma log source means, what its fields are called, and what its placeholders stand
+    /// for. They are asked before the shipped mappings.
+    #[serde(default)]
+    sigma_mappings: Vec<String>,
     /// Only rules for these log types; default: all that the rules name.
     #[serde(default)]
     log_types: Option<Vec<String>>,
@@ -55,7 +60,7 @@ impl Part for DetectPart {
         Spec {
             kind: Kind::Detect,
             name: "rules",
-            doc: "Matches events against detections written in YAML or Lua.",
+            doc: "Matches events against detections written in YAML, Sigma or Lua.",
             inputs: &[Flow::Events],
             outputs: &[Port { name: "", flow: Flow::Matches, error: false }],
             sharding: Sharding::Lanes,
@@ -81,7 +86,9 @@ impl Rules {
         files: &dyn Files,
     ) -> std::result::Result<(Rules, Vec<Problem>), Vec<Problem>> {
         let settings = Settings::deserialize(settings).map_err(|e| vec![Problem::at("", e.to_string())])?;
-        let (rules, mut problems) = meta::load(files, &settings.rules);
+        let (mappings, mut problems) = Mappings::load(files, &settings.sigma_mappings);
+        let (rules, mut found) = meta::load_with(files, &settings.rules, &mappings);
+        problems.append(&mut found);
         if problems.iter().any(|p| !p.warning) {
             return Err(problems);
         }

@@ -5,9 +5,11 @@
 use crate::address;
 use crate::expr::{Comparison, Expr, Quantifier};
 use crate::key::KeySpec;
+use crate::like;
 use crate::number::Num;
 use crate::predicate::{TextOp, fold};
 use serde_json::Value as J;
+use std::borrow::Cow;
 
 /// True if all expressions hold.
 pub fn all(exprs: &[Expr], root: &J) -> bool {
@@ -79,6 +81,10 @@ pub fn pair(how: Comparison, a: &J, b: &J) -> bool {
             J::Array(list) => list.iter().any(|e| in_net(e, b)),
             _ => in_net(a, b),
         },
+        Comparison::Like(op, fold_case) => like::scalars(b, &mut |y| {
+            let y = if fold_case { fold(y) } else { Cow::Borrowed(y) };
+            like::scalars(a, &mut |x| op.holds(fold_case, x, &y))
+        }),
     }
 }
 

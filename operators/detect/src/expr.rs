@@ -87,6 +87,8 @@ pub enum Comparison {
     InCidr,
     /// A list of which an element overlaps a network.
     CidrContains,
+    /// Any value in the left and any in the right, as texts; `fold` ignores case. See [`crate::like`].
+    Like(TextOp, bool),
 }
 
 impl Expr {

@@ -1,7 +1,7 @@
 //! Detections: rule files in, matches out.
 //!
-//! A rule is YAML ([`expr`]: match expressions) or Lua ([`lua`]). [`meta`] loads rule files, [`detect`] runs them over
-//! event batches, [`testing`] runs the `Tests:` that stand beside a rule. YAML bodies and the inline filters of all
+//! A rule is YAML ([`expr`]: match expressions), Sigma ([`sigma`]) or Lua ([`lua`]). [`meta`] loads rule files, [`detect`] runs them over
+//! event batches, [`testing`] runs the `Tests:` that stand beside a rule. YAML and Sigma bodies and the inline filters of all
 //! rules are compiled per log type to a columnar program ([`columns`]) whose cost hardly depends on the number of
 //! rules; [`eval`] is the plain evaluator of the same language, against which the program is tested.
 
@@ -14,12 +14,14 @@ pub mod detect;
 pub mod eval;
 pub mod expr;
 pub mod key;
+pub mod like;
 pub mod lua;
 pub mod meta;
 pub mod number;
 pub mod predicate;
 pub mod rule;
 pub mod scope;
+pub mod sigma;
 pub mod template;
 pub mod testing;
 pub mod whole;

@@ -5,11 +5,15 @@
 //!
 //! A rule file is YAML with `AnalysisType: rule` and a body: match expressions under `Detection`, or a Lua chunk named
 //! by `Filename`, relative to the file's folder. Other analysis types in the same folder are skipped with a warning.
-mod keys;
+//! A file with `detection:` in small letters holds Sigma rules ([`crate::sigma`]).
+pub(crate) mod keys;
 pub mod yaml;
 
 use crate::lua;
 use crate::rule::{Body, Rule};
+use crate::sigma::document::Document;
+use crate::sigma::mapping::Mappings;
+use crate::sigma::{self, Entry};
 use crate::testing::Case;
 use keys::Keys;
 use model::path::Seg;
@@ -40,25 +44,41 @@ const OTHER_TYPES: &[&str] = &[
     "scheduled_rule",
 ];
 
-/// Load every rule of these files and folders. Rules come in the order of the paths, then by file; a file named twice
-/// is loaded once. Findings carry the setting `rules[i]` of the path they come from. Files are read by as many threads as the
-/// machine runs at a time.
+/// Load every rule of these files and folders. Rules come in the order of the paths, then by file, those of Sigma last; a
+/// file named twice is loaded once. Findings carry the setting `rules[i]` of the path they come from. Files are read by
+/// as many threads as the machine runs at a time.
 pub fn load(files: &dyn Files, paths: &[String]) -> (Vec<Rule>, Vec<Problem>) {
-    let mut out =
-        Loader { files, rules: Vec::new(), problems: Vec::new(), seen: BTreeSet::new(), ids: BTreeMap::new() };
+    load_with(files, paths, &Mappings::shipped())
+}
+
+/// As [`load`], with these mappings for Sigma rules.
+pub fn load_with(files: &dyn Files, paths: &[String], mappings: &Mappings) -> (Vec<Rule>, Vec<Problem>) {
+    let mut out = Loader {
+        files,
+        mappings,
+        rules: Vec::new(),
+        problems: Vec::new(),
+        seen: BTreeSet::new(),
+        ids: BTreeMap::new(),
+        sigma: Vec::new(),
+    };
     for (i, path) in paths.iter().enumerate() {
         out.path(&format!("rules[{i}]"), path);
     }
+    out.sigma();
     (out.rules, out.problems)
 }
 
 struct Loader<'a> {
     files: &'a dyn Files,
+    mappings: &'a Mappings,
     rules: Vec<Rule>,
     problems: Vec<Problem>,
     seen: BTreeSet<String>,
     /// File in which an id was first seen.
     ids: BTreeMap<Arc<str>, String>,
+    /// Sigma documents of all files.
+    sigma: Vec<Document>,
 }
 
 /// What a file holds.
@@ -68,6 +88,8 @@ struct Loaded {
     id: Option<Arc<str>>,
     /// The rule, if nothing is wrong with it.
     rule: Option<Rule>,
+    /// Its documents, if it is of Sigma.
+    sigma: Vec<Document>,
     problems: Vec<Problem>,
 }
 
@@ -87,7 +109,8 @@ impl Loader<'_> {
         }
         let new: Vec<&str> = yaml.into_iter().filter(|f| self.seen.insert(f.to_string())).map(String::as_str).collect();
         let room = MAX_FILES.saturating_sub(self.seen.len() - new.len());
-        for (file, loaded) in new.iter().zip(each(self.files, setting, &new[..new.len().min(room)])) {
+        let read = |name: &str| file(self.files, setting, name, self.mappings);
+        for (file, loaded) in new.iter().zip(each(&new[..new.len().min(room)], read)) {
             self.add(setting, file, loaded);
         }
         if new.len() > room {
@@ -111,21 +134,40 @@ impl Loader<'_> {
         }
         self.problems.append(&mut loaded.problems);
         self.rules.extend(loaded.rule);
+        self.sigma.append(&mut loaded.sigma);
+    }
+
+    /// Rules of the Sigma documents, once all of them are there.
+    fn sigma(&mut self) {
+        let mut entries = sigma::finish(std::mem::take(&mut self.sigma), self.mappings);
+        self.problems.append(&mut sigma::problems(&entries));
+        for Entry { setting, file, line, rule, .. } in &mut entries {
+            let Some(rule) = rule.take() else { continue };
+            match self.ids.get(&rule.meta.id) {
+                Some(first) => {
+                    let p =
+                        Problem::at(setting, format!("`id` `{}` is the id of the rule in {first} too", rule.meta.id));
+                    let p = p.hint("ids must differ: state and alerts are kept by id");
+                    self.problems.push(p.in_file(file, *line, 1));
+                }
+                None => self.rules.push(rule),
+            }
+        }
     }
 }
 
 /// What each file holds, in their order.
-fn each(files: &dyn Files, setting: &str, names: &[&str]) -> Vec<Loaded> {
+pub(crate) fn each<T: Send>(names: &[&str], read: impl Fn(&str) -> T + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = names.len().div_ceil(threads).max(SHARE_MIN);
     std::thread::scope(|s| {
-        let load = |names: &[&str]| names.iter().map(|name| file(files, setting, name)).collect::<Vec<_>>();
+        let load = |names: &[&str]| names.iter().map(|name| read(name)).collect::<Vec<_>>();
         let all: Vec<_> = names.chunks(share).map(|names| s.spawn(move || load(names))).collect();
         all.into_iter().flat_map(|t| t.join().expect("a panic ends the process")).collect()
     })
 }
 
-fn file(files: &dyn Files, setting: &str, name: &str) -> Loaded {
+fn file(files: &dyn Files, setting: &str, name: &str, mappings: &Mappings) -> Loaded {
     let text = match read(files, name, MAX_FILE) {
         Ok(text) => text,
         Err(e) => {
@@ -133,11 +175,14 @@ fn file(files: &dyn Files, setting: &str, name: &str) -> Loaded {
             return Loaded { problems, ..Loaded::default() };
         }
     };
+    if let Some(sigma) = sigma::document::read(setting, name, &text, mappings) {
+        return Loaded { sigma, ..Loaded::default() };
+    }
     let mut found = Vec::new();
     let (id, rule) = rule(files, name, &text, &mut found).unwrap_or_default();
     let errors = found.iter().any(|p| !p.warning);
     let problems = found.into_iter().map(|p| place(p, setting, name, &text)).collect();
-    Loaded { id, rule: rule.filter(|_| !errors), problems }
+    Loaded { id, rule: rule.filter(|_| !errors), problems, ..Loaded::default() }
 }
 
 /// The id of a file's rule, and the rule as far as it could be read.
@@ -231,7 +276,7 @@ fn is_rule(map: &Map<String, J>, found: &mut Vec<Problem>) -> bool {
     false
 }
 
-fn read(files: &dyn Files, path: &str, max: usize) -> Result<String, String> {
+pub(crate) fn read(files: &dyn Files, path: &str, max: usize) -> Result<String, String> {
     let bytes = files.read(path).map_err(|e| format!("cannot read `{path}`: {e}"))?;
     if bytes.len() > max {
         return Err(format!("`{path}` is larger than {max} bytes"));

@@ -20,11 +20,13 @@
 //! | `IsIPAddressInCIDR` | false | an address or network that overlaps `Value` | false | false | false | false |
 //! | `CIDRContainsIPAddresses` | false | as a list of one | false | false | an element overlaps `Value` | false |
 //! | `Matches` | false | the regular expression is found in it | false | false | false | false |
+//! | values of Sigma rules ([`Like`]) | false | a pattern fits | a pattern fits its text | … `true`, `false` | a value in it fits | a value in it fits |
 //!
-//! Types never mix: the number 5 does not equal the text `"5"`. "Ignoring case" compares Unicode lower case.
+//! Types never mix, but in Sigma rules: the number 5 does not equal the text `"5"`. "Ignoring case" compares Unicode lower case.
 //! `Matches` is an extension of this product: Rust syntax, unanchored, pattern ≤ [`MAX_PATTERN`] bytes, compiled size
 //! ≤ [`MAX_PROGRAM`] bytes; of a longer text only the first [`MAX_HAYSTACK`] bytes are searched.
 use crate::address;
+use crate::like::Like;
 use crate::number::Num;
 use ipnet::IpNet;
 use regex::Regex;
@@ -218,6 +220,8 @@ pub enum Predicate {
     CidrContains(IpNet),
     /// A regular expression.
     Matches(Regex),
+    /// A value that fits one of several patterns, compared as text.
+    Like(Like),
 }
 
 impl Predicate {
@@ -254,6 +258,7 @@ impl Predicate {
                 address::parse_net(s).is_some_and(|n| address::overlap(&n, net))
             }
             Predicate::Matches(regex) => regex.is_match(head(s)),
+            Predicate::Like(like) => like.on_text(s),
         }
     }
     /// For a number.
@@ -263,6 +268,7 @@ impl Predicate {
             Predicate::Equals(Scalar::Num(v)) => *v == n,
             Predicate::In(m) => m.numbers.contains(&n),
             Predicate::Order(op, Scalar::Num(v)) => op.accepts(n.compare(*v)),
+            Predicate::Like(like) => like.on_num(n),
             _ => false,
         }
     }
@@ -272,6 +278,7 @@ impl Predicate {
             Predicate::Exists => true,
             Predicate::Equals(v) => *v == Scalar::Bool(b),
             Predicate::In(m) => m.bools[b as usize],
+            Predicate::Like(like) => like.on_bool(b),
             _ => false,
         }
     }
@@ -293,7 +300,7 @@ impl Predicate {
             _ => false,
         }
     }
-    /// For an object.
+    /// For an object of which only this is known; a predicate that [`Predicate::reads_objects`] is asked for the whole.
     pub fn on_object(&self, empty: bool) -> bool {
         match self {
             Predicate::Exists => true,
@@ -304,6 +311,10 @@ impl Predicate {
     /// For an owned value; `None` = missing.
     pub fn on_json(&self, v: Option<&J>) -> bool {
         match v {
+            Some(v @ (J::Array(_) | J::Object(_))) if self.reads_objects() => match self {
+                Predicate::Like(like) => like.on_json(v),
+                _ => false,
+            },
             None => self.on_null(false),
             Some(J::Null) => self.on_null(true),
             Some(J::String(s)) => self.on_str(s),
@@ -326,12 +337,18 @@ impl Predicate {
     }
     /// True if the outcome for a list depends on its elements.
     pub fn reads_lists(&self) -> bool {
-        matches!(self, Predicate::Contains { .. } | Predicate::In(_) | Predicate::CidrContains(_))
+        let scalars = matches!(self, Predicate::Contains { .. } | Predicate::In(_) | Predicate::CidrContains(_));
+        scalars || self.reads_objects()
+    }
+    /// True if the outcome for an object depends on its values.
+    pub fn reads_objects(&self) -> bool {
+        matches!(self, Predicate::Like(_))
     }
     /// True if the outcome for a number depends on the number.
     pub fn reads_numbers(&self) -> bool {
         matches!(self, Predicate::Equals(Scalar::Num(_)) | Predicate::Order(_, Scalar::Num(_)))
             || matches!(self, Predicate::In(m) if !m.numbers.is_empty())
+            || matches!(self, Predicate::Like(_))
     }
 }
 
@@ -349,6 +366,23 @@ pub fn fold(s: &str) -> Cow<'_, str> {
         Cow::Owned(s.to_ascii_lowercase())
     } else {
         Cow::Borrowed(s)
+    }
+}
+
+/// Lower case, in a buffer where anything changes.
+pub fn fold_into<'s>(s: &'s str, buffer: &'s mut String) -> &'s str {
+    match s.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
+        false => s,
+        true if s.is_ascii() => {
+            buffer.clear();
+            buffer.push_str(s);
+            buffer.make_ascii_lowercase();
+            buffer
+        }
+        true => {
+            *buffer = s.to_lowercase();
+            buffer
+        }
     }
 }
 
@@ -391,6 +425,10 @@ mod tests {
     fn folding_is_unicode_lower_case() {
         assert_eq!(fold("ÄÖ Ü"), "äö ü");
         assert!(matches!(fold("plain"), Cow::Borrowed(_)));
+        let mut buffer = String::new();
+        for text in ["ÄÖ Ü", "Plain", "plain", "", "ΑΣ", "K\u{212a}"] {
+            assert_eq!(fold_into(text, &mut buffer), fold(text));
+        }
         // The Kelvin sign is longer than the k it folds to.
         assert!(TextOp::Equals.holds(true, "\u{212a}", "k"));
         assert!(TextOp::EndsWith.holds(true, "TASK\u{212a}", "kk"));

@@ -23,5 +23,6 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("suricata/alert"),
     schema!("syslog/rfc3164"),
     schema!("syslog/rfc5424"),
+    schema!("windows/eventlogs"),
     schema!("zeek/dns"),
 ];

@@ -4,12 +4,16 @@
 //! literals, for a disjunction one of each branch. Rarity is measured on rows of the stream itself. A rule without
 //! such literals (all of it is negative, or needs the whole event) is looked at on every row.
 use super::home::{Home, OnTag, home, on_tag};
-use super::plan::{LitId, Literal, Node, Plan};
+use super::matcher::{Atom, Matcher};
+use super::plan::{LitId, Literal, Node, Plan, Source};
 use super::truth;
 use super::view::View;
+use crate::like::needles::Use;
+use crate::number::Num;
 use crate::predicate::Predicate;
 use model::Value;
 use model::event::tag;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Rows of a batch that are measured.
@@ -25,6 +29,8 @@ const SCAN_TEXT: f64 = 15.0;
 /// What it costs more where the text was not seen before, and per costly condition then.
 const NEW_TEXT: f64 = 100.0;
 const COSTLY_TEST: f64 = 20.0;
+/// The same for all conditions that are one pass over the text.
+const PASS: f64 = 300.0;
 
 /// Literals a rule waits for; `None` = it is looked at on every row.
 pub type Waits = Option<Vec<LitId>>;
@@ -62,16 +68,59 @@ impl Frequency {
         let step = n.div_ceil(SAMPLE).max(1);
         self.rows *= 0.5;
         self.rows += n.div_ceil(step) as f64;
+        let mut together: BTreeMap<u32, Vec<LitId>> = BTreeMap::new();
         for lit in 0..self.homes.len() {
+            self.hits[lit] *= 0.5;
             if let Some(Home::Column(slot)) = self.homes[lit] {
                 self.columns.entry(slot).or_insert(UNKNOWN);
+                if is_one_pass(view.plan, lit as LitId) {
+                    together.entry(slot).or_default().push(lit as LitId);
+                    continue;
+                }
             }
             if self.homes[lit].is_some() {
-                let seen = (0..n).step_by(step).filter(|row| wakes(view, lit as LitId, *row)).count();
-                self.hits[lit] = self.hits[lit] * 0.5 + seen as f64;
+                self.hits[lit] += (0..n).step_by(step).filter(|row| wakes(view, lit as LitId, *row)).count() as f64;
             }
         }
+        together.iter().for_each(|(slot, lits)| self.sample_together(view, step, *slot, lits));
         self.measure_columns(view, step);
+    }
+
+    /// Measure conditions of a column that are one pass over a text. There may be thousands of them, so they are
+    /// not asked one by one here either.
+    fn sample_together(&mut self, view: &View, step: usize, slot: u32, lits: &[LitId]) {
+        let test = |l: &LitId| match &view.plan.literals[*l as usize] {
+            Literal::Test(_, test) => Some(test),
+            _ => None,
+        };
+        let looks = |t: u8| -> Vec<(Atom, &Predicate)> {
+            let look = |(i, l): (usize, &LitId)| {
+                let test = test(l).filter(|_| on_tag(view.plan, *l, t) == OnTag::Look)?;
+                Some((i as Atom, test))
+            };
+            lits.iter().enumerate().filter_map(look).collect()
+        };
+        // Most columns that rules name have no value in most streams.
+        let matcher = LazyCell::new(|| Matcher::with(&looks(tag::STR), &looks(tag::NUM), Use::Once));
+        let mut last = vec![usize::MAX; lits.len()];
+        for row in (0..view.batch.len()).step_by(step) {
+            let hits = &mut self.hits;
+            let mut hit = |atom: Atom| {
+                if std::mem::replace(&mut last[atom as usize], row) != row {
+                    hits[lits[atom as usize] as usize] += 1.0;
+                }
+            };
+            match view.batch.value(slot, row) {
+                Value::Absent | Value::Null => {}
+                Value::Str(s) => matcher.on_text(s, &mut hit),
+                Value::Num(text) => matcher.on_number(Num::parse(text), &mut hit),
+                value => {
+                    let may = |l: &LitId| on_tag(view.plan, *l, tag_of(&value)) == OnTag::Maybe;
+                    let awake = lits.iter().enumerate().filter(|(_, l)| may(l));
+                    awake.for_each(|(i, _)| hit(i as Atom));
+                }
+            }
+        }
     }
 
     fn measure_columns(&mut self, view: &View, step: usize) {
@@ -135,9 +184,14 @@ impl Frequency {
                 && matches!(&plan.literals[**l as usize], Literal::Test(_, t) if super::plan::is_costly(t))
         };
         let column = self.columns.get(&slot).unwrap_or(&UNKNOWN);
-        let value = match waits.iter().flatten().flatten().filter(costly).collect::<BTreeSet<_>>().len() {
-            0 => SCAN,
-            n => SCAN_TEXT + column.distinct * (NEW_TEXT + n as f64 * COSTLY_TEST),
+        let costly: BTreeSet<LitId> = waits.iter().flatten().flatten().filter(costly).copied().collect();
+        let one_pass = costly.iter().filter(|l| is_one_pass(plan, **l)).count();
+        let value = match (costly.len() - one_pass, one_pass) {
+            (0, 0) => SCAN,
+            (n, m) => {
+                let pass = if m > 0 { PASS } else { 0.0 };
+                SCAN_TEXT + column.distinct * (NEW_TEXT + n as f64 * COSTLY_TEST + pass)
+            }
         };
         SCAN_ABSENT + column.present * value
     }
@@ -159,6 +213,12 @@ impl Frequency {
             }),
         }
     }
+}
+
+/// True for a condition on a column that is decided together with all others of its kind.
+pub fn is_one_pass(plan: &Plan, lit: LitId) -> bool {
+    let Literal::Test(key, Predicate::Like(_)) = &plan.literals[lit as usize] else { return false };
+    matches!(plan.source(*key), Source::Column(_))
 }
 
 /// Rules by the columns and joins they wait on.
@@ -210,6 +270,8 @@ fn prior(literal: &Literal) -> f64 {
     match literal {
         Literal::Test(_, Predicate::Equals(_)) => 0.1,
         Literal::Test(_, Predicate::In(_)) => 0.2,
+        Literal::Test(_, Predicate::Like(like)) if like.is_plain() => 0.2,
+        Literal::Test(_, Predicate::Like(_)) => 0.4,
         Literal::Test(_, Predicate::Text { .. } | Predicate::Matches(_)) => 0.4,
         Literal::Test(_, Predicate::Exists | Predicate::Null | Predicate::Empty) => 1.5,
         _ => 0.8,

@@ -11,7 +11,7 @@ pub const MAX_VALUES: usize = 1 << 16;
 /// Bytes of values remembered in the map of one column.
 pub const MAX_BYTES: usize = 8 << 20;
 /// Longest value that is remembered.
-pub const MAX_VALUE: usize = 1 << 10;
+pub const MAX_VALUE: usize = 4 << 10;
 /// Bytes of values behind the direct-mapped table.
 const MAX_ARENA: usize = 1 << 20;
 const SLOT_BITS: u32 = 11;

@@ -55,7 +55,7 @@ pub fn on_tag(plan: &Plan, lit: LitId, t: u8) -> OnTag {
             tag::NUM => maybe(test.on_num(Num::Int(0))),
             tag::FALSE => maybe(test.on_bool(false)),
             tag::TRUE => maybe(test.on_bool(true)),
-            tag::OBJ => maybe(test.on_object(true) || test.on_object(false)),
+            tag::OBJ => maybe(test.reads_objects() || test.on_object(true) || test.on_object(false)),
             tag::ARR => maybe(test.reads_lists() || test.on_list(&[]) || test.on_list(&[serde_json::Value::Null])),
             tag::NULL => maybe(test.on_null(true)),
             _ => maybe(test.on_null(false)),

@@ -8,11 +8,16 @@ use crate::number::Num;
 use crate::predicate::Predicate;
 use model::EventBatch;
 use model::event::tag;
+use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// Conditions on one column and the rules that wait for them.
 pub struct ColumnIndex {
     slot: u32,
-    matcher: Matcher,
+    plan: Rc<Plan>,
+    atoms: Box<[LitId]>,
+    /// Made when the first value is met: of the columns that rules name, a stream has few.
+    matcher: OnceCell<Matcher>,
     texts: ValueCache,
     numbers: ValueCache,
     classes: Classes,
@@ -22,11 +27,16 @@ pub struct ColumnIndex {
     none: u32,
     /// Bit of every tag that may wake a rule.
     awake: u8,
+    /// Class of every row of the batch that was scanned last, where its text or number was looked at; empty until the
+    /// current batch is scanned.
+    rows: Vec<u32>,
     looks_at_numbers: bool,
 }
 
 /// Rows whose texts are touched together.
 const BLOCK: usize = 16;
+/// Stands for the class of a row that was not looked at.
+const NO_CLASS: u32 = u32::MAX;
 /// Stands for the hash of a text that the gate rejects; hashes are never 0.
 const REJECTED: u64 = 0;
 
@@ -35,7 +45,7 @@ pub type Candidate = (u32, u32);
 
 impl ColumnIndex {
     /// Index a column for literals whose home it is; `waiting[i]` are the rules that `atoms[i]` wakes.
-    pub fn new(plan: &Plan, slot: u32, atoms: &[LitId], waiting: Vec<Vec<u32>>) -> ColumnIndex {
+    pub fn new(plan: &Rc<Plan>, slot: u32, atoms: &[LitId], waiting: Vec<Vec<u32>>) -> ColumnIndex {
         let sets = Classes::new(waiting.clone());
         let maybes = std::array::from_fn(|t| {
             let mut set = sets.set();
@@ -43,17 +53,12 @@ impl ColumnIndex {
             atoms.iter().enumerate().filter(|(_, l)| maybe(l)).for_each(|(i, _)| put(&mut set, i as Atom));
             set
         });
-        let looks = |t: u8| -> Vec<(Atom, &Predicate)> {
-            let test = |(i, l): (usize, &LitId)| match &plan.literals[*l as usize] {
-                Literal::Test(_, test) if on_tag(plan, *l, t) == OnTag::Look => Some((i as Atom, test)),
-                _ => None,
-            };
-            atoms.iter().enumerate().filter_map(test).collect()
-        };
-        let numbers = looks(tag::NUM);
+        let looks_at_numbers = atoms.iter().any(|l| on_tag(plan, *l, tag::NUM) == OnTag::Look);
         let mut index = ColumnIndex {
             slot,
-            matcher: Matcher::new(&looks(tag::STR), &numbers),
+            plan: plan.clone(),
+            atoms: atoms.into(),
+            matcher: OnceCell::new(),
             texts: ValueCache::new(),
             numbers: ValueCache::new(),
             classes: sets,
@@ -61,10 +66,24 @@ impl ColumnIndex {
             on_tag: maybes,
             none: 0,
             awake: 0,
-            looks_at_numbers: !numbers.is_empty(),
+            rows: Vec::new(),
+            looks_at_numbers,
         };
         index.start();
         index
+    }
+
+    fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| {
+            let looks = |t: u8| -> Vec<(Atom, &Predicate)> {
+                let test = |(i, l): (usize, &LitId)| match &self.plan.literals[*l as usize] {
+                    Literal::Test(_, test) if on_tag(&self.plan, *l, t) == OnTag::Look => Some((i as Atom, test)),
+                    _ => None,
+                };
+                self.atoms.iter().enumerate().filter_map(test).collect()
+            };
+            Matcher::new(&looks(tag::STR), &looks(tag::NUM))
+        })
     }
 
     /// Begin with no class but one per tag, numbered as the tag.
@@ -72,6 +91,7 @@ impl ColumnIndex {
         self.classes = Classes::new(self.waiting.clone());
         self.texts = ValueCache::new();
         self.numbers = ValueCache::new();
+        self.rows.clear();
         for t in 0..8u8 {
             let none = self.classes.set();
             let class = self.classes.add(&none, &self.on_tag[t as usize]);
@@ -88,6 +108,7 @@ impl ColumnIndex {
         let (tags, spans) = (batch.tags(self.slot), batch.spans(self.slot));
         let absent_sleeps = self.awake & 1 << tag::ABSENT == 0;
         let none_sleeps = self.classes.rules(self.none).is_empty();
+        self.rows.resize(batch.len(), NO_CLASS);
         for (block, (tags, spans)) in tags.chunks(BLOCK).zip(spans.chunks(BLOCK)).enumerate() {
             if absent_sleeps && tags.iter().fold(0, |a, t| a | t) == tag::ABSENT {
                 continue;
@@ -98,13 +119,16 @@ impl ColumnIndex {
                 if self.awake >> (t & 7) & 1 == 0 || (t == tag::STR && hashes[i] == REJECTED && none_sleeps) {
                     continue;
                 }
+                let row = block * BLOCK + i;
                 let class = match t {
                     tag::STR => self.text_class(bytes(batch, spans[i]), hashes[i]),
                     tag::NUM if self.looks_at_numbers => self.number_class(bytes(batch, spans[i])),
                     t => t as u32 & 7,
                 };
-                let row = (block * BLOCK + i) as u32;
-                out.extend(self.classes.rules(class).iter().map(|rule| (row, *rule)));
+                if t == tag::STR || t == tag::NUM && self.looks_at_numbers {
+                    self.rows[row] = class;
+                }
+                out.extend(self.classes.rules(class).iter().map(|rule| (row as u32, *rule)));
             }
         }
         if self.classes.len() > MAX_CLASSES {
@@ -128,13 +152,26 @@ impl ColumnIndex {
 
     #[inline]
     fn hash(&self, text: &[u8]) -> u64 {
-        if self.matcher.rejects(text) { REJECTED } else { self.texts.hash(text) }
+        if self.matcher().rejects(text) { REJECTED } else { self.texts.hash(text) }
     }
 
     /// Number of classes.
     #[cfg(test)]
     pub fn classes(&self) -> usize {
         self.classes.len()
+    }
+
+    /// Forget the batch that was scanned last.
+    pub fn next_batch(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Truth of a condition that [`super::plan::is_costly`] on a row of the batch, if the row's text or number was looked
+    /// at when the column was scanned.
+    #[inline]
+    pub fn scanned(&self, atom: Atom, row: usize) -> Option<bool> {
+        let class = *self.rows.get(row)?;
+        (class != NO_CLASS).then(|| self.classes.holds(class, atom))
     }
 
     /// Truth of a condition on a text, if texts are being remembered.
@@ -152,10 +189,11 @@ impl ColumnIndex {
         if hash == REJECTED {
             return self.none;
         }
+        self.matcher();
         let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::STR as usize]);
         self.texts.class(text, hash, || {
             let mut set = base.clone();
-            if let Ok(s) = std::str::from_utf8(text) {
+            if let (Ok(s), Some(matcher)) = (std::str::from_utf8(text), matcher.get()) {
                 matcher.on_text(s, &mut |atom| put(&mut set, atom));
             }
             classes.class(&set)
@@ -165,10 +203,11 @@ impl ColumnIndex {
     #[inline]
     fn number_class(&mut self, text: &[u8]) -> u32 {
         let hash = self.numbers.hash(text);
+        self.matcher();
         let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::NUM as usize]);
         self.numbers.class(text, hash, || {
             let mut set = base.clone();
-            if let Ok(s) = std::str::from_utf8(text) {
+            if let (Ok(s), Some(matcher)) = (std::str::from_utf8(text), matcher.get()) {
                 matcher.on_number(Num::parse(s), &mut |atom| put(&mut set, atom));
             }
             classes.class(&set)

@@ -1,13 +1,18 @@
 //! All conditions on one column, asked of one text or number at once.
 //!
 //! Equality and list membership are one look-up, prefixes and suffixes one look-up per distinct length, regular
-//! expressions and substrings one pass of a regex set; what is left is asked one by one. The gate in front rejects most
-//! texts by their first or last byte and their length.
+//! expressions and substrings one pass of a regex set; whatever ignores case or comes from a Sigma rule is one look-up
+//! and one pass over the folded text ([`Needles`]); what is left is asked one by one. The gate in front rejects most texts
+//! by their first or last byte and their length.
 use super::hasher;
+use crate::like::glob::{Glob, Part};
+use crate::like::needles::{Needles, Use};
+use crate::like::{NumText, Pattern};
 use crate::number::Num;
-use crate::predicate::{MAX_HAYSTACK, Predicate, Scalar, TextOp};
+use crate::predicate::{MAX_HAYSTACK, Predicate, Scalar, TextOp, fold_into};
 use hashbrown::HashMap;
 use regex::{RegexSet, RegexSetBuilder};
+use std::cell::RefCell;
 
 /// Index of a condition within its column.
 pub type Atom = u32;
@@ -27,6 +32,12 @@ pub struct Matcher {
     /// Also asked where the set cannot be: texts longer than a pattern may look at.
     set_tests: Vec<(Atom, Predicate)>,
     rest: Vec<(Atom, Predicate)>,
+    /// Conditions that ignore case, and those of Sigma rules.
+    folded: Option<Needles>,
+    /// The lower case of the text that is asked about; kept for its memory.
+    lower: RefCell<String>,
+    /// Conditions of Sigma rules on the text of a number.
+    number_texts: Option<Needles>,
     integers: HashMap<i128, Vec<Atom>, ahash::RandomState>,
     /// What is behind `integers`, for numbers that are not written as integers.
     integer_tests: Vec<(Atom, Predicate)>,
@@ -37,6 +48,11 @@ pub struct Matcher {
 impl Matcher {
     /// From conditions that look at texts, and conditions that look at numbers.
     pub fn new(texts: &[(Atom, &Predicate)], numbers: &[(Atom, &Predicate)]) -> Matcher {
+        Matcher::with(texts, numbers, Use::Column)
+    }
+
+    /// The same, for so many values.
+    pub fn with(texts: &[(Atom, &Predicate)], numbers: &[(Atom, &Predicate)], kind: Use) -> Matcher {
         let mut m = Matcher {
             equal: HashMap::with_hasher(hasher()),
             starts: Vec::new(),
@@ -44,16 +60,33 @@ impl Matcher {
             set: None,
             set_tests: Vec::new(),
             rest: Vec::new(),
+            folded: None,
+            lower: RefCell::new(String::new()),
+            number_texts: None,
             integers: HashMap::with_hasher(hasher()),
             integer_tests: Vec::new(),
             number_tests: Vec::new(),
             gate: Gate::shut(),
         };
-        texts.iter().for_each(|(atom, test)| m.text(*atom, test));
+        let (mut folded, mut number_texts) = (Vec::new(), Vec::new());
+        for (atom, test) in texts {
+            if !patterns(*atom, test, &mut folded) {
+                m.text(*atom, test);
+            }
+        }
         m.make_set();
         for (atom, test) in numbers {
-            m.number(*atom, test);
+            if !patterns(*atom, test, &mut number_texts) {
+                m.number(*atom, test);
+            }
         }
+        let needles = |list: &[(Atom, Pattern)]| {
+            (!list.is_empty()).then(|| Needles::with(list.iter().map(|(atom, pattern)| (*atom, pattern)), kind))
+        };
+        if !folded.is_empty() {
+            m.gate.open();
+        }
+        (m.folded, m.number_texts) = (needles(&folded), needles(&number_texts));
         m
     }
 
@@ -141,6 +174,13 @@ impl Matcher {
             _ => ask(&self.set_tests, hit),
         }
         ask(&self.rest, hit);
+        if let Some(folded) = &self.folded {
+            let mut lower = self.lower.borrow_mut();
+            folded.find(s, fold_into(s, &mut lower), &mut |atom| {
+                hit(atom);
+                false
+            });
+        }
     }
 
     /// Calls `hit` for every condition that a number fulfils.
@@ -154,7 +194,38 @@ impl Matcher {
             Num::Float(_) => ask(&self.integer_tests, hit),
         }
         ask(&self.number_tests, hit);
+        if let Some(texts) = &self.number_texts {
+            let text = NumText::of(n);
+            texts.find(text.as_str(), text.as_str(), &mut |atom| {
+                hit(atom);
+                false
+            });
+        }
     }
+}
+
+/// Collect what a condition says as patterns; false if it cannot be said so.
+fn patterns(atom: Atom, test: &Predicate, out: &mut Vec<(Atom, Pattern)>) -> bool {
+    let folded = |before: bool, text: &str, after: bool| {
+        let many = |b: bool| b.then_some(Part::Many);
+        let parts = [many(before), Some(Part::Text(text.into())), many(after)];
+        Pattern::Glob(Glob::new(parts.into_iter().flatten().collect(), false))
+    };
+    match test {
+        Predicate::Like(like) => out.extend(like.patterns().iter().map(|p| (atom, p.clone()))),
+        Predicate::Contains { value: Scalar::Str(text), fold: true, .. } => out.push((atom, folded(true, text, true))),
+        Predicate::Text { op, fold: true, text } => out.push((
+            atom,
+            match op {
+                TextOp::Equals => folded(false, text, false),
+                TextOp::StartsWith => folded(false, text, true),
+                TextOp::EndsWith => folded(true, text, false),
+                TextOp::Contains => folded(true, text, true),
+            },
+        )),
+        _ => return false,
+    }
+    true
 }
 
 fn by_length(maps: &mut Vec<(usize, Hash<Box<str>>)>, atom: Atom, text: &str) {
@@ -212,8 +283,17 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::like::{Like, glob::tests::of};
     use crate::predicate::{IpKind, Members, OrderOp, compile, fold};
     use proptest::prelude::*;
+
+    fn pattern() -> impl Strategy<Value = Pattern> {
+        prop_oneof![
+            6 => ("[abAk.*?~-]{0,5}", any::<bool>()).prop_map(|(p, cased)| Pattern::Glob(of(&p, cased))),
+            1 => "(\\(\\?i\\))?(aba|bab|k){1,2}".prop_map(|p| Pattern::regex(&p, "").unwrap()),
+            1 => Just(Pattern::Net("1.2.0.0/16".parse().unwrap())),
+        ]
+    }
 
     fn predicate() -> impl Strategy<Value = Predicate> {
         let text = "[abA.]{0,3}";
@@ -230,6 +310,11 @@ mod tests {
             text.prop_map(|s| Predicate::Contains { value: Scalar::Str(s.as_str().into()), fold: false, parts: false }),
             text.prop_map(|s| Predicate::Matches(compile(&format!("^{s}b?$")).unwrap())),
             Just(Predicate::Ip(IpKind::Any)),
+            text.prop_map(|s| {
+                let value = Scalar::Str(fold(&s).as_ref().into());
+                Predicate::Contains { value, fold: true, parts: false }
+            }),
+            prop::collection::vec(pattern(), 1..12).prop_map(|v| Predicate::Like(Like::new(v))),
             text.prop_map(|s| Predicate::Order(OrderOp::Less, Scalar::Str(s.as_str().into()))),
         ]
     }
@@ -264,6 +349,9 @@ mod tests {
             let mut tests: Vec<Predicate> = values.iter().map(|v| Predicate::Equals(scalar(v))).collect();
             tests.push(Predicate::In(Members::of(values.iter().map(scalar))));
             tests.push(Predicate::Order(OrderOp::GreaterOrEqual, scalar(&values[0])));
+            let texts = values.iter().map(|v| Pattern::Glob(of(NumText::of(Num::Float(*v)).as_str(), false)));
+            tests.push(Predicate::Like(Like::new(texts.collect())));
+            tests.push(Predicate::Like(Like::new(vec![Pattern::Order(OrderOp::Less, Num::Int(1))])));
             let numbered: Vec<(Atom, &Predicate)> = tests.iter().enumerate().map(|(i, t)| (i as Atom, t)).collect();
             let m = Matcher::new(&[], &numbered);
             for text in numbers {

@@ -151,7 +151,7 @@ impl Plan {
     /// Rough cost of a literal on one row, in nanoseconds.
     fn literal_cost(&self, lit: LitId) -> u32 {
         match &self.literals[lit as usize] {
-            Literal::Test(key, test) => self.read_cost(*key) + if is_costly(test) { 60 } else { 2 },
+            Literal::Test(key, test) => self.read_cost(*key) + test_cost(test),
             Literal::Compare(a, b, _) => self.read_cost(*a) + self.read_cost(*b) + 5,
             Literal::Elements(key, ..) => self.read_cost(*key) + 500,
         }
@@ -168,13 +168,23 @@ impl Plan {
     }
 }
 
+/// Rough cost of a test on a text, in nanoseconds.
+fn test_cost(test: &Predicate) -> u32 {
+    match test {
+        Predicate::Like(like) if like.is_plain() => 20,
+        Predicate::Like(like) => 60 + like.patterns().len().min(100) as u32,
+        test if is_costly(test) => 60,
+        _ => 2,
+    }
+}
+
 /// True if a test on a text is worth remembering per distinct text.
 pub fn is_costly(test: &Predicate) -> bool {
     match test {
         Predicate::Text { fold, .. } => *fold,
         Predicate::In(m) => m.strings.len() > 64,
         Predicate::Matches(_) | Predicate::Contains { .. } | Predicate::Ip(_) => true,
-        Predicate::InCidr(_) | Predicate::CidrContains(_) => true,
+        Predicate::InCidr(_) | Predicate::CidrContains(_) | Predicate::Like(_) => true,
         _ => false,
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value as J, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-const LOG_TYPE: &str = "Test.Type";
+pub const LOG_TYPE: &str = "Test.Type";
 
 const CASES: &[(&str, &str)] = &[
     ("addresses", include_str!("../../cases/addresses.yml")),
@@ -45,18 +45,22 @@ fn rule(id: usize, filters: Vec<Expr>, body: Vec<Expr>) -> Rule {
     }
 }
 
-fn layout_of(rules: &[Rule]) -> Arc<Layout> {
+pub fn layout_of(rules: &[Rule]) -> Arc<Layout> {
+    layout_for(LOG_TYPE, rules)
+}
+
+pub fn layout_for(log_type: &str, rules: &[Rule]) -> Arc<Layout> {
     let mut paths = BTreeSet::new();
     for rule in rules {
         let mut keys = Vec::new();
         detect::keys_of(rule, &mut |k| keys.push(k));
         scope::columns(&keys, |p| _ = paths.insert(p));
     }
-    support::layout(LOG_TYPE, &paths)
+    support::layout(log_type, &paths)
 }
 
 /// Hits of the columnar engine, batch by batch.
-fn fast(program: &mut Program, rules: &[Rule], batches: &[&[J]]) -> Vec<Vec<(usize, usize)>> {
+pub fn fast(program: &mut Program, rules: &[Rule], batches: &[&[J]]) -> Vec<Vec<(usize, usize)>> {
     let plan = program.plan();
     let run = |events: &&[J]| {
         let batch = support::batch(&plan.layout, events);
@@ -69,7 +73,7 @@ fn fast(program: &mut Program, rules: &[Rule], batches: &[&[J]]) -> Vec<Vec<(usi
 }
 
 /// What the plain evaluator says.
-fn slow(rules: &[Rule], events: &[J]) -> Vec<(usize, usize)> {
+pub fn slow(rules: &[Rule], events: &[J]) -> Vec<(usize, usize)> {
     let holds = |r: &Rule, e: &J| match &r.body {
         Body::Yaml(body) => eval::all(&r.filters, e) && eval::all(body, e),
         Body::Lua { .. } => false,
@@ -258,7 +262,7 @@ fn value() -> impl Strategy<Value = J> {
     })
 }
 
-fn event() -> impl Strategy<Value = J> {
+pub fn event() -> impl Strategy<Value = J> {
     let fields = prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c", "l"]), value(), 0..4);
     let row = prop::collection::btree_map(prop::sample::select(vec!["country", "n"]), scalar(), 0..2);
     let any = prop::collection::btree_set(prop::sample::select(vec!["10.0.0.1", "x"]), 0..2);

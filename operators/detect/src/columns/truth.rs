@@ -54,6 +54,7 @@ pub fn on_value(test: &Predicate, v: Value) -> bool {
         Value::Arr(_) if test.reads_lists() => test.on_json(Some(&v.to_json())),
         Value::Arr(raw) if is_blank(raw) => test.on_list(&[]),
         Value::Arr(_) => test.on_list(&[serde_json::Value::Null]),
+        Value::Obj(_) if test.reads_objects() => test.on_json(Some(&v.to_json())),
         Value::Obj(raw) => test.on_object(is_blank(raw)),
     }
 }

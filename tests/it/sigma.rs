@@ -1,0 +1,119 @@
+//! Sigma rules from a folder to alerts, with the real binary: what the import tells is what a run does.
+use serde_json::Value;
+use tests::run::Pipeline;
+
+const TOPOLOGY: &str = r#"schema = 1
+name = "sigma"
+time = "event"
+
+[engine]
+data_dir = "${OUT}/state"
+
+[sources.logs]
+type = "file"
+path = "logs.jsonl"
+follow = false
+
+[parse.events]
+inputs = ["logs"]
+log_types = ["Windows.EventLogs"]
+
+[detect.rules]
+inputs = ["events"]
+rules = ["rules"]
+sigma_mappings = ["ours.yml"]
+
+[dedup.window]
+inputs = ["rules"]
+
+[limit.storm]
+inputs = ["window"]
+limit = "1000/h"
+
+[sinks.alerts]
+type = "jsonl"
+inputs = ["storm"]
+path = "${OUT}/alerts.jsonl"
+only = "new"
+fields = ["rule=id", "severity", "title", "image=alertContext.Image"]
+"#;
+
+/// Four rules, one of which needs the mapping and one that has no log type; a filter; a correlation.
+const RULES: &[(&str, &str)] = &[
+    (
+        "rules/shell.yml",
+        "title: Shell of a web server\nid: r-shell\nlevel: high\nfields: [Image]\n\
+         logsource: {product: windows, category: process_creation}\n\
+         detection:\n  parent: {'ParentImage|endswith': '\\w3wp.exe'}\n  child: {'Image|endswith': ['\\cmd.exe', '\\powershell.exe']}\n  condition: parent and child\n",
+    ),
+    (
+        "rules/admin.yml",
+        "title: An administrator\nid: r-admin\nlogsource: {product: windows, service: security}\n\
+         detection: {s: {EventID: 4624, 'TargetUserName|expand': '%Admins%'}, condition: s}\n---\n\
+         title: Something else\nid: r-azure\nlogsource: {product: azure, service: pim}\ndetection: {s: {a: 1}, condition: s}\n",
+    ),
+    (
+        "rules/more.yml",
+        "title: Not from the jump host\nlogsource: {product: windows, service: security}\n\
+         filter: {rules: [r-admin], jump: {IpAddress: 10.0.0.9}, condition: not jump}\n---\n\
+         title: Many\ncorrelation: {type: event_count}\n",
+    ),
+    ("ours.yml", "placeholders: {Admins: ['adm_*']}\n"),
+];
+
+const EVENTS: &str = r#"{"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational","UtcTime":"2026-03-01 09:00:00.000","ParentImage":"C:\\x\\w3wp.exe","Image":"C:\\Windows\\CMD.exe"}
+{"EventID":"4688","Channel":"Security","@timestamp":"2026-03-01T11:00:00Z","ParentProcessName":"c:\\x\\W3WP.exe","NewProcessName":"C:\\y\\powershell.exe"}
+{"EventID":4624,"Channel":"Security","@timestamp":"2026-03-01T12:00:00Z","TargetUserName":"ADM_kim","IpAddress":"10.0.0.8"}
+{"EventID":4624,"Channel":"Security","@timestamp":"2026-03-01T14:00:00Z","TargetUserName":"adm_kim","IpAddress":"10.0.0.9"}
+{"EventID":4624,"Channel":"Security","@timestamp":"2026-03-01T16:00:00Z","TargetUserName":"kim","IpAddress":"10.0.0.8"}
+"#;
+
+fn pipeline() -> Pipeline {
+    let p = Pipeline::new(TOPOLOGY).unwrap();
+    RULES.iter().for_each(|(file, text)| drop(p.file(file, text).unwrap()));
+    p.file("logs.jsonl", EVENTS).unwrap();
+    p
+}
+
+#[test]
+fn sigma_rules_alert_like_any_other() {
+    let p = pipeline();
+    let out = p.millstream(&["check"]).unwrap();
+    let err = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success(), "{err}");
+    assert!(err.contains("no log type for product=azure service=pim") && err.contains("correlation"), "{err}");
+    p.once(1).unwrap();
+    let alerts = p.rows("alerts.jsonl");
+    let of = |key: &str| alerts.iter().map(|a| a[key].as_str().unwrap_or_default().to_string()).collect::<Vec<_>>();
+    assert_eq!(of("rule"), ["r-shell", "r-shell", "r-admin"]);
+    assert_eq!(of("severity"), ["HIGH", "HIGH", "MEDIUM"]);
+    assert_eq!(of("image"), [r"C:\Windows\CMD.exe", r"C:\y\powershell.exe", ""]);
+    assert_eq!(of("title")[2], "An administrator");
+    let out = p.millstream(&["rules", "cost", "topology.toml", "--output", "json"]).unwrap();
+    let costs: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let rules = costs["rules"]["rules"].as_array().unwrap();
+    let matched: u64 = rules.iter().map(|r| r["matches"].as_u64().unwrap()).sum();
+    assert_eq!((rules.len(), matched), (2, 3), "{costs}");
+}
+
+#[test]
+fn an_import_tells_what_runs_and_why_the_rest_does_not() {
+    let p = pipeline();
+    let import = |more: &[&str]| p.millstream(&[&["rules", "import", "sigma", "rules"], more].concat()).unwrap();
+    let out = import(&["--mapping", "ours.yml", "--strict"]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success() && text.contains("2 of 3 rules are supported, 1 are not"), "{text}");
+    assert!(text.contains("not yet supported: correlation") && text.contains("rules/more.yml:6:1"), "{text}");
+    // Without the values of its placeholder a rule is not run.
+    let all: Value = serde_json::from_slice(&import(&["--output", "json"]).stdout).unwrap();
+    assert_eq!((&all["supported"], &all["unsupported"], &all["broken"]), (&1.into(), &2.into(), &0.into()));
+    let admin = all["documents"].as_array().unwrap().iter().find(|d| d["id"] == "r-admin").unwrap();
+    assert_eq!(admin["outcome"], "unsupported");
+    assert_eq!(admin["findings"][0]["reason"], "the placeholder %Admins% has no values");
+    p.file("rules/broken.yml", "title: B\nlogsource: {product: windows}\ndetection: {condition: s}\n").unwrap();
+    assert_eq!(import(&[]).status.code(), Some(0));
+    assert_eq!(import(&["--strict"]).status.code(), Some(1));
+    let out = p.millstream(&["check"]).unwrap();
+    let err = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(78) && err.contains("broken.yml:3:") && err.contains("no search `s`"), "{err}");
+}
