@@ -7,8 +7,10 @@ use tests::run::Pipeline;
 const HEAD: &str = "AnalysisType: rule\nEnabled: true\nSeverity: Low\nLogTypes: [Custom.Number]\n";
 const FOREVER: &str = "function rule(e) if e.kind == 'bad' then while true do end end return true end";
 const MENDED: &str = "function rule(e) return e.kind == 'bad' end";
-/// More than an epoch holds, and in one epoch more than the engine endures.
-const EVENTS: u64 = 1500;
+/// More than the epochs hold that may be open at a time, and in each of them more than the engine endures.
+const EVENTS: u64 = 3000;
+/// Bytes of a field that no schema has, so that some 250 events fill an epoch.
+const PADDING: usize = 4000;
 
 /// Counts of the ledger for a rule.
 fn counts(p: &Pipeline, rule: &str) -> BTreeMap<String, u64> {
@@ -26,7 +28,9 @@ fn counts(p: &Pipeline, rule: &str) -> BTreeMap<String, u64> {
 fn more(p: &Pipeline, from: u64) -> String {
     let input = p.dir.path().join("in/numbers.jsonl");
     let mut text = std::fs::read_to_string(&input).unwrap();
-    (from..from + EVENTS).for_each(|n| text += &format!("{{\"n\": {n}, \"kind\": \"bad\"}}\n"));
+    let padding = "x".repeat(PADDING);
+    (from..from + EVENTS)
+        .for_each(|n| text += &format!("{{\"n\": {n}, \"kind\": \"bad\", \"padding\": \"{padding}\"}}\n"));
     std::fs::write(&input, text).unwrap();
     String::from_utf8(p.once(1).unwrap().stderr).unwrap()
 }
@@ -40,10 +44,9 @@ fn a_runaway_rule_is_put_out_and_stays_out_until_it_is_mended() {
     ];
     let rules: Vec<(&str, &str)> = rules.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let p = pipeline("quarantine", &rules);
-    // Some 300 events in an epoch.
     p.file(
         "topology.toml",
-        topology("quarantine").replace("epoch = \"50ms\"", "epoch = \"50ms\"\nepoch_bytes = \"8KiB\""),
+        topology("quarantine").replace("epoch = \"50ms\"", "epoch = \"50ms\"\nepoch_bytes = \"1MiB\""),
     )
     .unwrap();
     let said = more(&p, 0);

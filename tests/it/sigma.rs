@@ -35,7 +35,7 @@ type = "jsonl"
 inputs = ["storm"]
 path = "${OUT}/alerts.jsonl"
 only = "new"
-fields = ["rule=id", "severity", "title", "image=alertContext.Image"]
+fields = ["rule=id", "severity=severity", "title=title", "image=alertContext.Image"]
 "#;
 
 /// Four rules, one of which needs the mapping and one that has no log type; a filter; a correlation.
