@@ -17,6 +17,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("aws/vpcflow"),
     schema!("gcp/auditlog"),
     schema!("github/audit"),
+    schema!("kubernetes/audit"),
     schema!("nginx/access"),
     schema!("okta/systemlog"),
     schema!("osquery/differential"),

@@ -40,6 +40,7 @@ pub const MAX_FILE: usize = 4 << 20;
 /// The mapping files in the binary.
 const SHIPPED: &[(&str, &str)] = &[
     ("cloud.yml", include_str!("../../sigma/cloud.yml")),
+    ("kubernetes.yml", include_str!("../../sigma/kubernetes.yml")),
     ("linux.yml", include_str!("../../sigma/linux.yml")),
     ("web.yml", include_str!("../../sigma/web.yml")),
     ("windows.yml", include_str!("../../sigma/windows.yml")),
