@@ -15,6 +15,8 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("aws/s3serveraccess"),
     schema!("aws/vpcdns"),
     schema!("aws/vpcflow"),
+    schema!("azure/audit"),
+    schema!("azure/monitoractivity"),
     schema!("gcp/auditlog"),
     schema!("github/audit"),
     schema!("kubernetes/audit"),

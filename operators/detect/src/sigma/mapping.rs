@@ -39,6 +39,7 @@ pub const MAX_FILE: usize = 4 << 20;
 
 /// The mapping files in the binary.
 const SHIPPED: &[(&str, &str)] = &[
+    ("azure.yml", include_str!("../../sigma/azure.yml")),
     ("cloud.yml", include_str!("../../sigma/cloud.yml")),
     ("kubernetes.yml", include_str!("../../sigma/kubernetes.yml")),
     ("linux.yml", include_str!("../../sigma/linux.yml")),
