@@ -22,6 +22,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("kubernetes/audit"),
     schema!("nginx/access"),
     schema!("okta/systemlog"),
+    schema!("opencanary/event"),
     schema!("osquery/differential"),
     schema!("suricata/alert"),
     schema!("syslog/rfc3164"),
