@@ -17,6 +17,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("aws/vpcflow"),
     schema!("azure/audit"),
     schema!("azure/monitoractivity"),
+    schema!("bitbucket/audit"),
     schema!("gcp/auditlog"),
     schema!("github/audit"),
     schema!("kubernetes/audit"),
