@@ -12,6 +12,7 @@ mod s3_access;
 mod syslog;
 mod syslog_rfc3164;
 mod syslog_rfc5424;
+mod sysmon_linux;
 #[cfg(test)]
 mod testing;
 mod vpcflow;
@@ -55,6 +56,7 @@ static ALL: &[&dyn Native] = &[
     &s3_access::S3Access,
     &syslog_rfc3164::Rfc3164,
     &syslog_rfc5424::Rfc5424,
+    &sysmon_linux::SysmonLinux,
     &vpcflow::VpcFlow,
 ];
 
