@@ -21,6 +21,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("gcp/auditlog"),
     schema!("github/audit"),
     schema!("kubernetes/audit"),
+    schema!("linux/auditd"),
     schema!("linux/sysmon"),
     schema!("nginx/access"),
     schema!("okta/systemlog"),

@@ -6,6 +6,7 @@
 use crate::flat::FlatMap;
 
 mod alb;
+mod auditd;
 mod clock;
 mod columns;
 mod s3_access;
@@ -52,6 +53,7 @@ pub fn find(name: &str) -> Option<&'static dyn Native> {
 static ALL: &[&dyn Native] = &[
     &alb::Alb,
     &web_access::ApacheCombined,
+    &auditd::Auditd,
     &web_access::NginxAccess,
     &s3_access::S3Access,
     &syslog_rfc3164::Rfc3164,
