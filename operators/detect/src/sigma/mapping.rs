@@ -43,6 +43,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("cloud.yml", include_str!("../../sigma/cloud.yml")),
     ("kubernetes.yml", include_str!("../../sigma/kubernetes.yml")),
     ("linux.yml", include_str!("../../sigma/linux.yml")),
+    ("m365.yml", include_str!("../../sigma/m365.yml")),
     ("macos.yml", include_str!("../../sigma/macos.yml")),
     ("opencanary.yml", include_str!("../../sigma/opencanary.yml")),
     ("web.yml", include_str!("../../sigma/web.yml")),
