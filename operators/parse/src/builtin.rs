@@ -31,6 +31,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("okta/systemlog"),
     schema!("opencanary/event"),
     schema!("osquery/differential"),
+    schema!("squid/access"),
     schema!("suricata/alert"),
     schema!("syslog/rfc3164"),
     schema!("syslog/rfc5424"),

@@ -46,6 +46,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("m365.yml", include_str!("../../sigma/m365.yml")),
     ("macos.yml", include_str!("../../sigma/macos.yml")),
     ("opencanary.yml", include_str!("../../sigma/opencanary.yml")),
+    ("proxy.yml", include_str!("../../sigma/proxy.yml")),
     ("web.yml", include_str!("../../sigma/web.yml")),
     ("windows.yml", include_str!("../../sigma/windows.yml")),
     ("zeek.yml", include_str!("../../sigma/zeek.yml")),
