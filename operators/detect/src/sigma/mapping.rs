@@ -41,6 +41,7 @@ pub const MAX_FILE: usize = 4 << 20;
 const SHIPPED: &[(&str, &str)] = &[
     ("azure.yml", include_str!("../../sigma/azure.yml")),
     ("cloud.yml", include_str!("../../sigma/cloud.yml")),
+    ("fortinet.yml", include_str!("../../sigma/fortinet.yml")),
     ("kubernetes.yml", include_str!("../../sigma/kubernetes.yml")),
     ("linux.yml", include_str!("../../sigma/linux.yml")),
     ("m365.yml", include_str!("../../sigma/m365.yml")),

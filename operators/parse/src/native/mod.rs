@@ -9,6 +9,7 @@ mod alb;
 mod auditd;
 mod clock;
 mod columns;
+mod fortigate;
 mod s3_access;
 mod syslog;
 mod syslog_rfc3164;
@@ -54,6 +55,7 @@ static ALL: &[&dyn Native] = &[
     &alb::Alb,
     &web_access::ApacheCombined,
     &auditd::Auditd,
+    &fortigate::FortiGate,
     &web_access::NginxAccess,
     &s3_access::S3Access,
     &syslog_rfc3164::Rfc3164,
