@@ -30,6 +30,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("microsoft365/auditsharepoint"),
     schema!("nginx/access"),
     schema!("okta/systemlog"),
+    schema!("onelogin/events"),
     schema!("opencanary/event"),
     schema!("osquery/differential"),
     schema!("squid/access"),
