@@ -81,8 +81,9 @@ fn head(line: &str) -> Option<(&str, &str, &str, &str)> {
     if kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-[]".contains(&b)) {
         return None;
     }
-    let (stamp, rest) = rest.split_once("):")?;
-    Some((&line[..at], kind, stamp, rest))
+    // The daemon leaves out the colon in records of its own.
+    let (stamp, rest) = rest.split_once(')')?;
+    Some((&line[..at], kind, stamp, rest.strip_prefix(':').unwrap_or(rest)))
 }
 
 /// The fields of one record.
@@ -279,6 +280,14 @@ mod tests {
         check(
             "Nov 24 09:00:00 h audispd: type=AVC msg=audit(1.2:3): avc:  denied  { read } for  pid=9 comm=\"x\" name=\"a b\"",
             &[("pid", Some("9")), ("name", Some("a b")), ("node", None)],
+        );
+    }
+
+    #[test]
+    fn reads_records_of_the_daemon() {
+        check(
+            "type=DAEMON_CONFIG msg=audit(1.2:34) config changed, auid=0 pid=1512 res=success",
+            &[("type", Some("DAEMON_CONFIG")), ("serial", Some("34")), ("auid", Some("0")), ("res", Some("success"))],
         );
     }
 
