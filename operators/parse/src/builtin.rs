@@ -18,6 +18,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
     schema!("azure/audit"),
     schema!("azure/monitoractivity"),
     schema!("bitbucket/audit"),
+    schema!("duo/authentication"),
     schema!("fortinet/fortigate"),
     schema!("gcp/auditlog"),
     schema!("github/audit"),
