@@ -26,6 +26,12 @@ const CASES: &[Case] = &[
     ("Suricata.Alert", &["suricata"], &[]),
     // Entries of other logs of the same export.
     ("GCP.AuditLog", &["gcp_audit"], &[("payloadType", 2)]),
+    // A record that auditd lost the stamp of.
+    (
+        "Linux.Auditd",
+        &["auditd/golibaudit_auparse_testdata_audit-rhel7.log", "auditd/plaso_audit_enriched.log"],
+        &[("UNKNOWN[1329]", 1)],
+    ),
 ];
 
 fn parse(log_type: &str, files: &[PathBuf], out: &Path) -> (usize, Vec<serde_json::Value>) {

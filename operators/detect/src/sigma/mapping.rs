@@ -39,8 +39,15 @@ pub const MAX_FILE: usize = 4 << 20;
 
 /// The mapping files in the binary.
 const SHIPPED: &[(&str, &str)] = &[
+    ("azure.yml", include_str!("../../sigma/azure.yml")),
     ("cloud.yml", include_str!("../../sigma/cloud.yml")),
+    ("fortinet.yml", include_str!("../../sigma/fortinet.yml")),
+    ("kubernetes.yml", include_str!("../../sigma/kubernetes.yml")),
     ("linux.yml", include_str!("../../sigma/linux.yml")),
+    ("m365.yml", include_str!("../../sigma/m365.yml")),
+    ("macos.yml", include_str!("../../sigma/macos.yml")),
+    ("opencanary.yml", include_str!("../../sigma/opencanary.yml")),
+    ("proxy.yml", include_str!("../../sigma/proxy.yml")),
     ("web.yml", include_str!("../../sigma/web.yml")),
     ("windows.yml", include_str!("../../sigma/windows.yml")),
     ("zeek.yml", include_str!("../../sigma/zeek.yml")),

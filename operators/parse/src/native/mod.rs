@@ -6,12 +6,15 @@
 use crate::flat::FlatMap;
 
 mod alb;
+mod auditd;
 mod clock;
 mod columns;
+mod fortigate;
 mod s3_access;
 mod syslog;
 mod syslog_rfc3164;
 mod syslog_rfc5424;
+mod sysmon_linux;
 #[cfg(test)]
 mod testing;
 mod vpcflow;
@@ -51,10 +54,13 @@ pub fn find(name: &str) -> Option<&'static dyn Native> {
 static ALL: &[&dyn Native] = &[
     &alb::Alb,
     &web_access::ApacheCombined,
+    &auditd::Auditd,
+    &fortigate::FortiGate,
     &web_access::NginxAccess,
     &s3_access::S3Access,
     &syslog_rfc3164::Rfc3164,
     &syslog_rfc5424::Rfc5424,
+    &sysmon_linux::SysmonLinux,
     &vpcflow::VpcFlow,
 ];
 

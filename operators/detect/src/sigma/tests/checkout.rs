@@ -80,21 +80,22 @@ fn rules_of_a_checkout_find_their_samples() {
     assert!(missed.is_empty());
 }
 
-/// `MILLSTREAM_SIGMA_LOG=file`: flat Windows events, one a line. Both evaluators agree on the first of them, and what all
-/// of them take is told.
+/// `MILLSTREAM_SIGMA_LOG=file`: events, one a line, flat ones of Windows or those of `MILLSTREAM_SIGMA_LOG_TYPE`. Both
+/// evaluators agree on the first of them, and what all of them take is told.
 #[test]
 fn rules_of_a_checkout_agree_on_a_log() {
     let Some((files, log)) = folder("MILLSTREAM_SIGMA").zip(named("MILLSTREAM_SIGMA_LOG")) else { return };
     let (rules, _) = meta::load(&files, &["rules".into()]);
     let log = std::fs::read_to_string(log).unwrap();
+    let log_type = std::env::var("MILLSTREAM_SIGMA_LOG_TYPE").unwrap_or_else(|_| "Windows.EventLogs".into());
     let with = |l: &str| {
         let mut e: J = serde_json::from_str(l).unwrap();
-        e["p_log_type"] = json!("Windows.EventLogs");
+        e["p_log_type"] = json!(log_type);
         e
     };
     let events: Vec<J> = log.lines().map(with).collect();
-    let rules: Vec<Rule> = rules.into_iter().filter(|r| r.log_types.contains(&"Windows.EventLogs".into())).collect();
-    let layout = layout_for("Windows.EventLogs", &rules);
+    let rules: Vec<Rule> = rules.into_iter().filter(|r| r.log_types.contains(&log_type.as_str().into())).collect();
+    let layout = layout_for(&log_type, &rules);
     let batches: Vec<_> = events.chunks(500).map(|e| support::batch(&layout, e)).collect();
     let began = cpu();
     let mut program = Program::new(&rules, &layout);
