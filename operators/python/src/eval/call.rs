@@ -1,0 +1,426 @@
+//! Calls: arguments, parameters, classes.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use super::{Flow, Frame};
+use crate::builtins;
+use crate::class::{Base, Class, Member, Object};
+use crate::exc::{Exc, ExcClass, Kind, Place, R, Stop, attribute_error, raise, type_error, unknown};
+use crate::ir::{self, Item, MakeFunc};
+use crate::iter::Iter;
+use crate::name::Name;
+use crate::native::{Args, MAX_CALLS, Vm};
+use crate::stdlib;
+use crate::types;
+use crate::value::{Func, Type, Value};
+
+type Named = Vec<(Rc<str>, Value)>;
+
+impl Vm {
+    fn arguments(&mut self, f: &mut Frame, args: &ir::Args) -> R<(Vec<Value>, Named)> {
+        let mut pos = Vec::with_capacity(args.pos.len());
+        for item in &args.pos {
+            match item {
+                Item::One(expr) => pos.push(self.expr(f, expr)?),
+                Item::Spread(expr) => {
+                    let value = self.expr(f, expr)?;
+                    let more = match Iter::over(&value) {
+                        Err(Stop::Raise(_)) => {
+                            return type_error(format!("Value after * must be an iterable, not {}", value.type_name()));
+                        }
+                        other => other?.collect(self)?,
+                    };
+                    pos.extend(more);
+                }
+            }
+        }
+        let mut kw: Named = Vec::with_capacity(args.kw.len());
+        for (name, expr) in &args.kw {
+            let value = self.expr(f, expr)?;
+            match name {
+                Some(name) => kw.push((name.clone(), value)),
+                None => {
+                    let entries = self
+                        .mapping(&value, |v| format!("argument after ** must be a mapping, not {}", v.type_name()))?;
+                    for (key, value) in entries {
+                        let Value::Str(key) = key else { return type_error("keywords must be strings") };
+                        if kw.iter().any(|(n, _)| *n == key) {
+                            return type_error(format!("got multiple values for keyword argument '{key}'"));
+                        }
+                        kw.push((key, value));
+                    }
+                }
+            }
+        }
+        Ok((pos, kw))
+    }
+
+    pub(super) fn call_with(&mut self, f: &mut Frame, function: &Value, args: &ir::Args) -> R<Value> {
+        let (pos, kw) = self.arguments(f, args)?;
+        self.call(function, Args { pos: &pos, kw: &kw })
+    }
+
+    pub(super) fn method_with(&mut self, f: &mut Frame, object: &Value, name: Name, text: &Rc<str>, args: &ir::Args) -> R<Value> {
+        // The attribute is read before the arguments are evaluated: what has no such method raises first.
+        match object {
+            Value::Object(_) | Value::Class(_) | Value::Module(_) | Value::NativeModule(_) | Value::Exc(_) => {
+                let function = self.attribute_of(object, name, text)?;
+                self.call_with(f, &function, args)
+            }
+            Value::Missing(what) => unknown(format!("`{what}` is not available")),
+            _ => {
+                if !types::has(object, text) {
+                    let attribute = self.attribute_of(object, name, text)?;
+                    return self.call_with(f, &attribute, args);
+                }
+                let (pos, kw) = self.arguments(f, args)?;
+                self.method(object, name, text, Args { pos: &pos, kw: &kw })
+            }
+        }
+    }
+
+    pub(super) fn super_with(&mut self, f: &mut Frame, slot: u32, text: &Rc<str>, args: &ir::Args) -> R<Value> {
+        let this = f.load(slot);
+        let Some(owner) = f.owner.clone() else { return raise(Kind::RuntimeError, "super(): no arguments") };
+        let member = match &owner.base {
+            Base::Class(base) => base.find(text).cloned(),
+            _ => None,
+        };
+        let (pos, kw) = self.arguments(f, args)?;
+        let args = Args { pos: &pos, kw: &kw };
+        match member {
+            Some(Member::Method(func)) => self.call_func(&func, Some(this), args),
+            Some(Member::Static(func)) => self.call_func(&func, None, args),
+            Some(_) => unknown("super() and an attribute that is no method"),
+            None if &**text == "__init__" && matches!(owner.base, Base::Object | Base::Class(_)) => {
+                if pos.is_empty() && kw.is_empty() {
+                    return Ok(Value::None);
+                }
+                type_error("object.__init__() takes exactly one argument (the instance to initialize)")
+            }
+            None => raise(Kind::AttributeError, format!("'super' object has no attribute '{text}'")),
+        }
+    }
+
+    /// Call a value.
+    ///
+    /// # Errors
+    /// What the call raises; `TypeError` for what cannot be called.
+    pub fn call(&mut self, function: &Value, args: Args) -> R<Value> {
+        self.charge(1)?;
+        match function {
+            Value::Func(func) => self.call_func(func, None, args),
+            Value::Native(native) => (native.call)(self, args),
+            Value::Method(method) => self.method(&method.0, method.1, &method.2, args),
+            Value::Bound(bound) => self.call_func(&bound.1, Some(bound.0.clone()), args),
+            Value::Class(class) => self.instantiate(class, args),
+            Value::Type(of) => builtins::construct(self, *of, args),
+            Value::Mock(value) => Ok((**value).clone()),
+            Value::Missing(name) => unknown(format!("`{name}` is not available")),
+            Value::Object(o) if o.class.find("__call__").is_some() => unknown("an object that is called"),
+            other => type_error(format!("'{}' object is not callable", other.type_name())),
+        }
+    }
+
+    /// Call a method of a native value, or of an object.
+    ///
+    /// # Errors
+    /// What the method raises; `AttributeError` if there is none of the name.
+    pub fn method(&mut self, object: &Value, name: Name, text: &Rc<str>, args: Args) -> R<Value> {
+        self.charge(1)?;
+        match object {
+            Value::Object(_) | Value::Class(_) | Value::Module(_) | Value::NativeModule(_) | Value::Exc(_) => {
+                let function = self.attribute_of(object, name, text)?;
+                self.call(&function, args)
+            }
+            Value::Type(of) => types::class_method(self, *of, text, args),
+            Value::Lib(l) => stdlib::method(self, l, text, args),
+            _ => types::method(self, object, name, text, args),
+        }
+    }
+
+    fn instantiate(&mut self, class: &Rc<Class>, args: Args) -> R<Value> {
+        if class.exception().is_some() {
+            if !args.kw.is_empty() {
+                return type_error(format!("{}() takes no keyword arguments", class.name));
+            }
+            return Ok(Value::Exc(Exc::new(ExcClass::User(class.clone()), args.pos.to_vec())));
+        }
+        self.memory(128)?;
+        let object = Rc::new(Object { class: class.clone(), attrs: RefCell::default(), frozen: false.into() });
+        let value = Value::Object(object);
+        match class.find("__init__") {
+            Some(Member::Method(init)) => {
+                let init = init.clone();
+                self.call_func(&init, Some(value.clone()), args)?;
+            }
+            Some(_) => return unknown("an __init__ that is no method"),
+            None if args.pos.is_empty() && args.kw.is_empty() => {}
+            None => return type_error(format!("{}() takes no arguments", class.name)),
+        }
+        Ok(value)
+    }
+
+    pub(super) fn make(&mut self, f: &mut Frame, make: &MakeFunc) -> R<Rc<Func>> {
+        if let Some(what) = &make.decorated {
+            return super::expr::gap(what);
+        }
+        let mut defaults = Vec::with_capacity(make.defaults.len());
+        for default in &make.defaults {
+            defaults.push(self.expr(f, default)?);
+        }
+        let mut kw_defaults = Vec::with_capacity(make.kw_defaults.len());
+        for (name, default) in &make.kw_defaults {
+            kw_defaults.push((name.clone(), self.expr(f, default)?));
+        }
+        let mut closure = Vec::with_capacity(make.code.frees.len());
+        for (_, outer) in &make.code.frees {
+            match &f.slots[*outer as usize] {
+                Value::Cell(cell) => closure.push(cell.clone()),
+                _ => return unknown("a variable of an enclosing scope that is not shared"),
+            }
+        }
+        Ok(Rc::new(Func {
+            code: make.code.clone(),
+            module: Rc::downgrade(&f.module),
+            defaults,
+            kw_defaults,
+            closure,
+            owner: RefCell::new(f.owner.as_ref().map(Rc::downgrade).unwrap_or_else(Weak::new)),
+        }))
+    }
+
+    /// Call a function, with `self` in front if it is a method.
+    ///
+    /// # Errors
+    /// `TypeError` for arguments that do not fit; what the body raises.
+    pub fn call_func(&mut self, func: &Rc<Func>, this: Option<Value>, args: Args) -> R<Value> {
+        if self.depth >= MAX_CALLS {
+            return unknown(format!("more than {MAX_CALLS} calls inside one another"));
+        }
+        self.charge(1)?;
+        let Some(module) = func.module.upgrade() else { return unknown("a function of a module that is gone") };
+        let code = &func.code;
+        let mut frame = Frame::new(code, &module);
+        frame.owner = func.owner.borrow().upgrade();
+        for ((inner, _), cell) in code.frees.iter().zip(&func.closure) {
+            frame.slots[*inner as usize] = Value::Cell(cell.clone());
+        }
+        bind(func, &mut frame, this, args)?;
+        self.depth += 1;
+        let outcome = self.block(&mut frame, &code.body);
+        self.depth -= 1;
+        match outcome {
+            Ok(Flow::Return(value)) => Ok(value),
+            Ok(_) => Ok(Value::None),
+            Err(Stop::Raise(e)) => {
+                self.note(&frame, &e);
+                Err(Stop::Raise(e))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Note where an exception came up, unless it is known: an error record names the innermost frame.
+    pub(super) fn note(&mut self, f: &Frame, e: &Exc) {
+        e.at.borrow_mut().get_or_insert_with(|| Place {
+            file: f.code.file.clone(),
+            line: f.line,
+            function: f.code.name.clone(),
+        });
+    }
+}
+
+/// Put arguments into the slots of the parameters.
+fn bind(func: &Func, frame: &mut Frame, this: Option<Value>, args: Args) -> R<()> {
+    let code = &func.code;
+    let params = &code.params;
+    let name = &code.name;
+    let count = params.names.len();
+    let given = usize::from(this.is_some()) + args.pos.len();
+    let mut values = this.into_iter().chain(args.pos.iter().cloned());
+    for (slot, value) in (0..count as u32).zip(&mut values) {
+        frame.store(slot, value);
+    }
+    let mut next = (count + params.keyword_only.len()) as u32;
+    if params.rest {
+        frame.store(next, Value::tuple(values.collect()));
+        next += 1;
+    } else if given > count {
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
+        let defaults = func.defaults.len();
+        let verb = if given == 1 { "was" } else { "were" };
+        return type_error(if defaults > 0 {
+            format!(
+                "{name}() takes from {} to {count} positional arguments but {given} {verb} given",
+                count - defaults
+            )
+        } else {
+            format!("{name}() takes {count} positional argument{} but {given} {verb} given", plural(count))
+        });
+    }
+    let mut extra = crate::table::Table::default();
+    for (key, value) in args.kw {
+        let slot = params
+            .names
+            .iter()
+            .skip(params.positional_only)
+            .position(|n| n == key)
+            .map(|i| i + params.positional_only)
+            .or_else(|| params.keyword_only.iter().position(|n| n == key).map(|i| i + count));
+        match slot {
+            Some(slot) if slot < count && slot < given => {
+                return type_error(format!("{name}() got multiple values for argument '{key}'"));
+            }
+            Some(slot) => frame.store(slot as u32, value.clone()),
+            None if params.kw_rest => extra.set(Value::Str(key.clone()), value.clone())?,
+            None => return type_error(format!("{name}() got an unexpected keyword argument '{key}'")),
+        }
+    }
+    if params.kw_rest {
+        frame.store(next, Value::dict(extra));
+    }
+    let first_default = count - func.defaults.len();
+    let mut missing = Vec::new();
+    for slot in given.min(count)..count {
+        if matches!(frame.load(slot as u32), Value::Unbound) {
+            match slot.checked_sub(first_default) {
+                Some(i) => frame.store(slot as u32, func.defaults[i].clone()),
+                None => missing.push(format!("'{}'", params.names[slot])),
+            }
+        }
+    }
+    required(name, "positional", &missing)?;
+    let mut missing = Vec::new();
+    for (i, key) in params.keyword_only.iter().enumerate() {
+        let slot = (count + i) as u32;
+        if matches!(frame.load(slot), Value::Unbound) {
+            match func.kw_defaults.iter().find(|(n, _)| n == key) {
+                Some((_, value)) => frame.store(slot, value.clone()),
+                None => missing.push(format!("'{key}'")),
+            }
+        }
+    }
+    required(name, "keyword-only", &missing)
+}
+
+fn required(name: &str, what: &str, missing: &[String]) -> R<()> {
+    let list = match missing {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        [one, two] => format!("{one} and {two}"),
+        [first @ .., last] => format!("{}, and {last}", first.join(", ")),
+    };
+    let plural = if missing.len() == 1 { "" } else { "s" };
+    type_error(format!("{name}() missing {} required {what} argument{plural}: {list}", missing.len()))
+}
+
+impl Vm {
+    /// An attribute by its text.
+    ///
+    /// # Errors
+    /// `AttributeError` if there is none.
+    pub fn attribute(&mut self, object: &Value, text: &str) -> R<Value> {
+        self.attribute_of(object, Name::of(text), &Rc::from(text))
+    }
+
+    /// An attribute.
+    ///
+    /// # Errors
+    /// `AttributeError` if there is none.
+    pub fn attribute_of(&mut self, object: &Value, name: Name, text: &Rc<str>) -> R<Value> {
+        match object {
+            Value::Missing(what) => return unknown(format!("`{what}` is not available")),
+            Value::Object(o) => {
+                if let Some(Member::Property(func)) = o.class.find(text) {
+                    let func = func.clone();
+                    return self.call_func(&func, Some(object.clone()), Args::positional(&[]));
+                }
+                if let Some(value) = o.get(text) {
+                    return Ok(value);
+                }
+                match o.class.find(text) {
+                    Some(Member::Method(func)) => return Ok(Value::Bound(Rc::new((object.clone(), func.clone())))),
+                    Some(Member::Static(func)) => return Ok(Value::Func(func.clone())),
+                    Some(Member::Value(value)) => return Ok(value.clone()),
+                    _ => {}
+                }
+                if &**text == "__class__" {
+                    return Ok(Value::Class(o.class.clone()));
+                }
+            }
+            Value::Class(c) => match c.find(text) {
+                Some(Member::Method(func) | Member::Static(func)) => return Ok(Value::Func(func.clone())),
+                Some(Member::Value(value)) => return Ok(value.clone()),
+                Some(Member::Property(_)) => return unknown("a property read from its class"),
+                None if &**text == "__name__" => return Ok(Value::Str(c.name.clone())),
+                None => {
+                    return raise(Kind::AttributeError, format!("type object '{}' has no attribute '{text}'", c.name));
+                }
+            },
+            Value::Module(m) => {
+                return match m.get(text) {
+                    Some(value) => Ok(value),
+                    None if &**text == "__name__" => Ok(Value::Str(m.name.clone())),
+                    None => raise(Kind::AttributeError, format!("module '{}' has no attribute '{text}'", m.name)),
+                };
+            }
+            Value::NativeModule(m) => return Ok(stdlib::member(m, text)),
+            Value::Exc(e) => match &**text {
+                "args" => return Ok(Value::tuple(e.args.clone())),
+                "__class__" => {
+                    return Ok(match &e.class {
+                        ExcClass::Builtin(k) => Value::Type(Type::Exc(*k)),
+                        ExcClass::User(c) => Value::Class(c.clone()),
+                    });
+                }
+                _ => {
+                    if let Some((_, value)) = e.attrs.borrow().iter().find(|(n, _)| n == text) {
+                        return Ok(value.clone());
+                    }
+                    if let ExcClass::User(c) = &e.class {
+                        match c.find(text) {
+                            Some(Member::Method(func)) => {
+                                return Ok(Value::Bound(Rc::new((object.clone(), func.clone()))));
+                            }
+                            Some(Member::Value(value)) => return Ok(value.clone()),
+                            _ => {}
+                        }
+                    }
+                }
+            },
+            Value::Type(t) => match &**text {
+                "__name__" => return Ok(Value::str(t.name())),
+                _ => {
+                    if let Some(value) = stdlib::class_attribute(*t, text) {
+                        return Ok(value);
+                    }
+                }
+            },
+            Value::Lib(l) => {
+                if let Some(value) = stdlib::attribute(l, text)? {
+                    return Ok(value);
+                }
+            }
+            Value::Func(func) if &**text == "__name__" => return Ok(Value::Str(func.code.name.clone())),
+            _ => {}
+        }
+        if &**text == "__class__" {
+            return Ok(Value::Type(object.type_of()));
+        }
+        if types::has(object, text) {
+            return Ok(Value::Method(Rc::new((object.clone(), name, text.clone()))));
+        }
+        if text.starts_with("__") {
+            return unknown(format!("the attribute {text} of a {}", object.type_name()));
+        }
+        match object {
+            Value::Type(t) => raise(Kind::AttributeError, format!("type object '{}' has no attribute '{text}'", t.name())),
+            Value::Method(_) | Value::Native(_) | Value::Bound(_) | Value::Mock(_) => {
+                unknown(format!("the attribute {text} of a {}", object.type_name()))
+            }
+            other => attribute_error(other, text),
+        }
+    }
+}
