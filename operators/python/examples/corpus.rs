@@ -1,0 +1,308 @@
+//! What of a detections repository compiles, and whether its unit tests say what they expect.
+//!
+//! `cargo run --release -p python --example corpus -- CHECKOUT [--only ID] [--policies] [--verbose] [--jsonl FILE]`
+//!
+//! CHECKOUT holds `rules/`, `global_helpers/`, `data_models/` and so on, as public repositories of detections lay them
+//! out. `--jsonl` writes every result of every test as a line, for a comparison with another evaluator.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use python::value::Value;
+use python::{Compiled, DataModel, Event, FUNCTIONS, Library, Mapping, Outcome, Setting, Source, compile};
+use serde_json::{Value as Json, json};
+
+/// Stack for debug builds, whose frames are several times larger.
+const STACK: usize = 256 << 20;
+
+struct Options {
+    root: PathBuf,
+    only: Option<String>,
+    policies: bool,
+    verbose: bool,
+    jsonl: Option<fs::File>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let mut options = Options { root: PathBuf::new(), only: None, policies: false, verbose: false, jsonl: None };
+    while let Some(arg) = args.next() {
+        match &*arg {
+            "--only" => options.only = args.next(),
+            "--policies" => options.policies = true,
+            "--verbose" => options.verbose = true,
+            "--jsonl" => options.jsonl = args.next().map(fs::File::create).transpose()?,
+            root => options.root = root.into(),
+        }
+    }
+    let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || run(options).map_err(|e| e.to_string()))?;
+    worker.join().map_err(|_| "the worker panicked")?.map_err(Into::into)
+}
+
+fn files(folder: &Path, extension: &str, out: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, extension, out);
+        } else if path.extension().is_some_and(|e| e == extension) {
+            out.push(path);
+        }
+    }
+    out.sort();
+}
+
+fn source(path: &Path, root: &Path) -> Result<Source, Box<dyn Error>> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let file = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+    Ok(Source { name: Rc::from(&*stem), file: Rc::from(&*file), text: Rc::from(fs::read_to_string(path)?) })
+}
+
+fn models(root: &Path, library: &Rc<Library>) -> Result<BTreeMap<String, Rc<DataModel>>, Box<dyn Error>> {
+    let mut list = Vec::new();
+    files(&root.join("data_models"), "yml", &mut list);
+    let mut models = BTreeMap::new();
+    for path in list {
+        let meta: Json = yaml_serde::from_str(&fs::read_to_string(&path)?)?;
+        if meta["Enabled"] != true {
+            continue;
+        }
+        let module = match meta["Filename"].as_str() {
+            Some(file) => match library.load(&source(&path.with_file_name(file), root)?) {
+                Ok(module) => Some(module),
+                Err(e) => {
+                    println!("data model not loaded: {e}");
+                    None
+                }
+            },
+            None => None,
+        };
+        let text = |v: &Json| Rc::<str>::from(v.as_str().unwrap_or_default());
+        let mappings = meta["Mappings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|m| {
+                let place = match m["Path"].as_str() {
+                    Some(_) => Mapping::Path(text(&m["Path"])),
+                    None => Mapping::Method(text(&m["Method"])),
+                };
+                (text(&m["Name"]), place)
+            })
+            .collect();
+        let model = Rc::new(DataModel { mappings, module });
+        for log_type in meta["LogTypes"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+            models.insert(log_type.to_string(), model.clone());
+        }
+    }
+    Ok(models)
+}
+
+#[derive(Default)]
+struct Tally {
+    detections: usize,
+    load_failed: usize,
+    entry: usize,
+    whole: usize,
+    functions: BTreeMap<&'static str, (usize, usize)>,
+    reasons: BTreeMap<String, Vec<String>>,
+    tests: usize,
+    equal: usize,
+    unknown: usize,
+    different: usize,
+    aux_raised: usize,
+    aux_unknown: usize,
+    aux: usize,
+}
+
+fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
+    let root = options.root.clone();
+    let mut helpers = Vec::new();
+    files(&root.join("global_helpers"), "py", &mut helpers);
+    let helpers: Vec<Source> = helpers
+        .iter()
+        .filter(|p| !p.to_string_lossy().ends_with("_test.py"))
+        .map(|p| source(p, &root))
+        .collect::<Result<_, _>>()?;
+    let library = Library::new(helpers);
+    let models = models(&root, &library)?;
+    let mut list = Vec::new();
+    for folder in if options.policies { &["policies"][..] } else { &["rules"] } {
+        files(&root.join(folder), "yml", &mut list);
+    }
+    let mut tally = Tally::default();
+    for path in list {
+        let Ok(meta) = yaml_serde::from_str::<Json>(&fs::read_to_string(&path)?) else {
+            println!("not YAML: {}", path.display());
+            continue;
+        };
+        let (Some(kind), Some(file)) = (meta["AnalysisType"].as_str(), meta["Filename"].as_str()) else { continue };
+        let id = meta["RuleID"].as_str().or(meta["PolicyID"].as_str()).unwrap_or("?").to_string();
+        if !matches!(kind, "rule" | "policy" | "scheduled_rule") || options.only.as_ref().is_some_and(|o| *o != id) {
+            continue;
+        }
+        detection(&id, &meta, &source(&path.with_file_name(file), &root)?, &library, &models, &mut options, &mut tally)?;
+    }
+    print(&tally);
+    Ok(())
+}
+
+fn detection(
+    id: &str,
+    meta: &Json,
+    source: &Source,
+    library: &Rc<Library>,
+    models: &BTreeMap<String, Rc<DataModel>>,
+    options: &mut Options,
+    tally: &mut Tally,
+) -> Result<(), Box<dyn Error>> {
+    tally.detections += 1;
+    let compiled = match compile(source, library) {
+        Ok(compiled) => compiled,
+        Err(e) => {
+            tally.load_failed += 1;
+            tally.reasons.entry(format!("not loaded: {}", e.message)).or_default().push(id.into());
+            return Ok(());
+        }
+    };
+    let entry = if compiled.module.get("policy").is_some() { "policy" } else { "rule" };
+    tally.entry += usize::from(compiled.report.compiled(entry));
+    tally.whole += usize::from(compiled.report.whole());
+    for function in &compiled.report.functions {
+        let count = tally.functions.entry(function.name).or_default();
+        count.1 += 1;
+        count.0 += usize::from(function.gaps.is_empty());
+        for gap in &function.gaps {
+            let reason = format!("{} ({}:{})", gap.what, gap.file, gap.line);
+            tally.reasons.entry(reason).or_default().push(format!("{id}.{}", function.name));
+        }
+    }
+    for test in meta["Tests"].as_array().into_iter().flatten() {
+        run_test(id, test, entry, source, library, &compiled, models, options, tally)?;
+    }
+    Ok(())
+}
+
+fn run_test(
+    id: &str,
+    test: &Json,
+    entry: &str,
+    source: &Source,
+    library: &Rc<Library>,
+    compiled: &Compiled,
+    models: &BTreeMap<String, Rc<DataModel>>,
+    options: &mut Options,
+    tally: &mut Tally,
+) -> Result<(), Box<dyn Error>> {
+    let (Some(expected), Some(log)) =
+        (test["ExpectedResult"].as_bool(), test["Log"].as_object().or(test["Resource"].as_object()))
+    else {
+        return Ok(());
+    };
+    tally.tests += 1;
+    let own;
+    let mut compiled = compiled;
+    let mocks = test["Mocks"].as_array().map_or(&[][..], |m| m);
+    if !mocks.is_empty() {
+        own = compile(source, library)?;
+        for mock in mocks {
+            let value = python::event::plain_from_json(&mock["returnValue"]);
+            own.module.mock(mock["objectName"].as_str().unwrap_or_default(), Value::Mock(Rc::new(value)));
+        }
+        compiled = &own;
+    }
+    let model = log.get("p_log_type").and_then(Json::as_str).and_then(|t| models.get(t)).cloned();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let setting = Setting { model, clock: now.as_micros() as i64, ..Setting::default() };
+    let event = Event::new(log);
+    let name = test["Name"].as_str().unwrap_or("?");
+    compiled.begin();
+    let call = |function: &str| match entry {
+        "policy" => compiled.call_value(function, python::event::plain_from_json(&Json::Object(log.clone())), &setting),
+        _ => compiled.call(function, &event, &setting),
+    };
+    let verdict = call(entry);
+    let mut results = serde_json::Map::new();
+    results.insert(entry.into(), written(&verdict));
+    let alerting = entry != "policy";
+    let mut state = match &verdict {
+        Outcome::Value(Value::Bool(b)) if *b == expected => "equal",
+        Outcome::Unknown(_) | Outcome::Exhausted(_) => "unknown",
+        _ => "different",
+    };
+    let mut reason = format!("{verdict:?}");
+    if matches!(verdict, Outcome::Value(Value::Bool(b)) if b == alerting) {
+        for function in FUNCTIONS.iter().filter(|f| **f != "rule" && **f != "policy") {
+            if compiled.module.get(function).is_none() {
+                continue;
+            }
+            let outcome = call(function);
+            results.insert((*function).into(), written(&outcome));
+            tally.aux += 1;
+            match &outcome {
+                Outcome::Value(_) => {}
+                Outcome::Raised(_) => {
+                    tally.aux_raised += 1;
+                    if state == "equal" {
+                        (state, reason) = ("different", format!("{function}: {outcome:?}"));
+                    }
+                }
+                _ => {
+                    tally.aux_unknown += 1;
+                    if options.verbose {
+                        println!("  {id} [{name}] {function}: {outcome:?}");
+                    }
+                }
+            }
+        }
+    }
+    match state {
+        "equal" => tally.equal += 1,
+        "unknown" => tally.unknown += 1,
+        _ => tally.different += 1,
+    }
+    if state != "equal" {
+        println!("{state}: {id} [{name}] expected {expected}: {reason}");
+    }
+    if let Some(out) = &mut options.jsonl {
+        let line = json!({"id": id, "test": name, "mocked": !mocks.is_empty(), "results": results});
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn written(outcome: &Outcome) -> Json {
+    match outcome {
+        Outcome::Value(value) => match python::run::to_json(value) {
+            Some(value) => json!({ "value": value }),
+            None => json!({ "value": null, "no_json": value.type_name() }),
+        },
+        Outcome::Raised(raised) => json!({ "raised": raised.class, "message": raised.message }),
+        Outcome::Unknown(what) => json!({ "unknown": what }),
+        Outcome::Exhausted(what) => json!({ "exhausted": what }),
+    }
+}
+
+fn print(tally: &Tally) {
+    println!("\nreasons, by the number of functions that they block:");
+    let mut reasons: Vec<_> = tally.reasons.iter().collect();
+    reasons.sort_by_key(|(what, who)| (std::cmp::Reverse(who.len()), (*what).clone()));
+    for (what, who) in reasons {
+        println!("{:5}  {what}  {}", who.len(), who.iter().take(3).cloned().collect::<Vec<_>>().join(", "));
+    }
+    let share = |n: usize, of: usize| if of == 0 { 0.0 } else { 100.0 * n as f64 / of as f64 };
+    println!("\ndetections {}, not loaded {}", tally.detections, tally.load_failed);
+    println!("rule or policy compiled {} ({:.1} %)", tally.entry, share(tally.entry, tally.detections));
+    println!("all functions compiled  {} ({:.1} %)", tally.whole, share(tally.whole, tally.detections));
+    for (name, (compiled, all)) in &tally.functions {
+        println!("  {name:14} {compiled} of {all}");
+    }
+    println!(
+        "tests {}: equal {}, unknown {}, different {}; other functions called {}, raised {}, unknown {}",
+        tally.tests, tally.equal, tally.unknown, tally.different, tally.aux, tally.aux_raised, tally.aux_unknown
+    );
+}
