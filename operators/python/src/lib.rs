@@ -24,6 +24,8 @@ pub mod name;
 pub mod native;
 pub mod number;
 pub mod ops;
+#[cfg(test)]
+mod oracle;
 pub mod percent;
 pub mod repr;
 pub mod run;

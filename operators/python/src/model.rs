@@ -85,7 +85,7 @@ pub fn udm(vm: &mut Vm, map: &Rc<EvDict>, args: Args) -> R<Value> {
     Ok(default.clone())
 }
 
-/// `event.udm_path(name)`: the path of a name in the data model.
+/// `event.udm_path(name)`: the path of a name in the data model, or the name of its method.
 ///
 /// # Errors
 /// `TypeError` for something else than one text.
@@ -93,7 +93,8 @@ pub fn udm_path(vm: &mut Vm, args: Args) -> R<Value> {
     let [Value::Str(name)] = args.pos else { return type_error("udm_path() takes one text") };
     Ok(match vm.model.as_ref().and_then(|m| m.find(name)) {
         Some(Mapping::Path(path)) => Value::str(path.strip_prefix("$.").unwrap_or(path)),
-        _ => Value::None,
+        Some(Mapping::Method(method)) => Value::Str(method.clone()),
+        None => Value::None,
     })
 }
 

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use crate::exc::R;
 use crate::ir::Gap;
-use crate::value::Value;
+use crate::table::Table;
+use crate::value::{Dict, Value};
 
 /// A loaded module.
 #[derive(Debug)]
@@ -40,10 +41,11 @@ impl Module {
 
     /// Put the globals that functions assign back to what they were after loading.
     pub fn reset(&self) {
-        if self.dirty.replace(false) {
-            let mut globals = self.globals.borrow_mut();
-            for (slot, value) in self.written.borrow().iter() {
-                globals[*slot as usize] = value.clone();
+        let dirty = self.dirty.replace(false);
+        for (slot, value) in self.written.borrow().iter() {
+            // A container may have changed without an assignment.
+            if dirty || matches!(value, Value::List(_) | Value::Dict(_) | Value::Set(_)) {
+                self.globals.borrow_mut()[*slot as usize] = copy(value, 0);
             }
         }
     }
@@ -62,10 +64,33 @@ impl Module {
     /// After loading: note what functions assign, and freeze every constant.
     pub(crate) fn seal(&self, written: &[u32]) {
         let globals = self.globals.borrow();
-        *self.written.borrow_mut() = written.iter().map(|s| (*s, globals[*s as usize].clone())).collect();
-        for value in globals.iter() {
-            freeze(value, 0);
+        *self.written.borrow_mut() = written.iter().map(|s| (*s, copy(&globals[*s as usize], 0))).collect();
+        for (slot, value) in globals.iter().enumerate() {
+            if !written.contains(&(slot as u32)) {
+                freeze(value, 0);
+            }
         }
+    }
+}
+
+/// A copy of what a function may change; other values as they are.
+fn copy(value: &Value, depth: u32) -> Value {
+    if depth > crate::ops::MAX_NESTING {
+        return value.clone();
+    }
+    match value {
+        Value::List(l) => Value::list(l.items.borrow().iter().map(|v| copy(v, depth + 1)).collect()),
+        Value::Tuple(t) => Value::tuple(t.0.iter().map(|v| copy(v, depth + 1)).collect()),
+        Value::Dict(d) => {
+            let mut table = Table::default();
+            for (key, value) in d.table.borrow().iter() {
+                // A key that is in a table can be hashed.
+                let _ = table.set(key.clone(), copy(value, depth + 1));
+            }
+            Value::Dict(Rc::new(Dict { table: table.into(), frozen: false.into(), ordered: d.ordered }))
+        }
+        Value::Set(s) if !s.immutable => Value::set(s.table.borrow().clone()),
+        other => other.clone(),
     }
 }
 

@@ -331,12 +331,12 @@ pub fn network_attribute(n: &Network, name: &str) -> R<Option<Value>> {
         "num_addresses" if n.width() - n.prefix < 127 => Value::Int(1 << (n.width() - n.prefix)),
         "with_prefixlen" => Value::str(network_text(n)),
         "is_private" | "is_global" => {
+            // Private: both ends in one and the same network of the list.
             let (first, last) = (Address { v6: n.v6, bits: n.bits }, Address { v6: n.v6, bits: n.last() });
-            return match (private(&first), private(&last)) {
-                _ if name == "is_global" => unknown("network.is_global"),
-                (true, true) => Ok(Some(Value::Bool(true))),
-                (false, _) | (_, false) => Ok(Some(Value::Bool(false))),
-            };
+            let both = |list: &[&str]| list.iter().any(|one| within(&first, &[one]) && within(&last, &[one]));
+            let private = both(if n.v6 { PRIVATE_V6 } else { PRIVATE_V4 });
+            let shared = !n.v6 && both(&["100.64.0.0/10"]);
+            Value::Bool(if name == "is_private" { private } else { !private && !shared })
         }
         "hosts" | "subnets" | "supernet" | "hostmask" | "is_loopback" | "is_multicast" | "compressed" | "exploded" => {
             return unknown(format!("network.{name}"));

@@ -385,7 +385,8 @@ pub fn strftime(d: &DateTime, format: &str) -> R<String> {
             Some('T') => format!("{h:02}:{mi:02}:{s:02}"),
             Some('z') => d.zone.as_ref().map_or(String::new(), |z| offset_text(z.offset, false)),
             Some('Z') => d.zone.as_ref().map_or(String::new(), Zone::text),
-            Some('s') => return unknown("%s in strftime"),
+            // The C library takes the wall clock for local time, which is UTC here.
+            Some('s') => d.micros.div_euclid(1_000_000).to_string(),
             Some('%') => "%".into(),
             other => return unknown(format!("%{} in strftime", other.unwrap_or(' '))),
         });

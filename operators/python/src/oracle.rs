@@ -1,0 +1,154 @@
+//! The cases of `cases/` in CPython and here: the same values, the same exceptions.
+
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+use crate::event;
+use crate::native::Vm;
+use crate::number::float_repr;
+use crate::repr::str_repr;
+use crate::value::{Type, Value};
+use crate::{Event, Library, Limits, Outcome, Setting, Source, compile};
+
+/// A text that says type and content, with sets in order: what `canonical` of `oracle.py` writes.
+fn canonical(value: &Value) -> String {
+    let list = |items: &[Value]| items.iter().map(canonical).collect::<Vec<_>>().join(", ");
+    match value {
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::Str(_) | Value::Bytes(_) => {
+            crate::repr::to_repr(&mut Vm::new(Limits::default(), 0), value).unwrap_or_default()
+        }
+        Value::Float(f) => float_repr(*f),
+        Value::List(l) => format!("[{}]", list(&l.items.borrow())),
+        Value::Tuple(t) if t.0.is_empty() => "(,)".into(),
+        Value::Tuple(t) => format!("({},)", list(&t.0)),
+        Value::Dict(d) => {
+            let entries: Vec<String> =
+                d.table.borrow().iter().map(|(k, v)| format!("{}: {}", canonical(k), canonical(v))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        Value::Set(s) => {
+            let mut items: Vec<String> = s.table.borrow().keys().map(canonical).collect();
+            items.sort();
+            let items: Vec<String> = items.iter().map(|i| str_repr(i)).collect();
+            format!("<{} [{}]>", value.type_of().name(), items.join(", "))
+        }
+        Value::EvDict(_) | Value::EvList(_) => format!("<{} {}>", value.type_of().name(), canonical(&event::plain(value))),
+        Value::Class(_) => "<type>".into(),
+        Value::Type(Type::Exc(_)) => "<type>".into(),
+        other => {
+            let name = other.type_name();
+            format!("<{}>", name.rsplit('.').next().unwrap_or(&name))
+        }
+    }
+}
+
+fn written(outcome: &Outcome) -> Result<(String, String), String> {
+    match outcome {
+        Outcome::Value(value) => Ok(("value".into(), canonical(value))),
+        Outcome::Raised(raised) => Ok((raised.class.clone(), raised.message.clone())),
+        Outcome::Unknown(what) => Err(what.clone()),
+        Outcome::Exhausted(what) => Err((*what).into()),
+    }
+}
+
+fn expected(result: &Json) -> (String, String) {
+    let text = |v: &Json| v.as_str().unwrap_or_default().to_string();
+    match &result["value"] {
+        Json::String(value) => ("value".into(), value.clone()),
+        _ => (text(&result["raised"]), text(&result["message"])),
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    equal: usize,
+    wording: Vec<String>,
+    unknown: Vec<String>,
+    different: Vec<String>,
+}
+
+fn compare(lines: &str) -> Tally {
+    let mut events = Vec::new();
+    let mut tally = Tally::default();
+    for line in lines.lines() {
+        let line: Json = serde_json::from_str(line).expect("a line of the oracle");
+        if let Some(log) = line["log"].as_object() {
+            events.push(Event::new(log));
+            continue;
+        }
+        let (name, function) = (line["case"].as_str().unwrap_or("?"), line["function"].as_str().unwrap_or("?"));
+        let source = line["source"].as_str().unwrap_or_default();
+        // Only the entry points of a detection are reported on; any function can be called.
+        let text: Rc<str> = Rc::from(source);
+        let source = Source { name: "case".into(), file: Rc::from(name), text };
+        let compiled = match compile(&source, &Library::new([])) {
+            Ok(compiled) => compiled,
+            Err(e) => {
+                tally.unknown.push(format!("{name}: {e}"));
+                continue;
+            }
+        };
+        for (event, result) in events.iter().zip(line["results"].as_array().into_iter().flatten()) {
+            compiled.begin();
+            let outcome = compiled.call(function, event, &Setting::default());
+            let expected = expected(result);
+            match written(&outcome) {
+                Ok(ours) if ours == expected => tally.equal += 1,
+                Ok(ours) if ours.0 == expected.0 && ours.0 != "value" => {
+                    tally.wording.push(format!("{name}: {} ours {:?} Python's {:?}", ours.0, ours.1, expected.1));
+                }
+                Ok(ours) => tally.different.push(format!("{name}: ours {ours:?}\n    Python's {expected:?}")),
+                Err(what) => tally.unknown.push(format!("{name}: {what}")),
+            }
+        }
+    }
+    tally
+}
+
+/// Unknown results that the cases may have: each is named in the output.
+const UNKNOWN: usize = 120;
+
+#[test]
+fn cases_mean_what_they_mean_in_cpython() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    for seed in ["1", "2", "3"] {
+        let run = Command::new("python3")
+            .arg(folder.join("oracle.py"))
+            .args(["cases", &folder.to_string_lossy(), seed])
+            .env("PYTHONHASHSEED", "0")
+            .output();
+        let Ok(run) = run else {
+            eprintln!("skipped: there is no python3 on this machine to compare with");
+            return;
+        };
+        assert!(run.status.success(), "the oracle failed: {}", String::from_utf8_lossy(&run.stderr));
+        let lines = String::from_utf8(run.stdout).expect("text");
+        // Debug builds need several times the stack of the product.
+        let worker = std::thread::Builder::new().stack_size(256 << 20).spawn(move || {
+            let mut tally = compare(&lines);
+            for list in [&mut tally.wording, &mut tally.unknown, &mut tally.different] {
+                list.sort();
+                list.dedup();
+            }
+            for (what, list) in
+                [("wording", &tally.wording), ("unknown", &tally.unknown), ("DIFFERENT", &tally.different)]
+            {
+                list.iter().for_each(|line| println!("{what}: {line}"));
+            }
+            println!(
+                "{} equal, {} other wordings, {} unknown, {} different",
+                tally.equal,
+                tally.wording.len(),
+                tally.unknown.len(),
+                tally.different.len()
+            );
+            (tally.different.len(), tally.unknown.len())
+        });
+        let (different, unknown) = worker.expect("a thread").join().expect("no panic");
+        assert_eq!(different, 0, "seed {seed}: results differ from CPython's");
+        assert!(unknown <= UNKNOWN, "seed {seed}: {unknown} unknown results");
+    }
+}
