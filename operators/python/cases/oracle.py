@@ -314,34 +314,68 @@ from urllib.parse import parse_qs, unquote, urlparse
 """
 
 
+class Path:
+    """A data model's path: case-sensitive, on the raw event."""
+
+    def __init__(self, path):
+        self.path = path[2:] if path.startswith("$.") else path
+
+    def __call__(self, event):
+        at = event._items
+        for part in self.path.split("."):
+            at = at.get(part) if isinstance(at, dict) else None
+        return plain(at)
+
+
+class Method:
+    def __init__(self, name, function):
+        self.path = name
+        self.function = function
+
+    def __call__(self, event):
+        return self.function(event)
+
+
+def load(root, file, cache):
+    if file not in cache:
+        spec = importlib.util.spec_from_file_location("detection", os.path.join(root, file))
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception:  # pylint: disable=broad-except
+            module = None
+        cache[file] = module
+    return cache[file]
+
+
 def corpus(root, seed):
-    """Events of tests come from standard input as JSON lines: {"id", "file", "log"}."""
+    """Events of tests come from standard input as JSON lines: {"id", "file", "log", "functions", "turns", "model"}."""
     install()
     sys.path[:0] = [os.path.join(root, "global_helpers")]
     rng = random.Random(seed)
     modules = {}
     for line in sys.stdin:
         job = json.loads(line)
-        if job["file"] not in modules:
-            spec = importlib.util.spec_from_file_location("detection", os.path.join(root, job["file"]))
-            module = importlib.util.module_from_spec(spec)
-            try:
-                spec.loader.exec_module(module)
-            except Exception:  # pylint: disable=broad-except
-                module = None
-            modules[job["file"]] = module
-        module = modules[job["file"]]
+        module = load(root, job["file"], modules)
         if module is None:
             continue
-        for turn in range(job.get("turns", 4)):
+        model = None
+        if job.get("model"):
+            methods = load(root, job["model"]["file"], modules) if job["model"]["file"] else None
+            model = {
+                m["name"]: Path(m["path"]) if "path" in m else Method(m["method"], getattr(methods, m["method"], None))
+                for m in job["model"]["mappings"]
+            }
+        for turn in range(job["turns"]):
             log = job["log"] if turn == 0 else mutate(rng, job["log"])
-            event = PantherEvent(log)
             results = {}
             for name in job["functions"]:
+                event = PantherEvent(log)
+                event.model = model
                 results[name] = result(getattr(module, name), event)
                 if name == "rule" and results[name] != {"value": "True"}:
                     break
-            out({"id": job["id"], "log": log, "results": results})
+            out({"id": job["id"], "log": log, "log_type": job["log"].get("p_log_type"), "results": results})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,14 @@
 //!
 //! `cargo run --release -p python --example corpus -- CHECKOUT [--only ID] [--policies] [--verbose] [--jsonl FILE]`
 //!
+//! Against CPython, on the test events and on mutations of them:
+//!
+//! ```text
+//! … corpus -- CHECKOUT --jobs jobs.jsonl --turns 20
+//! python3 operators/python/cases/oracle.py corpus CHECKOUT 1 < jobs.jsonl > results.jsonl
+//! … corpus -- CHECKOUT --compare results.jsonl
+//! ```
+//!
 //! CHECKOUT holds `rules/`, `global_helpers/`, `data_models/` and so on, as public repositories of detections lay them
 //! out. `--jsonl` writes every result of every test as a line, for a comparison with another evaluator.
 
@@ -25,21 +33,37 @@ struct Options {
     policies: bool,
     verbose: bool,
     jsonl: Option<fs::File>,
+    jobs: Option<fs::File>,
+    turns: usize,
+    compare: Option<PathBuf>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let mut options = Options { root: PathBuf::new(), only: None, policies: false, verbose: false, jsonl: None };
+    let mut options = Options {
+        root: PathBuf::new(),
+        only: None,
+        policies: false,
+        verbose: false,
+        jsonl: None,
+        jobs: None,
+        turns: 4,
+        compare: None,
+    };
     while let Some(arg) = args.next() {
         match &*arg {
             "--only" => options.only = args.next(),
             "--policies" => options.policies = true,
             "--verbose" => options.verbose = true,
             "--jsonl" => options.jsonl = args.next().map(fs::File::create).transpose()?,
+            "--jobs" => options.jobs = args.next().map(fs::File::create).transpose()?,
+            "--turns" => options.turns = args.next().unwrap_or_default().parse()?,
+            "--compare" => options.compare = args.next().map(Into::into),
             root => options.root = root.into(),
         }
     }
-    let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || run(options).map_err(|e| e.to_string()))?;
+    let worker =
+        std::thread::Builder::new().stack_size(STACK).spawn(move || run(options).map_err(|e| e.to_string()))?;
     worker.join().map_err(|_| "the worker panicked")?.map_err(Into::into)
 }
 
@@ -135,6 +159,7 @@ fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
         files(&root.join(folder), "yml", &mut list);
     }
     let mut tally = Tally::default();
+    let mut known = BTreeMap::new();
     for path in list {
         let Ok(meta) = yaml_serde::from_str::<Json>(&fs::read_to_string(&path)?) else {
             println!("not YAML: {}", path.display());
@@ -145,7 +170,24 @@ fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
         if !matches!(kind, "rule" | "policy" | "scheduled_rule") || options.only.as_ref().is_some_and(|o| *o != id) {
             continue;
         }
-        detection(&id, &meta, &source(&path.with_file_name(file), &root)?, &library, &models, &mut options, &mut tally)?;
+        let source = source(&path.with_file_name(file), &root)?;
+        if options.compare.is_some() {
+            if let Ok(compiled) = compile(&source, &library) {
+                known.insert(id, compiled);
+            }
+            continue;
+        }
+        if let Some(jobs) = &mut options.jobs {
+            write_jobs(&id, &meta, &source, &library, &root, options.turns, jobs)?;
+            continue;
+        }
+        detection(&id, &meta, &source, &library, &models, &mut options, &mut tally)?;
+    }
+    if let Some(results) = &options.compare {
+        return compare(results, &known, &models, options.verbose);
+    }
+    if options.jobs.is_some() {
+        return Ok(());
     }
     print(&tally);
     Ok(())
@@ -272,6 +314,112 @@ fn run_test(
         let line = json!({"id": id, "test": name, "mocked": !mocks.is_empty(), "results": results});
         writeln!(out, "{line}")?;
     }
+    Ok(())
+}
+
+/// One line for each test without mocks: what the oracle is to run, on the event and on mutations of it.
+fn write_jobs(
+    id: &str,
+    meta: &Json,
+    source: &Source,
+    library: &Rc<Library>,
+    root: &Path,
+    turns: usize,
+    jobs: &mut fs::File,
+) -> Result<(), Box<dyn Error>> {
+    let Ok(compiled) = compile(source, library) else { return Ok(()) };
+    let functions: Vec<&str> = compiled.report.functions.iter().map(|f| f.name).collect();
+    let mut list = Vec::new();
+    files(&root.join("data_models"), "yml", &mut list);
+    let mut models = BTreeMap::new();
+    for path in list {
+        let meta: Json = yaml_serde::from_str(&fs::read_to_string(&path)?)?;
+        let file = meta["Filename"].as_str().map(|f| format!("data_models/{f}"));
+        let mappings: Vec<Json> = meta["Mappings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|m| match m["Path"].as_str() {
+                Some(path) => json!({"name": m["Name"], "path": path}),
+                None => json!({"name": m["Name"], "method": m["Method"]}),
+            })
+            .collect();
+        for log_type in meta["LogTypes"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+            models.insert(log_type.to_string(), json!({"file": file, "mappings": mappings}));
+        }
+    }
+    for test in meta["Tests"].as_array().into_iter().flatten() {
+        if test["Mocks"].is_array() || !test["Log"].is_object() {
+            continue;
+        }
+        let model = test["Log"]["p_log_type"].as_str().and_then(|t| models.get(t));
+        let job = json!({"id": id, "file": &*source.file, "log": test["Log"], "functions": functions, "turns": turns, "model": model});
+        writeln!(jobs, "{job}")?;
+    }
+    Ok(())
+}
+
+/// Compare with what the oracle wrote.
+fn compare(
+    results: &Path,
+    known: &BTreeMap<String, Compiled>,
+    models: &BTreeMap<String, Rc<DataModel>>,
+    verbose: bool,
+) -> Result<(), Box<dyn Error>> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in std::io::BufRead::lines(std::io::BufReader::new(fs::File::open(results)?)) {
+        let line: Json = serde_json::from_str(&line?)?;
+        let id = line["id"].as_str().unwrap_or_default();
+        let (Some(compiled), Some(log), Some(functions)) =
+            (known.get(id), line["log"].as_object(), line["results"].as_object())
+        else {
+            continue;
+        };
+        let setting =
+            Setting { model: line["log_type"].as_str().and_then(|t| models.get(t)).cloned(), ..Setting::default() };
+        let event = Event::new(log);
+        compiled.begin();
+        for name in FUNCTIONS {
+            let Some(expected) = functions.get(*name) else { continue };
+            let outcome = compiled.call(name, &event, &setting);
+            let (ours, text) = match &outcome {
+                Outcome::Value(value) => {
+                    let text = python::canonical::canonical(value);
+                    (if expected["value"] == *text { "equal" } else { "DIFFERENT" }, text)
+                }
+                Outcome::Raised(raised) => {
+                    let same = expected["raised"] == *raised.class;
+                    let wording = expected["message"] == *raised.message;
+                    let state = if !same {
+                        "DIFFERENT"
+                    } else if wording {
+                        "equal"
+                    } else {
+                        "other wording"
+                    };
+                    (state, format!("{}: {}", raised.class, raised.message))
+                }
+                Outcome::Unknown(what) => {
+                    *unknown.entry(format!("{what} {id}")).or_default() += 1;
+                    ("unknown", what.clone())
+                }
+                Outcome::Exhausted(what) => ("unknown", (*what).into()),
+            };
+            *counts.entry(ours).or_default() += 1;
+            if *name == "rule" {
+                *verdicts.entry(ours).or_default() += 1;
+            }
+            if ours == "DIFFERENT" || (verbose && ours != "equal") {
+                println!("{ours}: {id}.{name}: ours {text}\n    Python's {expected}");
+            }
+        }
+    }
+    for (what, count) in &unknown {
+        println!("{count:6} unknown: {what}");
+    }
+    println!("rule: {verdicts:?}\nall functions: {counts:?}");
     Ok(())
 }
 

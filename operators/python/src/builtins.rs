@@ -75,9 +75,39 @@ pub fn find(name: &str) -> Option<Value> {
 
 /// Names of Python that are built in but not here: a use of one is a gap, not a `NameError`.
 pub const ABSENT: &[&str] = &[
-    "ascii", "aiter", "anext", "bin", "breakpoint", "bytearray", "classmethod", "compile", "complex", "delattr", "dir",
-    "eval", "exec", "globals", "hash", "help", "id", "input", "locals", "memoryview", "oct", "open", "property", "setattr",
-    "staticmethod", "super", "vars", "Ellipsis", "NotImplemented", "__name__", "__file__", "__doc__", "__import__",
+    "ascii",
+    "aiter",
+    "anext",
+    "bin",
+    "breakpoint",
+    "bytearray",
+    "classmethod",
+    "compile",
+    "complex",
+    "delattr",
+    "dir",
+    "eval",
+    "exec",
+    "globals",
+    "hash",
+    "help",
+    "id",
+    "input",
+    "locals",
+    "memoryview",
+    "oct",
+    "open",
+    "property",
+    "setattr",
+    "staticmethod",
+    "super",
+    "vars",
+    "Ellipsis",
+    "NotImplemented",
+    "__name__",
+    "__file__",
+    "__doc__",
+    "__import__",
 ];
 
 fn test(vm: &mut Vm, args: Args, name: &str, stop_at: bool) -> R<Value> {
@@ -109,7 +139,13 @@ fn abs(_: &mut Vm, args: Args) -> R<Value> {
 fn callable(_: &mut Vm, args: Args) -> R<Value> {
     args.check("callable", 1, 1)?;
     Ok(Value::Bool(match &args.pos[0] {
-        Value::Func(_) | Value::Native(_) | Value::Method(_) | Value::Bound(_) | Value::Class(_) | Value::Type(_) | Value::Mock(_) => true,
+        Value::Func(_)
+        | Value::Native(_)
+        | Value::Method(_)
+        | Value::Bound(_)
+        | Value::Class(_)
+        | Value::Type(_)
+        | Value::Mock(_) => true,
         Value::Missing(name) => return unknown(format!("`{name}` is not available")),
         Value::Object(o) => o.class.find("__call__").is_some(),
         _ => false,
@@ -137,7 +173,9 @@ fn ord(_: &mut Vm, args: Args) -> R<Value> {
             let mut chars = s.chars();
             match (chars.next(), chars.next()) {
                 (Some(c), None) => Ok(Value::Int(i128::from(u32::from(c)))),
-                _ => type_error(format!("ord() expected a character, but string of length {} found", s.chars().count())),
+                _ => {
+                    type_error(format!("ord() expected a character, but string of length {} found", s.chars().count()))
+                }
             }
         }
         v => type_error(format!("ord() expected string of length 1, but {} found", v.type_name())),
@@ -148,12 +186,13 @@ fn divmod(_: &mut Vm, args: Args) -> R<Value> {
     args.check("divmod", 2, 2)?;
     let (a, b) = (&args.pos[0], &args.pos[1]);
     let both = |op| match ops::binary(op, a, b) {
-        Err(Stop::Raise(e)) if e.class.kind() == Kind::TypeError => type_error(format!(
-            "unsupported operand type(s) for divmod(): '{}' and '{}'",
-            a.type_name(),
-            b.type_name()
-        )),
-        Err(Stop::Raise(e)) if e.class.kind() == Kind::ZeroDivisionError && (a.type_of() == Type::Float || b.type_of() == Type::Float) => {
+        Err(Stop::Raise(e)) if e.class.kind() == Kind::TypeError => {
+            type_error(format!("unsupported operand type(s) for divmod(): '{}' and '{}'", a.type_name(), b.type_name()))
+        }
+        Err(Stop::Raise(e))
+            if e.class.kind() == Kind::ZeroDivisionError
+                && (a.type_of() == Type::Float || b.type_of() == Type::Float) =>
+        {
             raise(Kind::ZeroDivisionError, "float divmod()")
         }
         Err(Stop::Raise(e)) if e.class.kind() == Kind::ZeroDivisionError => {
@@ -173,7 +212,9 @@ fn divmod(_: &mut Vm, args: Args) -> R<Value> {
 
 fn enumerate(_: &mut Vm, args: Args) -> R<Value> {
     args.check_named("enumerate", 1, 2, &["iterable", "start"])?;
-    let Some(over) = args.get(0, "iterable") else { return type_error("enumerate() missing required argument 'iterable' (pos 1)") };
+    let Some(over) = args.get(0, "iterable") else {
+        return type_error("enumerate() missing required argument 'iterable' (pos 1)");
+    };
     let start = match args.get(1, "start") {
         None => 0,
         Some(v) => match int_of(v) {
@@ -298,8 +339,20 @@ fn is_a(value: &Value, of: Type) -> bool {
         Type::Iterable => {
             matches!(
                 own,
-                Type::List | Type::Tuple | Type::Str | Type::Bytes | Type::Range | Type::EvList | Type::Dict
-                    | Type::OrderedDict | Type::Event | Type::EvDict | Type::Set | Type::FrozenSet | Type::View | Type::Iterator
+                Type::List
+                    | Type::Tuple
+                    | Type::Str
+                    | Type::Bytes
+                    | Type::Range
+                    | Type::EvList
+                    | Type::Dict
+                    | Type::OrderedDict
+                    | Type::Event
+                    | Type::EvDict
+                    | Type::Set
+                    | Type::FrozenSet
+                    | Type::View
+                    | Type::Iterator
             )
         }
         Type::Date => matches!(own, Type::Date | Type::DateTime),
@@ -405,9 +458,13 @@ fn reversed(vm: &mut Vm, args: Args) -> R<Value> {
     args.check("reversed", 1, 1)?;
     let mut items = match &args.pos[0] {
         Value::List(l) => l.items.borrow().clone(),
-        v @ (Value::Tuple(_) | Value::EvList(_) | Value::Str(_) | Value::Range(_) | Value::Dict(_) | Value::View(_) | Value::Bytes(_)) => {
-            Iter::over(v)?.collect(vm)?
-        }
+        v @ (Value::Tuple(_)
+        | Value::EvList(_)
+        | Value::Str(_)
+        | Value::Range(_)
+        | Value::Dict(_)
+        | Value::View(_)
+        | Value::Bytes(_)) => Iter::over(v)?.collect(vm)?,
         Value::Missing(name) => return unknown(format!("`{name}` is not available")),
         other => return type_error(format!("'{}' object is not reversible", other.type_name())),
     };
@@ -492,7 +549,9 @@ pub fn construct(vm: &mut Vm, of: Type, args: Args) -> R<Value> {
                 (None, _) => Ok(Value::str("")),
                 (Some(v @ Value::Str(_)), 1) => Ok(v.clone()),
                 (Some(v), 1) => to_str(vm, v).map(Value::str),
-                (Some(Value::Bytes(b)), _) => types::decode(b, Args { pos: args.pos.get(1..).unwrap_or(&[]), kw: args.kw }),
+                (Some(Value::Bytes(b)), _) => {
+                    types::decode(b, Args { pos: args.pos.get(1..).unwrap_or(&[]), kw: args.kw })
+                }
                 (Some(Value::Str(_)), _) => type_error("decoding str is not supported"),
                 (Some(v), _) => {
                     type_error(format!("decoding to str: need a bytes-like object, {} found", v.type_name()))
@@ -505,7 +564,9 @@ pub fn construct(vm: &mut Vm, of: Type, args: Args) -> R<Value> {
                 None => None,
                 Some(v) => match int_of(v) {
                     Some(i) => Some(i),
-                    None => return type_error(format!("'{}' object cannot be interpreted as an integer", v.type_name())),
+                    None => {
+                        return type_error(format!("'{}' object cannot be interpreted as an integer", v.type_name()));
+                    }
                 },
             };
             match (args.pos.first(), base) {
@@ -588,7 +649,11 @@ pub fn construct(vm: &mut Vm, of: Type, args: Args) -> R<Value> {
             for (key, value) in args.kw {
                 table.set(Value::Str(key.clone()), value.clone())?;
             }
-            Ok(Value::Dict(Rc::new(Dict { table: table.into(), frozen: false.into(), ordered: of == Type::OrderedDict })))
+            Ok(Value::Dict(Rc::new(Dict {
+                table: table.into(),
+                frozen: false.into(),
+                ordered: of == Type::OrderedDict,
+            })))
         }
         Type::Range => {
             args.check("range", 1, 3)?;

@@ -12,8 +12,17 @@ use crate::value::{Func, Value};
 
 /// Functions of a detection that the engine calls, in this order.
 pub const FUNCTIONS: &[&str] = &[
-    "rule", "policy", "title", "description", "reference", "severity", "runbook", "destinations", "dedup",
-    "alert_context", "unique",
+    "rule",
+    "policy",
+    "title",
+    "description",
+    "reference",
+    "severity",
+    "runbook",
+    "destinations",
+    "dedup",
+    "alert_context",
+    "unique",
 ];
 
 /// A compiled detection. It belongs to one thread.
@@ -107,7 +116,9 @@ impl Reach {
 
     fn value(&mut self, value: &Value, from: &Gap) {
         match value {
-            Value::Missing(name) => self.known(&Gap { what: Rc::from(format!("`{name}` is not available")), ..from.clone() }),
+            Value::Missing(name) => {
+                self.known(&Gap { what: Rc::from(format!("`{name}` is not available")), ..from.clone() })
+            }
             Value::Func(func) => self.func(func),
             Value::Class(class) => self.class(class),
             Value::Object(o) => self.class(&o.class.clone()),
@@ -401,8 +412,6 @@ impl Reach {
 fn mocked(test: &Expr, module: &Module) -> bool {
     let Expr::Call(function, args) = test else { return false };
     let is = matches!(&**function, Expr::Const(Value::Native(f)) if f.name == "isinstance");
-    let mock = |slot: u32| {
-        matches!(module.globals.borrow()[slot as usize], Value::Type(crate::value::Type::MagicMock))
-    };
+    let mock = |slot: u32| matches!(module.globals.borrow()[slot as usize], Value::Type(crate::value::Type::MagicMock));
     is && matches!(&args.pos[..], [_, Item::One(Expr::Global(slot))] if mock(*slot))
 }

@@ -174,11 +174,22 @@ fn float(spec: &Spec, f: f64, of: &Value) -> R<String> {
     let text = match spec.kind {
         None => match spec.precision {
             None => float_repr(magnitude),
+            // As `g`, but with a digit behind the point, and an exponent one digit earlier.
             Some(p) => {
-                let text = general(magnitude, p, spec.alternate, false);
-                let exp = if magnitude == 0.0 { 0 } else { magnitude.log10().floor() as i32 };
-                // Without a type there is always a digit behind the point, unless there is an exponent.
-                if text.contains(['.', 'e']) || exp >= p as i32 { text } else { text + ".0" }
+                let p = p.max(1);
+                let text = format!("{magnitude:.*e}", p - 1);
+                let exp: i32 = text.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
+                if exp < -4 || exp >= p as i32 - 1 {
+                    let text = exponent(magnitude, p - 1, false);
+                    let at = text.find('e').unwrap_or(text.len());
+                    let digits = &text[..at];
+                    let digits =
+                        if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+                    format!("{digits}{}", &text[at..])
+                } else {
+                    let text = general(magnitude, p, spec.alternate, false);
+                    if text.contains('.') { text } else { text + ".0" }
+                }
             }
         },
         Some('f' | 'F') => format!("{magnitude:.precision$}"),
@@ -370,13 +381,15 @@ fn replace(vm: &mut Vm, field: &str, args: &Args, auto: &mut Option<usize>, dept
             value = vm.attribute(&value, &rest[..end])?;
             path = &rest[end..];
         } else {
-            let Some((key, rest)) = path[1..].split_once(']') else { return value_error("Missing ']' in format string") };
+            let Some((key, rest)) = path[1..].split_once(']') else {
+                return value_error("Missing ']' in format string");
+            };
             let key = key.parse::<i128>().map_or_else(|_| Value::str(key), Value::Int);
             value = vm.index(&value, &key)?;
             path = rest;
         }
     }
-    let spec = expand(vm, spec, args, auto, depth + 1)?;
+    let spec = if spec.contains(['{', '}']) { expand(vm, spec, args, auto, depth + 1)? } else { spec.to_string() };
     let value = match conversion {
         "" => value,
         "s" => Value::str(to_str(vm, &value)?),

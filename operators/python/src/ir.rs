@@ -199,6 +199,8 @@ pub struct Params {
 pub struct Code {
     /// Name.
     pub name: Rc<str>,
+    /// Name with the functions and classes around it, which error messages have.
+    pub qualified: Rc<str>,
     /// File of the source.
     pub file: Rc<str>,
     /// Line of its start.

@@ -8,6 +8,7 @@
 //! order but that of insertion. Steps, memory and depth are bounded.
 
 pub mod builtins;
+pub mod canonical;
 pub mod class;
 pub mod compile;
 pub mod eval;

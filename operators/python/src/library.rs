@@ -160,9 +160,7 @@ fn binds(line: &Line, slots: &mut Vec<u32>) -> bool {
     match &line.stmt {
         Stmt::Assign(targets, _) => targets.iter().all(|t| target(t, slots)),
         Stmt::Class(t, ..) | Stmt::Import(t, ..) => target(t, slots),
-        Stmt::If(branches, otherwise) => {
-            branches.iter().flat_map(|(_, b)| b).chain(otherwise).all(|l| binds(l, slots))
-        }
+        Stmt::If(branches, otherwise) => branches.iter().flat_map(|(_, b)| b).chain(otherwise).all(|l| binds(l, slots)),
         Stmt::Try(t) => {
             let handlers = t.handlers.iter().flat_map(|(_, _, b)| b);
             t.body.iter().chain(handlers).chain(&t.orelse).chain(&t.finally).all(|l| binds(l, slots))

@@ -139,7 +139,7 @@ pub fn is(a: &Value, b: &Value) -> bool {
         (Value::None, Value::None) => true,
         (Value::Bool(x), Value::Bool(y)) => x == y,
         (Value::Int(x), Value::Int(y)) => x == y,
-        (Value::Float(x), Value::Float(y)) => x.to_bits() == y.to_bits(),
+        (Value::Float(x), Value::Float(y)) => !x.is_nan() && x.to_bits() == y.to_bits(),
         (Value::Str(x), Value::Str(y)) => x == y,
         (Value::Type(x), Value::Type(y)) => x == y,
         (Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_), _) => false,
@@ -177,7 +177,15 @@ fn cmp_int_float(i: i128, f: f64) -> Option<Ordering> {
         return Some(if f > 0.0 { Ordering::Less } else { Ordering::Greater });
     }
     let whole = f.trunc();
-    Some(i.cmp(&(whole as i128)).then_with(|| if f > whole { Ordering::Less } else if f < whole { Ordering::Greater } else { Ordering::Equal }))
+    Some(i.cmp(&(whole as i128)).then_with(|| {
+        if f > whole {
+            Ordering::Less
+        } else if f < whole {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    }))
 }
 
 /// Order of two numbers; `None` with a NaN. Outer `None` if one of them is not a number.
@@ -203,7 +211,11 @@ pub fn eq(a: &Value, b: &Value) -> R<bool> {
     equal(a, b, 0)
 }
 
-fn equal_all<'a>(a: impl ExactSizeIterator<Item = &'a Value>, b: impl ExactSizeIterator<Item = &'a Value>, depth: u32) -> R<bool> {
+fn equal_all<'a>(
+    a: impl ExactSizeIterator<Item = &'a Value>,
+    b: impl ExactSizeIterator<Item = &'a Value>,
+    depth: u32,
+) -> R<bool> {
     if a.len() != b.len() {
         return Ok(false);
     }
@@ -225,6 +237,10 @@ fn equal(a: &Value, b: &Value, depth: u32) -> R<bool> {
     Ok(match (a, b) {
         (Str(x), Str(y)) => x == y,
         (None, None) => true,
+        // In a container identity comes first, and a float has none here.
+        (Float(x), Float(y)) if depth > 1 && x.is_nan() && y.is_nan() => {
+            return unknown("identity of a NaN in a container");
+        }
         (Bool(_) | Int(_) | Float(_), Bool(_) | Int(_) | Float(_)) => cmp_numbers(a, b) == Some(Some(Ordering::Equal)),
         (Bytes(x), Bytes(y)) => x == y,
         (List(x), List(y)) => {
@@ -259,8 +275,12 @@ fn equal(a: &Value, b: &Value, depth: u32) -> R<bool> {
         (Set(_), Set(_)) => set_cmp(a, b)? == Some(Ordering::Equal),
         (View(x), Set(_)) if x.part != Part::Values => equal(&as_set(a)?, b, depth)?,
         (Set(_), View(y)) if y.part != Part::Values => equal(a, &as_set(b)?, depth)?,
-        (View(x), View(y)) if x.part != Part::Values && y.part != Part::Values => equal(&as_set(a)?, &as_set(b)?, depth)?,
-        (Range(x), Range(y)) => x.len() == y.len() && (x.len() == 0 || (x.start == y.start && (x.len() == 1 || x.step == y.step))),
+        (View(x), View(y)) if x.part != Part::Values && y.part != Part::Values => {
+            equal(&as_set(a)?, &as_set(b)?, depth)?
+        }
+        (Range(x), Range(y)) => {
+            x.len() == y.len() && (x.len() == 0 || (x.start == y.start && (x.len() == 1 || x.step == y.step)))
+        }
         (Type(x), Type(y)) => x == y,
         (Lib(x), Lib(y)) => stdlib::equal(x, y)?,
         (Missing(name), _) | (_, Missing(name)) => return unknown(format!("`{name}` is not available")),
@@ -361,7 +381,6 @@ pub fn order(a: &Value, b: &Value, sign: &str, depth: u32) -> R<Option<Ordering>
             order_all(&x, &y, sign, depth)
         }
         (Tuple(x), Tuple(y)) => order_all(&x.0, &y.0, sign, depth),
-        (EvList(x), EvList(y)) => order_all(&x.items, &y.items, sign, depth),
         (Set(_), Set(_)) => set_cmp(a, b),
         (View(x), View(y)) if x.part != Part::Values && y.part != Part::Values => set_cmp(&as_set(a)?, &as_set(b)?),
         (View(x), Set(_)) if x.part != Part::Values => set_cmp(&as_set(a)?, b),
@@ -371,7 +390,6 @@ pub fn order(a: &Value, b: &Value, sign: &str, depth: u32) -> R<Option<Ordering>
             Option::None => no_order(a, b, sign),
         },
         (Missing(name), _) | (_, Missing(name)) => unknown(format!("`{name}` is not available")),
-        (EvList(_), List(_) | Tuple(_)) | (List(_) | Tuple(_), EvList(_)) => unknown("order of a list of the event and another list"),
         (Object(_), _) | (_, Object(_)) => unknown("order of objects of a class"),
         _ => no_order(a, b, sign),
     }
@@ -402,7 +420,7 @@ pub fn contains(haystack: &Value, needle: &Value) -> R<bool> {
     use Value::*;
     let among = |items: &[Value]| -> R<bool> {
         for item in items {
-            if is(item, needle) || eq(item, needle)? {
+            if is(item, needle) || equal(item, needle, 1)? {
                 return Ok(true);
             }
         }
@@ -444,16 +462,18 @@ pub fn contains(haystack: &Value, needle: &Value) -> R<bool> {
             },
         },
         Range(r) => match needle {
-            Int(_) | Bool(_) | Float(_) => Ok(match int_of(needle).or(match needle {
-                Float(f) => exact_int(*f),
-                _ => Option::None,
-            }) {
-                Some(i) => {
-                    let inside = if r.step > 0 { r.start <= i && i < r.stop } else { r.stop < i && i <= r.start };
-                    inside && (i - r.start) % r.step == 0
-                }
-                Option::None => false,
-            }),
+            Int(_) | Bool(_) | Float(_) => Ok(
+                match int_of(needle).or(match needle {
+                    Float(f) => exact_int(*f),
+                    _ => Option::None,
+                }) {
+                    Some(i) => {
+                        let inside = if r.step > 0 { r.start <= i && i < r.stop } else { r.stop < i && i <= r.start };
+                        inside && (i - r.start) % r.step == 0
+                    }
+                    Option::None => false,
+                },
+            ),
             _ => Ok(false),
         },
         Bytes(b) => match needle {
@@ -544,8 +564,12 @@ pub fn binary(op: Bin, a: &Value, b: &Value) -> R<Value> {
             Ok(Value::list(items))
         }
         (Bin::Add, Tuple(x), Tuple(y)) => Ok(Value::tuple(x.0.iter().chain(&y.0).cloned().collect())),
-        (Bin::Mul, Str(_) | Bytes(_) | List(_) | Tuple(_), n) if int_of(n).is_some() => repeat(a, int_of(n).unwrap_or(0)),
-        (Bin::Mul, n, Str(_) | Bytes(_) | List(_) | Tuple(_)) if int_of(n).is_some() => repeat(b, int_of(n).unwrap_or(0)),
+        (Bin::Mul, Str(_) | Bytes(_) | List(_) | Tuple(_), n) if int_of(n).is_some() => {
+            repeat(a, int_of(n).unwrap_or(0))
+        }
+        (Bin::Mul, n, Str(_) | Bytes(_) | List(_) | Tuple(_)) if int_of(n).is_some() => {
+            repeat(b, int_of(n).unwrap_or(0))
+        }
         (Bin::Mod, Str(s), _) => crate::percent::percent(s, b).map(Value::str),
         (Bin::Or, Dict(x), Dict(y)) => {
             let mut table = x.table.borrow().clone();
@@ -563,9 +587,16 @@ pub fn binary(op: Bin, a: &Value, b: &Value) -> R<Value> {
         (Bin::Or, Type(_) | Class(_) | None, Type(_) | Class(_) | None) => Ok(Value::tuple(vec![a.clone(), b.clone()])),
         (_, Missing(name), _) | (_, _, Missing(name)) => unknown(format!("`{name}` is not available")),
         (_, Object(_), _) | (_, _, Object(_)) => unknown("an operator on an object of a class"),
-        (Bin::Add, List(_), other) => type_error(format!("can only concatenate list (not \"{}\") to list", other.type_name())),
-        (Bin::Add, Str(_), other) => type_error(format!("can only concatenate str (not \"{}\") to str", other.type_name())),
-        (Bin::Add, Tuple(_), other) => type_error(format!("can only concatenate tuple (not \"{}\") to tuple", other.type_name())),
+        (Bin::Add, Bytes(_), other) => type_error(format!("can't concat {} to bytes", other.type_name())),
+        (Bin::Add, List(_), other) => {
+            type_error(format!("can only concatenate list (not \"{}\") to list", other.type_name()))
+        }
+        (Bin::Add, Str(_), other) => {
+            type_error(format!("can only concatenate str (not \"{}\") to str", other.type_name()))
+        }
+        (Bin::Add, Tuple(_), other) => {
+            type_error(format!("can only concatenate tuple (not \"{}\") to tuple", other.type_name()))
+        }
         (Bin::Mul, Str(_) | Bytes(_) | List(_) | Tuple(_), other) => {
             type_error(format!("can't multiply sequence by non-int of type '{}'", other.type_name()))
         }
@@ -586,7 +617,10 @@ fn bad_operands<T>(op: Bin, a: &Value, b: &Value) -> R<T> {
 /// `TypeError` if an element cannot be hashed.
 pub fn set_operator(op: Bin, a: &Value, b: &Value) -> R<Value> {
     let immutable = matches!(a, Value::Set(s) if s.immutable);
-    let (a, b) = (if matches!(a, Value::View(_)) { as_set(a)? } else { a.clone() }, if matches!(b, Value::View(_)) { as_set(b)? } else { b.clone() });
+    let (a, b) = (
+        if matches!(a, Value::View(_)) { as_set(a)? } else { a.clone() },
+        if matches!(b, Value::View(_)) { as_set(b)? } else { b.clone() },
+    );
     let (Value::Set(x), Value::Set(y)) = (&a, &b) else { return bad_operands(op, &a, &b) };
     let (x, y) = (x.table.borrow(), y.table.borrow());
     let mut table = Table::default();
@@ -649,7 +683,10 @@ fn integers(op: Bin, x: i128, y: i128) -> R<Value> {
         }
         Bin::FloorDiv | Bin::Mod => {
             if y == 0 {
-                return raise(Kind::ZeroDivisionError, if op == Bin::Mod { "integer modulo by zero" } else { "integer division or modulo by zero" });
+                return raise(
+                    Kind::ZeroDivisionError,
+                    if op == Bin::Mod { "integer modulo by zero" } else { "integer division or modulo by zero" },
+                );
             }
             let Some(mut quotient) = x.checked_div(y) else { return too_big() };
             let mut rest = x - quotient * y;

@@ -35,7 +35,9 @@ pub fn percent(template: &str, values: &Value) -> R<String> {
         }
         let mut value = None;
         if chars.get(at) == Some(&'(') {
-            let Some(end) = chars[at..].iter().position(|c| *c == ')') else { return value_error("incomplete format key") };
+            let Some(end) = chars[at..].iter().position(|c| *c == ')') else {
+                return value_error("incomplete format key");
+            };
             let key: String = chars[at + 1..at + end].iter().collect();
             at += end + 1;
             named = true;
@@ -89,7 +91,17 @@ pub fn percent(template: &str, values: &Value) -> R<String> {
                 }
             }
         };
-        let sign = |negative: bool| if negative { "-" } else if plus { "+" } else if space { " " } else { "" };
+        let sign = |negative: bool| {
+            if negative {
+                "-"
+            } else if plus {
+                "+"
+            } else if space {
+                " "
+            } else {
+                ""
+            }
+        };
         let (head, body) = match letter {
             's' => ("", cut(to_str(vm, &value)?, precision)),
             'r' => ("", cut(to_repr(vm, &value)?, precision)),
@@ -99,7 +111,10 @@ pub fn percent(template: &str, values: &Value) -> R<String> {
                     v => match int_of(v) {
                         Some(i) => i,
                         None => {
-                            return type_error(format!("%{letter} format: a real number is required, not {}", v.type_name()));
+                            return type_error(format!(
+                                "%{letter} format: a real number is required, not {}",
+                                v.type_name()
+                            ));
                         }
                     },
                 };
@@ -116,7 +131,9 @@ pub fn percent(template: &str, values: &Value) -> R<String> {
                     let prefix = if alternate { ["0", &letter.to_string()].concat() } else { String::new() };
                     (sign(i < 0), prefix + &text)
                 }
-                None => return type_error(format!("%{letter} format: an integer is required, not {}", value.type_name())),
+                None => {
+                    return type_error(format!("%{letter} format: an integer is required, not {}", value.type_name()));
+                }
             },
             'f' | 'F' | 'e' | 'E' | 'g' | 'G' => {
                 let Some(f) = float_of(&value) else {

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use hashbrown::HashTable;
 
 use crate::exc::{R, type_error};
-use crate::stdlib::Lib;
 use crate::ops;
+use crate::stdlib::Lib;
 use crate::value::Value;
 
 /// Entries in order of insertion.
@@ -36,9 +36,7 @@ impl Table {
     }
 
     fn position(&self, key: &Value, hash: u64) -> Option<usize> {
-        self.index
-            .find(hash, |&i| self.entries[i].hash == hash && ops::same(&self.entries[i].key, key))
-            .copied()
+        self.index.find(hash, |&i| self.entries[i].hash == hash && ops::same(&self.entries[i].key, key)).copied()
     }
 
     /// The value of a key.

@@ -13,10 +13,10 @@ use crate::event::{EvDict, EvList};
 use crate::exc::{Exc, Kind};
 use crate::ir::Code;
 use crate::iter::Iter;
-use crate::stdlib::Lib;
 use crate::module::Module;
 use crate::name::Name;
 use crate::native::NativeFn;
+use crate::stdlib::Lib;
 use crate::table::Table;
 
 /// A value, or what stands in a slot.
@@ -358,6 +358,9 @@ impl Value {
             Value::Object(o) => o.class.name.to_string(),
             Value::Exc(e) => e.class.name().into(),
             Value::View(v) => match v.part {
+                Part::Keys if matches!(v.of, Value::EvDict(_)) => "KeysView".into(),
+                Part::Values if matches!(v.of, Value::EvDict(_)) => "ValuesView".into(),
+                Part::Items if matches!(v.of, Value::EvDict(_)) => "ItemsView".into(),
                 Part::Keys => "dict_keys".into(),
                 Part::Values => "dict_values".into(),
                 Part::Items => "dict_items".into(),
@@ -381,7 +384,10 @@ thread_local! {
 /// Drop values one after the other, however deep they are.
 pub(crate) fn drop_all(values: impl Iterator<Item = Value>) {
     let nested = |v: &Value| {
-        matches!(v, Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Set(_) | Value::Object(_) | Value::Iter(_))
+        matches!(
+            v,
+            Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Set(_) | Value::Object(_) | Value::Iter(_)
+        )
     };
     let mut deep = values.filter(nested).peekable();
     if deep.peek().is_none() {

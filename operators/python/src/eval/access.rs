@@ -140,7 +140,9 @@ impl Vm {
             (Value::Type(Type::Exc(_)), _) => type_error("type is not subscriptable"),
             (Value::Type(_), _) => Ok(object.clone()),
             (Value::Missing(name), _) => unknown(format!("`{name}` is not available")),
-            (Value::Object(o), _) if o.class.find("__getitem__").is_some() => unknown("an index into an object of a class"),
+            (Value::Object(o), _) if o.class.find("__getitem__").is_some() => {
+                unknown("an index into an object of a class")
+            }
             (other, _) => type_error(format!("'{}' object is not subscriptable", other.type_name())),
         }
     }
@@ -223,7 +225,9 @@ impl Vm {
             let at = pairs.len();
             let parts = match Iter::over(&item) {
                 Err(Stop::Raise(_)) => {
-                    return type_error(format!("cannot convert dictionary update sequence element #{at} to a sequence"));
+                    return type_error(format!(
+                        "cannot convert dictionary update sequence element #{at} to a sequence"
+                    ));
                 }
                 other => other?.collect(self)?,
             };

@@ -61,7 +61,14 @@ impl Vm {
         self.call(function, Args { pos: &pos, kw: &kw })
     }
 
-    pub(super) fn method_with(&mut self, f: &mut Frame, object: &Value, name: Name, text: &Rc<str>, args: &ir::Args) -> R<Value> {
+    pub(super) fn method_with(
+        &mut self,
+        f: &mut Frame,
+        object: &Value,
+        name: Name,
+        text: &Rc<str>,
+        args: &ir::Args,
+    ) -> R<Value> {
         // The attribute is read before the arguments are evaluated: what has no such method raises first.
         match object {
             Value::Object(_) | Value::Class(_) | Value::Module(_) | Value::NativeModule(_) | Value::Exc(_) => {
@@ -236,7 +243,7 @@ impl Vm {
 fn bind(func: &Func, frame: &mut Frame, this: Option<Value>, args: Args) -> R<()> {
     let code = &func.code;
     let params = &code.params;
-    let name = &code.name;
+    let name = &code.qualified;
     let count = params.names.len();
     let given = usize::from(this.is_some()) + args.pos.len();
     let mut values = this.into_iter().chain(args.pos.iter().cloned());
@@ -252,10 +259,7 @@ fn bind(func: &Func, frame: &mut Frame, this: Option<Value>, args: Args) -> R<()
         let defaults = func.defaults.len();
         let verb = if given == 1 { "was" } else { "were" };
         return type_error(if defaults > 0 {
-            format!(
-                "{name}() takes from {} to {count} positional arguments but {given} {verb} given",
-                count - defaults
-            )
+            format!("{name}() takes from {} to {count} positional arguments but {given} {verb} given", count - defaults)
         } else {
             format!("{name}() takes {count} positional argument{} but {given} {verb} given", plural(count))
         });
@@ -416,7 +420,9 @@ impl Vm {
             return unknown(format!("the attribute {text} of a {}", object.type_name()));
         }
         match object {
-            Value::Type(t) => raise(Kind::AttributeError, format!("type object '{}' has no attribute '{text}'", t.name())),
+            Value::Type(t) => {
+                raise(Kind::AttributeError, format!("type object '{}' has no attribute '{text}'", t.name()))
+            }
             Value::Method(_) | Value::Native(_) | Value::Bound(_) | Value::Mock(_) => {
                 unknown(format!("the attribute {text} of a {}", object.type_name()))
             }

@@ -37,7 +37,9 @@ impl Vm {
                     if f.code.frees.iter().any(|(inner, _)| inner == slot) {
                         return raise(
                             Kind::NameError,
-                            format!("cannot access free variable '{name}' where it is not associated with a value in enclosing scope"),
+                            format!(
+                                "cannot access free variable '{name}' where it is not associated with a value in enclosing scope"
+                            ),
                         );
                     }
                     raise(
@@ -113,7 +115,9 @@ impl Vm {
                         }
                         None => {
                             let value = self.expr(f, value)?;
-                            for (key, value) in self.mapping(&value, |v| format!("'{}' object is not a mapping", v.type_name()))? {
+                            for (key, value) in
+                                self.mapping(&value, |v| format!("'{}' object is not a mapping", v.type_name()))?
+                            {
                                 table.set(key, value)?;
                             }
                         }
@@ -228,7 +232,13 @@ impl Vm {
                 Item::One(expr) => out.push(self.expr(f, expr)?),
                 Item::Spread(expr) => {
                     let value = self.expr(f, expr)?;
-                    out.extend(Iter::over(&value)?.collect(self)?);
+                    let iter = match Iter::over(&value) {
+                        Err(Stop::Raise(_)) => {
+                            return type_error(format!("Value after * must be an iterable, not {}", value.type_name()));
+                        }
+                        other => other?,
+                    };
+                    out.extend(iter.collect(self)?);
                 }
             }
         }

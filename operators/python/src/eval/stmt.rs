@@ -133,9 +133,10 @@ impl Vm {
             Target::Attr(object, name) => {
                 let object = self.expr(f, object)?;
                 match &object {
-                    Value::Object(o) if o.class.find(name).is_some_and(|m| matches!(m, Member::Property(_))) => {
-                        raise(Kind::AttributeError, format!("property '{name}' of '{}' object has no setter", o.class.name))
-                    }
+                    Value::Object(o) if o.class.find(name).is_some_and(|m| matches!(m, Member::Property(_))) => raise(
+                        Kind::AttributeError,
+                        format!("property '{name}' of '{}' object has no setter", o.class.name),
+                    ),
                     Value::Object(o) => {
                         thaw(&o.frozen)?;
                         self.memory(64)?;
@@ -167,7 +168,9 @@ impl Vm {
 
     fn unpack(&mut self, value: &Value, count: usize, star: Option<usize>) -> R<Vec<Value>> {
         let mut iter = match Iter::over(value) {
-            Err(Stop::Raise(_)) => return type_error(format!("cannot unpack non-iterable {} object", value.type_name())),
+            Err(Stop::Raise(_)) => {
+                return type_error(format!("cannot unpack non-iterable {} object", value.type_name()));
+            }
             other => other?,
         };
         let Some(star) = star else {
@@ -354,7 +357,9 @@ impl Vm {
         let raised = match value {
             Value::Exc(e) => Value::Exc(e),
             Value::Type(Type::Exc(_)) => self.call(&value, crate::native::Args::positional(&[]))?,
-            Value::Class(ref c) if c.exception().is_some() => self.call(&value, crate::native::Args::positional(&[]))?,
+            Value::Class(ref c) if c.exception().is_some() => {
+                self.call(&value, crate::native::Args::positional(&[]))?
+            }
             Value::Missing(name) => return unknown(format!("`{name}` is not available")),
             _ => return type_error("exceptions must derive from BaseException"),
         };
@@ -364,7 +369,13 @@ impl Vm {
         }
     }
 
-    fn class(&mut self, f: &mut Frame, name: &Rc<str>, base: Option<&Expr>, attributes: &[(Rc<str>, Attribute)]) -> R<Value> {
+    fn class(
+        &mut self,
+        f: &mut Frame,
+        name: &Rc<str>,
+        base: Option<&Expr>,
+        attributes: &[(Rc<str>, Attribute)],
+    ) -> R<Value> {
         let base = match base {
             None => Base::Object,
             Some(base) => match self.expr(f, base)? {

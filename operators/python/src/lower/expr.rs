@@ -119,8 +119,7 @@ impl Lowerer<'_> {
             },
             Ast::Compare(c) => {
                 let first = self.boxed(&c.left);
-                let rest =
-                    c.ops.iter().zip(&c.comparators).map(|(op, e)| (comparison(*op), self.expr(e))).collect();
+                let rest = c.ops.iter().zip(&c.comparators).map(|(op, e)| (comparison(*op), self.expr(e))).collect();
                 Expr::Compare(first, rest)
             }
             Ast::List(l) => Expr::List(self.items(&l.elts)),
@@ -232,11 +231,8 @@ impl Lowerer<'_> {
 
     pub(super) fn arguments(&mut self, args: &ast::Arguments) -> Args {
         let pos = self.items(&args.args);
-        let kw = args
-            .keywords
-            .iter()
-            .map(|k| (k.arg.as_ref().map(|n| Rc::from(n.as_str())), self.expr(&k.value)))
-            .collect();
+        let kw =
+            args.keywords.iter().map(|k| (k.arg.as_ref().map(|n| Rc::from(n.as_str())), self.expr(&k.value))).collect();
         Args { pos, kw }
     }
 
@@ -310,7 +306,14 @@ impl Lowerer<'_> {
         Some(comp)
     }
 
-    fn comp(&mut self, collect: Collect, elt: &Ast, value: Option<&Ast>, generators: &[ast::Comprehension], generator: bool) -> Expr {
+    fn comp(
+        &mut self,
+        collect: Collect,
+        elt: &Ast,
+        value: Option<&Ast>,
+        generators: &[ast::Comprehension],
+        generator: bool,
+    ) -> Expr {
         if let Some(c) = generators.iter().find(|c| c.is_async) {
             return self.unknown("an asynchronous comprehension", c);
         }
@@ -360,6 +363,7 @@ impl Lowerer<'_> {
         let scope = self.scopes.pop().expect("the generator's scope");
         let code = Code {
             name: Rc::from("<genexpr>"),
+            qualified: Rc::from("<genexpr>"),
             file: self.file.clone(),
             line: self.line(g.start()),
             params: Params::default(),
@@ -417,6 +421,8 @@ impl Lowerer<'_> {
         for name in &globals {
             self.global(name);
         }
+        let qualified: Rc<str> = Rc::from(format!("{}{name}", self.around));
+        let around = std::mem::replace(&mut self.around, format!("{qualified}.<locals>."));
         let depth = std::mem::take(&mut self.depth);
         let mut lines = match value {
             Some(value) => {
@@ -426,6 +432,7 @@ impl Lowerer<'_> {
             None => self.block(body),
         };
         self.depth = depth;
+        self.around = around;
         if yields {
             let gap = self.unknown("a generator function", at);
             lines = vec![crate::ir::Line { line: self.line(at.start()), stmt: crate::ir::Stmt::Expr(gap) }];
@@ -433,6 +440,7 @@ impl Lowerer<'_> {
         let scope = self.scopes.pop().expect("the function's scope");
         let code = Code {
             name: Rc::from(name),
+            qualified,
             file: self.file.clone(),
             line: self.line(at.start()),
             params,

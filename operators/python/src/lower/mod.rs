@@ -45,6 +45,7 @@ pub(crate) struct Lowerer<'s> {
     gaps: Vec<Rc<Gap>>,
     depth: u32,
     temporaries: u32,
+    around: String,
 }
 
 /// Lower a module.
@@ -72,6 +73,7 @@ pub fn lower(source: &str, file: &Rc<str>) -> Result<Lowered, (String, u32)> {
         gaps: Vec::new(),
         depth: 0,
         temporaries: 0,
+        around: String::new(),
     };
     let bound = scope::bound(&module.body);
     for name in bound.names.iter().chain(&bound.outer_globals) {
@@ -85,6 +87,7 @@ pub fn lower(source: &str, file: &Rc<str>) -> Result<Lowered, (String, u32)> {
     let scope = lowerer.scopes.pop().expect("the module's scope");
     let code = Rc::new(Code {
         name: "<module>".into(),
+        qualified: "<module>".into(),
         file: file.clone(),
         line: 1,
         params: Params::default(),
@@ -114,8 +117,7 @@ impl Lowerer<'_> {
     }
 
     fn gap(&mut self, what: impl Into<String>, at: &impl Ranged) -> Rc<Gap> {
-        let gap =
-            Rc::new(Gap { what: Rc::from(what.into()), file: self.file.clone(), line: self.line(at.start()) });
+        let gap = Rc::new(Gap { what: Rc::from(what.into()), file: self.file.clone(), line: self.line(at.start()) });
         self.gaps.push(gap.clone());
         gap
     }

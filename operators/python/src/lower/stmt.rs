@@ -214,8 +214,11 @@ impl Lowerer<'_> {
                     if special || f.is_async {
                         return refuse(self, format!("the method {} of a class", f.name), &at);
                     }
+                    let around = self.around.clone();
+                    self.around.push_str(&format!("{}.", c.name));
                     let make =
                         self.method_or_function(&f.name, &f.parameters, &f.body, None, stmt, wrap == Wrap::Method);
+                    self.around = around;
                     attributes.push((Rc::from(f.name.as_str()), Attribute::Func(wrap, make)));
                 }
                 _ => return refuse(self, "this statement in a class".into(), &at),

@@ -78,7 +78,10 @@ impl Reader<'_> {
 
     fn value(&mut self, depth: u32) -> R<Value> {
         if depth > MAX_NESTING {
-            return raise(Kind::RecursionError, "maximum recursion depth exceeded while decoding a JSON array from a unicode string");
+            return raise(
+                Kind::RecursionError,
+                "maximum recursion depth exceeded while decoding a JSON array from a unicode string",
+            );
         }
         self.steps += 1;
         let start = self.at;
@@ -271,7 +274,9 @@ struct Style {
 
 fn dumps(vm: &mut Vm, args: Args) -> R<Value> {
     args.check_named("dumps", 1, 1, &["obj", "indent", "sort_keys", "separators", "ensure_ascii", "default"])?;
-    let Some(value) = args.get(0, "obj") else { return type_error("dumps() missing 1 required positional argument: 'obj'") };
+    let Some(value) = args.get(0, "obj") else {
+        return type_error("dumps() missing 1 required positional argument: 'obj'");
+    };
     let flag = |name: &str, default: bool| match args.kw(name) {
         None => Ok(default),
         Some(v) => crate::ops::truthy(v),
@@ -369,10 +374,12 @@ fn write(vm: &mut Vm, value: &Value, style: &Style, default: Option<&Value>, dep
             if style.sort {
                 let mut failed = None;
                 entries.sort_by(|a, b| {
-                    crate::ops::order(&a.0, &b.0, "<", 0).unwrap_or_else(|e| {
-                        failed = Some(e);
-                        None
-                    }).unwrap_or(std::cmp::Ordering::Equal)
+                    crate::ops::order(&a.0, &b.0, "<", 0)
+                        .unwrap_or_else(|e| {
+                            failed = Some(e);
+                            None
+                        })
+                        .unwrap_or(std::cmp::Ordering::Equal)
                 });
                 if let Some(e) = failed {
                     return Err(e);

@@ -42,7 +42,8 @@ pub static MATH: &[NativeFn] = &[
 pub static FUNCTOOLS: &[NativeFn] = &[NativeFn { name: "reduce", call: reduce }];
 
 /// `os`: an engine has no environment.
-pub static OS: &[NativeFn] = &[NativeFn { name: "getenv", call: |_, a| Ok(a.pos.get(1).cloned().unwrap_or(Value::None)) }];
+pub static OS: &[NativeFn] =
+    &[NativeFn { name: "getenv", call: |_, a| Ok(a.pos.get(1).cloned().unwrap_or(Value::None)) }];
 
 /// `logging`: what is logged goes nowhere.
 pub static LOGGING: &[NativeFn] = &[
@@ -233,9 +234,7 @@ fn data_error(count: usize) -> String {
 fn b64encode(_: &mut Vm, args: Args) -> R<Value> {
     args.check_named("b64encode", 1, 1, &["s"])?;
     match args.get(0, "s") {
-        Some(Value::Bytes(b)) => {
-            Ok(Value::Bytes(Rc::from(general_purpose::STANDARD.encode(b).into_bytes())))
-        }
+        Some(Value::Bytes(b)) => Ok(Value::Bytes(Rc::from(general_purpose::STANDARD.encode(b).into_bytes()))),
         Some(v) => type_error(format!("a bytes-like object is required, not '{}'", v.type_name())),
         None => type_error("missing a required argument: 's'"),
     }

@@ -89,7 +89,10 @@ pub fn network_text(n: &Network) -> String {
 fn parse_v4(text: &str) -> Option<u128> {
     let parts: Vec<&str> = text.split('.').collect();
     let octet = |p: &&str| {
-        let ok = !p.is_empty() && p.len() <= 3 && p.bytes().all(|b| b.is_ascii_digit()) && (p.len() == 1 || !p.starts_with('0'));
+        let ok = !p.is_empty()
+            && p.len() <= 3
+            && p.bytes().all(|b| b.is_ascii_digit())
+            && (p.len() == 1 || !p.starts_with('0'));
         if ok { p.parse::<u8>().ok() } else { None }
     };
     if parts.len() != 4 {
@@ -171,7 +174,14 @@ pub fn address(args: Args, v6: Option<bool>) -> R<Value> {
                     return make(true, i as u128);
                 }
                 if v6.is_some() {
-                    return raise(Kind::AddressValueError, if i < 0 { format!("{i} (< 0) is not permitted as an IPv4 address") } else { format!("{i} (>= 2**32) is not permitted as an IPv4 address") });
+                    return raise(
+                        Kind::AddressValueError,
+                        if i < 0 {
+                            format!("{i} (< 0) is not permitted as an IPv4 address")
+                        } else {
+                            format!("{i} (>= 2**32) is not permitted as an IPv4 address")
+                        },
+                    );
                 }
             } else if matches!(v, Value::Bytes(_) | Value::Lib(_)) {
                 return unknown("an address made of this");
@@ -232,7 +242,9 @@ pub fn network(args: Args, v6: Option<bool>) -> R<Value> {
             _ => return unknown("a network made of this"),
         },
         Value::Missing(name) => return unknown(format!("`{name}` is not available")),
-        v if int_of(v).is_some() || matches!(v, Value::Bytes(_) | Value::Tuple(_)) => return unknown("a network made of this"),
+        v if int_of(v).is_some() || matches!(v, Value::Bytes(_) | Value::Tuple(_)) => {
+            return unknown("a network made of this");
+        }
         v => crate::repr::to_str(&mut crate::native::Vm::detached(), v)?,
     };
     if text.contains('%') {
@@ -356,13 +368,32 @@ fn within(a: &Address, networks: &[&str]) -> bool {
 
 // The lists of CPython 3.11.7 (IANA special-purpose registries).
 const PRIVATE_V4: &[&str] = &[
-    "0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/29", "192.0.0.170/31",
-    "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/29",
+    "192.0.0.170/31",
+    "192.0.2.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "240.0.0.0/4",
     "255.255.255.255/32",
 ];
 const PRIVATE_V6: &[&str] = &[
-    "::1/128", "::/128", "::ffff:0:0/96", "100::/64", "2001::/23", "2001:2::/48", "2001:db8::/32", "2001:10::/28",
-    "fc00::/7", "fe80::/10",
+    "::1/128",
+    "::/128",
+    "::ffff:0:0/96",
+    "100::/64",
+    "2001::/23",
+    "2001:2::/48",
+    "2001:db8::/32",
+    "2001:10::/28",
+    "fc00::/7",
+    "fe80::/10",
 ];
 const RESERVED_V6: &[&str] = &[
     "::/8", "100::/8", "200::/7", "400::/6", "800::/5", "1000::/4", "4000::/3", "6000::/3", "8000::/3", "a000::/3",

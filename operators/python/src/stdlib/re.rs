@@ -85,7 +85,9 @@ fn escape(_: &mut Vm, args: Args) -> R<Value> {
 /// A function of the module: compile, then call the method.
 fn named(vm: &mut Vm, name: &str, args: Args) -> R<Value> {
     args.check_named(name, 1, 5, &["pattern", "string", "flags", "repl", "count", "maxsplit"])?;
-    let Some(source) = args.get(0, "pattern") else { return type_error(format!("{name}() missing 1 required positional argument: 'pattern'")) };
+    let Some(source) = args.get(0, "pattern") else {
+        return type_error(format!("{name}() missing 1 required positional argument: 'pattern'"));
+    };
     let at = match name {
         "compile" => 1,
         "sub" => 4,
@@ -255,7 +257,9 @@ pub fn pattern_method(vm: &mut Vm, pattern: &Rc<Pattern>, name: &str, args: Args
         }
         "sub" => {
             let count = args.get(2, "count").and_then(int_of).unwrap_or(0);
-            let Some(replacement) = args.get(0, "repl") else { return type_error("sub() missing required argument 'repl' (pos 1)") };
+            let Some(replacement) = args.get(0, "repl") else {
+                return type_error("sub() missing required argument 'repl' (pos 1)");
+            };
             let mut out = String::new();
             let mut last = 0;
             for (n, captures) in each(&pattern.search, text).iter().enumerate() {
@@ -290,7 +294,9 @@ pub fn pattern_method(vm: &mut Vm, pattern: &Rc<Pattern>, name: &str, args: Args
                 }
                 let Some(whole) = captures.get(0) else { break };
                 parts.push(Value::str(&text[last..whole.start()]));
-                parts.extend((1..captures.len()).map(|i| captures.get(i).map_or(Value::None, |g| Value::str(g.as_str()))));
+                parts.extend(
+                    (1..captures.len()).map(|i| captures.get(i).map_or(Value::None, |g| Value::str(g.as_str()))),
+                );
                 last = whole.end();
             }
             parts.push(Value::str(&text[last..]));

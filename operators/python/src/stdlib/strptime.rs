@@ -50,7 +50,10 @@ pub fn offset(text: &str) -> Option<i64> {
     } else {
         return None;
     };
-    if digits.is_empty() || digits.len() > 3 || digits.iter().any(|d| d.len() != 2 || !d.bytes().all(|b| b.is_ascii_digit())) {
+    if digits.is_empty()
+        || digits.len() > 3
+        || digits.iter().any(|d| d.len() != 2 || !d.bytes().all(|b| b.is_ascii_digit()))
+    {
         return None;
     }
     let n = |i: usize| digits.get(i).map_or(0, |d| d.parse::<i64>().unwrap_or(0));
@@ -143,7 +146,9 @@ pub fn strptime(vm: &mut Vm, text: &str, format: &str) -> R<DateTime> {
         let part = found.get(i + 1).map_or("", |m| m.as_str());
         let n = || part.trim().parse::<i64>().unwrap_or(0);
         let index = |list: &[&str], short: bool| {
-            list.iter().position(|name| (if short { &name[..3] } else { *name }).eq_ignore_ascii_case(part)).unwrap_or(0) as i64
+            list.iter()
+                .position(|name| (if short { &name[..3] } else { *name }).eq_ignore_ascii_case(part))
+                .unwrap_or(0) as i64
         };
         match letter {
             'Y' => parts[0] = n(),

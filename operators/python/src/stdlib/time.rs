@@ -114,8 +114,21 @@ fn mktime(_: &mut Vm, args: Args) -> R<Value> {
 
 /// Methods of a `datetime`.
 pub const METHODS: &[&str] = &[
-    "isoformat", "strftime", "timestamp", "timetuple", "date", "replace", "weekday", "isoweekday", "utcoffset",
-    "astimezone", "total_seconds", "ctime", "time", "toordinal", "tzname",
+    "isoformat",
+    "strftime",
+    "timestamp",
+    "timetuple",
+    "date",
+    "replace",
+    "weekday",
+    "isoweekday",
+    "utcoffset",
+    "astimezone",
+    "total_seconds",
+    "ctime",
+    "time",
+    "toordinal",
+    "tzname",
 ];
 /// Methods of its class.
 pub const CLASS_METHODS: &[&str] =
@@ -160,7 +173,9 @@ fn zone_of(v: Option<&Value>) -> R<Option<Zone>> {
             _ => type_error("tzinfo argument must be None or of a tzinfo subclass"),
         },
         Some(Value::Missing(name)) => unknown(format!("`{name}` is not available")),
-        Some(v) => type_error(format!("tzinfo argument must be None or of a tzinfo subclass, not type '{}'", v.type_name())),
+        Some(v) => {
+            type_error(format!("tzinfo argument must be None or of a tzinfo subclass, not type '{}'", v.type_name()))
+        }
     }
 }
 
@@ -208,7 +223,9 @@ pub fn delta(args: Args) -> R<Value> {
                     Some(n) => total += n,
                     None => return unknown("a timedelta beyond 128 bits"),
                 },
-                None => return type_error(format!("unsupported type for timedelta {name} component: {}", v.type_name())),
+                None => {
+                    return type_error(format!("unsupported type for timedelta {name} component: {}", v.type_name()));
+                }
             },
         }
     }
@@ -342,7 +359,17 @@ pub fn attribute(d: &DateTime, name: &str) -> Option<Value> {
 
 /// Names of months and days, as `strftime` and `strptime` have them in the C locale.
 pub const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 /// Days from Monday.
@@ -417,9 +444,7 @@ pub fn method(d: &DateTime, name: &str, args: Args) -> R<Value> {
         "weekday" => Ok(Value::Int(d.weekday().into())),
         "isoweekday" => Ok(Value::Int((d.weekday() + 1).into())),
         "toordinal" => Ok(Value::Int(i128::from(d.micros.div_euclid(DAY)) + 719_163)),
-        "date" if !d.date => {
-            Ok(value(DateTime { micros: d.micros.div_euclid(DAY) * DAY, zone: None, date: true }))
-        }
+        "date" if !d.date => Ok(value(DateTime { micros: d.micros.div_euclid(DAY) * DAY, zone: None, date: true })),
         "timetuple" => {
             let ((y, mo, day), (h, mi, s, _)) = (d.day(), d.clock());
             let parts = [y, mo, day, h, mi, s, d.weekday(), d.year_day(), -1];
@@ -439,7 +464,9 @@ pub fn method(d: &DateTime, name: &str, args: Args) -> R<Value> {
             };
             of_parts(parts, zone, d.date).map(value)
         }
-        "utcoffset" => Ok(d.zone.as_ref().map_or(Value::None, |z| Value::lib(Lib::Delta(i128::from(z.offset) * 1_000_000)))),
+        "utcoffset" => {
+            Ok(d.zone.as_ref().map_or(Value::None, |z| Value::lib(Lib::Delta(i128::from(z.offset) * 1_000_000))))
+        }
         "astimezone" => {
             let zone = match zone_of(args.pos.first())? {
                 Some(zone) => zone,
@@ -503,7 +530,8 @@ pub fn class_method(vm: &mut Vm, of: Type, name: &str, args: Args) -> R<Value> {
             [Value::Str(text), Value::Str(format)] => strptime::strptime(vm, text, format).map(value),
             [Value::Str(_), v] | [v, _] => {
                 let at = if matches!(args.pos[0], Value::Str(_)) { 1 } else { 0 };
-                type_error(format!("strptime() argument {} must be str, not {}", at + 1, v.type_name()))
+                let name = if v.is_none() { "None".into() } else { v.type_name() };
+                type_error(format!("strptime() argument {} must be str, not {name}", at + 1))
             }
             _ => type_error(format!("strptime() takes exactly 2 arguments ({} given)", args.pos.len())),
         },
@@ -529,7 +557,9 @@ pub fn parse_iso(text: &str) -> R<Option<DateTime>> {
         part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
     };
     if b.get(4) != Some(&b'-') || b.get(7) != Some(&b'-') {
-        let basic = text.len() >= 7 && text.bytes().take(4).all(|b| b.is_ascii_digit()) && (text.contains('W') || digits(0, 8).is_some());
+        let basic = text.len() >= 7
+            && text.bytes().take(4).all(|b| b.is_ascii_digit())
+            && (text.contains('W') || digits(0, 8).is_some());
         return if basic { unknown("a date in the basic ISO form") } else { Ok(None) };
     }
     let (Some(y), Some(mo), Some(d)) = (digits(0, 4), digits(5, 2), digits(8, 2)) else { return Ok(None) };
@@ -609,7 +639,9 @@ pub fn binary(op: Bin, a: &Value, b: &Value) -> R<Option<Value>> {
         (Bin::Sub, Some(Lib::Delta(x)), Some(Lib::Delta(y))) => limited(x - y)?,
         (Bin::Mul, Some(Lib::Delta(x)), None) if int_of(b).is_some() => limited(x * int_of(b).unwrap_or(0))?,
         (Bin::Mul, None, Some(Lib::Delta(y))) if int_of(a).is_some() => limited(y * int_of(a).unwrap_or(0))?,
-        (Bin::Div, Some(Lib::Delta(_)), Some(Lib::Delta(0))) => return raise(Kind::ZeroDivisionError, "division by zero"),
+        (Bin::Div, Some(Lib::Delta(_)), Some(Lib::Delta(0))) => {
+            return raise(Kind::ZeroDivisionError, "division by zero");
+        }
         (Bin::Div, Some(Lib::Delta(x)), Some(Lib::Delta(y))) => Value::Float(*x as f64 / *y as f64),
         (Bin::Mul | Bin::Div | Bin::FloorDiv | Bin::Mod, Some(Lib::Delta(_)), _) => {
             return unknown("this operator on a timedelta");

@@ -64,7 +64,10 @@ fn urlparse(_: &mut Vm, args: Args) -> R<Value> {
     }
     let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let with_params = ["", "ftp", "hdl", "prospero", "http", "imap", "https", "shttp", "rtsp", "rtspu", "sip", "sips", "mms", "sftp", "tel"];
+    let with_params = [
+        "", "ftp", "hdl", "prospero", "http", "imap", "https", "shttp", "rtsp", "rtspu", "sip", "sips", "mms", "sftp",
+        "tel",
+    ];
     let mut path = rest.to_string();
     let mut params = String::new();
     if with_params.contains(&&*scheme) {

@@ -35,13 +35,24 @@ pub(super) fn encode(text: &str, args: Args) -> R<Value> {
                     (false, "strict") => {
                         let bad = text.chars().skip(i).take_while(|c| u32::from(*c) >= limit).count();
                         let code = u32::from(c);
-                        let written = if code < 0x100 { format!("\\x{code:02x}") } else if code < 0x10000 { format!("\\u{code:04x}") } else { format!("\\U{code:08x}") };
+                        let written = if code < 0x100 {
+                            format!("\\x{code:02x}")
+                        } else if code < 0x10000 {
+                            format!("\\u{code:04x}")
+                        } else {
+                            format!("\\U{code:08x}")
+                        };
                         return raise(
                             Kind::UnicodeEncodeError,
                             if bad == 1 {
-                                format!("'{codec}' codec can't encode character '{written}' in position {i}: ordinal not in range({range})")
+                                format!(
+                                    "'{codec}' codec can't encode character '{written}' in position {i}: ordinal not in range({range})"
+                                )
                             } else {
-                                format!("'{codec}' codec can't encode characters in position {i}-{}: ordinal not in range({range})", i + bad - 1)
+                                format!(
+                                    "'{codec}' codec can't encode characters in position {i}-{}: ordinal not in range({range})",
+                                    i + bad - 1
+                                )
                             },
                         );
                     }
@@ -88,13 +99,18 @@ pub(crate) fn decode(bytes: &[u8], args: Args) -> R<Value> {
             None => Ok(Value::str(String::from_utf8_lossy(bytes))),
             Some(at) => raise(
                 Kind::UnicodeDecodeError,
-                format!("'ascii' codec can't decode byte 0x{:02x} in position {at}: ordinal not in range(128)", bytes[at]),
+                format!(
+                    "'ascii' codec can't decode byte 0x{:02x} in position {at}: ordinal not in range(128)",
+                    bytes[at]
+                ),
             ),
         },
         ("ascii" | "us-ascii", "ignore") => {
             Ok(Value::str(bytes.iter().filter(|b| b.is_ascii()).map(|b| *b as char).collect::<String>()))
         }
-        ("latin-1" | "latin1" | "iso-8859-1", _) => Ok(Value::str(bytes.iter().map(|b| *b as char).collect::<String>())),
+        ("latin-1" | "latin1" | "iso-8859-1", _) => {
+            Ok(Value::str(bytes.iter().map(|b| *b as char).collect::<String>()))
+        }
         ("utf-16-le" | "utf-16le", "strict") => {
             let units: Vec<u16> = bytes.chunks_exact(2).map(|p| u16::from_le_bytes([p[0], p[1]])).collect();
             match String::from_utf16(&units) {
@@ -114,10 +130,16 @@ fn utf16_error(bytes: &[u8]) -> String {
             0xd800..0xdc00 => match unit(at + 2) {
                 Some(0xdc00..0xe000) => at += 4,
                 Some(_) => {
-                    return format!("'utf-16-le' codec can't decode bytes in position {at}-{}: illegal UTF-16 surrogate", at + 1);
+                    return format!(
+                        "'utf-16-le' codec can't decode bytes in position {at}-{}: illegal UTF-16 surrogate",
+                        at + 1
+                    );
                 }
                 None => {
-                    return format!("'utf-16-le' codec can't decode bytes in position {at}-{}: unexpected end of data", bytes.len() - 1);
+                    return format!(
+                        "'utf-16-le' codec can't decode bytes in position {at}-{}: unexpected end of data",
+                        bytes.len() - 1
+                    );
                 }
             },
             0xdc00..0xe000 => {
@@ -158,7 +180,9 @@ pub(super) fn from_hex(args: Args) -> R<Value> {
 
 /// `int.from_bytes`.
 pub(super) fn int_from(args: Args) -> R<Value> {
-    let Some(Value::Bytes(bytes)) = args.get(0, "bytes") else { return unknown("int.from_bytes of something else than bytes") };
+    let Some(Value::Bytes(bytes)) = args.get(0, "bytes") else {
+        return unknown("int.from_bytes of something else than bytes");
+    };
     let big = match args.get(1, "byteorder") {
         None => true,
         Some(Value::Str(s)) if &**s == "big" => true,

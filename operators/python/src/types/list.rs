@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::str::int_arg;
-use crate::exc::{Kind, R, raise, type_error, unknown, value_error};
+use crate::exc::{Exc, ExcClass, Kind, R, Stop, raise, type_error, unknown, value_error};
 use crate::iter::Iter;
 use crate::module::thaw;
 use crate::name::Name;
@@ -25,6 +25,9 @@ pub(super) fn search(items: &[Value], kind: &str, name: Name, args: Args) -> R<V
                 if i as i128 >= start && (i as i128) < stop && is(item)? {
                     return Ok(Value::Int(i as i128));
                 }
+            }
+            if kind == "ImmutableList" {
+                return Err(Stop::Raise(Exc::new(ExcClass::Builtin(Kind::ValueError), vec![])));
             }
             if kind == "tuple" {
                 return value_error("tuple.index(x): x not in tuple");

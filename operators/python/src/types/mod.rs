@@ -88,7 +88,7 @@ pub fn method(vm: &mut Vm, object: &Value, name: Name, text: &Rc<str>, args: Arg
             args.check("copy", 0, 0)?;
             Ok(Value::list(l.items.iter().map(crate::event::plain).collect()))
         }
-        Value::EvList(l) => list::search(&l.items, "list", name, args),
+        Value::EvList(l) => list::search(&l.items, "ImmutableList", name, args),
         Value::Dict(d) => map::method(vm, d, name, args),
         Value::EvDict(e) => map::event_method(vm, e, name, args),
         Value::Set(s) => set::method(vm, s, name, args),

@@ -78,9 +78,7 @@ fn affix(text: &str, args: &Args, method: &str, test: fn(&str, &str) -> bool) ->
             Ok(Value::Bool(false))
         }
         Value::Missing(name) => unknown(format!("`{name}` is not available")),
-        other => {
-            type_error(format!("{method} first arg must be str or a tuple of str, not {}", other.type_name()))
-        }
+        other => type_error(format!("{method} first arg must be str or a tuple of str, not {}", other.type_name())),
     }
 }
 
@@ -146,6 +144,11 @@ fn all(text: &str, test: impl Fn(char) -> bool) -> Value {
     Value::Bool(!text.is_empty() && text.chars().all(test))
 }
 
+/// True for characters whose title case is not their upper case.
+fn has_title_case(c: char) -> bool {
+    matches!(c, 'Ǆ'..='ǌ' | 'Ǳ'..='ǳ') || (!c.is_ascii() && c != 'ß' && c.to_uppercase().len() > 1)
+}
+
 pub(super) fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
@@ -164,6 +167,9 @@ pub(super) fn title(text: &str) -> String {
 pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args: Args) -> R<Value> {
     vm.memory(text.len())?;
     let none = || args.check(&format!("str.{method}"), 0, 0);
+    if matches!(name, Name::title | Name::istitle | Name::capitalize) && text.chars().any(has_title_case) {
+        return unknown("title case of this character");
+    }
     Ok(match name {
         Name::lower => {
             none()?;
