@@ -6,6 +6,7 @@
 The event class here is written from the description of the event object, like the evaluator's own.
 """
 
+import copy
 import glob
 import importlib.util
 import json
@@ -181,6 +182,9 @@ def install():
     sys.modules["panther_core"] = core
     sys.modules["panther_core.immutable"] = immutable
 
+    def parse(*_args, **_kwargs):
+        raise NotImplementedError("dateutil is not here")
+
     class Stub(types.ModuleType):
         __path__ = []
 
@@ -195,6 +199,8 @@ def install():
         "panther_detection_helpers", "panther_detection_helpers.caching",
     ):
         sys.modules[name] = Stub(name)
+    sys.modules["dateutil.parser"].parse = parse
+    sys.modules["dateutil"].parser = sys.modules["dateutil.parser"]
 
 
 WORDS = ["", "a", "Alice", "ROOT", "10.0.0.1", "2001:db8::1", "192.168.1.0/24", "arn:aws:iam::123:user/x", "1.5",
@@ -342,10 +348,24 @@ def load(root, file, cache):
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception:  # pylint: disable=broad-except
+        except Exception as error:  # pylint: disable=broad-except
+            print(file, repr(error))
             module = None
-        cache[file] = module
+        cache[file] = module and (module, state(module))
     return cache[file]
+
+
+def state(module):
+    """What a detection may remember of an event: its plain globals."""
+    kept = (type(None), bool, int, float, str, list, dict, set, tuple)
+    return copy.deepcopy({k: v for k, v in vars(module).items() if type(v) in kept and not k.startswith("__")})
+
+
+def fresh(loaded):
+    """The module as it was after loading: every event starts from there."""
+    module, initial = loaded
+    vars(module).update(copy.deepcopy(initial))
+    return module
 
 
 def corpus(root, seed):
@@ -356,12 +376,13 @@ def corpus(root, seed):
     modules = {}
     for line in sys.stdin:
         job = json.loads(line)
-        module = load(root, job["file"], modules)
-        if module is None:
+        loaded = load(root, job["file"], modules)
+        if loaded is None:
             continue
         model = None
         if job.get("model"):
             methods = load(root, job["model"]["file"], modules) if job["model"]["file"] else None
+            methods = methods and methods[0]
             model = {
                 m["name"]: Path(m["path"]) if "path" in m else Method(m["method"], getattr(methods, m["method"], None))
                 for m in job["model"]["mappings"]
@@ -369,6 +390,7 @@ def corpus(root, seed):
         for turn in range(job["turns"]):
             log = job["log"] if turn == 0 else mutate(rng, job["log"])
             results = {}
+            module = fresh(loaded)
             for name in job["functions"]:
                 event = PantherEvent(log)
                 event.model = model

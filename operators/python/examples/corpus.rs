@@ -334,7 +334,8 @@ fn write_jobs(
     let mut models = BTreeMap::new();
     for path in list {
         let meta: Json = yaml_serde::from_str(&fs::read_to_string(&path)?)?;
-        let file = meta["Filename"].as_str().map(|f| format!("data_models/{f}"));
+        let file = meta["Filename"].as_str().map(|f| path.with_file_name(f));
+        let file = file.as_deref().map(|f| f.strip_prefix(root).unwrap_or(f).to_string_lossy().into_owned());
         let mappings: Vec<Json> = meta["Mappings"]
             .as_array()
             .into_iter()

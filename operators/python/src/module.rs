@@ -54,6 +54,11 @@ impl Module {
     pub fn mock(&self, name: &str, value: Value) -> bool {
         match self.slot(name) {
             Some(slot) => {
+                for (written, initial) in self.written.borrow_mut().iter_mut() {
+                    if *written == slot {
+                        *initial = value.clone();
+                    }
+                }
                 self.globals.borrow_mut()[slot as usize] = value;
                 true
             }

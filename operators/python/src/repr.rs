@@ -96,17 +96,19 @@ pub fn to_str(vm: &mut Vm, value: &Value) -> R<String> {
 /// As for [`to_str`].
 pub fn to_repr(vm: &mut Vm, value: &Value) -> R<String> {
     let mut out = String::new();
-    write(vm, value, &mut out, 0)?;
+    write(vm, value, &mut out, 0, false)?;
     vm.memory(out.len())?;
     Ok(out)
 }
 
-fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32) -> R<()> {
+/// `inside`: in a container of the event, which shows what it holds as it is.
+fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32, inside: bool) -> R<()> {
     if depth > MAX_NESTING {
         return raise(Kind::RecursionError, "maximum recursion depth exceeded while getting the repr of an object");
     }
     vm.charge(8)?;
     let depth = depth + 1;
+    let within = inside || matches!(value, Value::EvDict(_) | Value::EvList(_));
     match value {
         Value::None => out.push_str("None"),
         Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
@@ -116,42 +118,42 @@ fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32) -> R<()> {
         Value::Bytes(b) => out.push_str(&bytes_repr(b)),
         Value::List(l) => {
             let items = l.items.borrow().clone();
-            sequence(vm, '[', &items, ']', out, depth)?;
+            sequence(vm, '[', &items, ']', out, depth, within)?;
         }
-        Value::EvList(l) if depth == 1 => {
+        Value::EvList(l) if !inside => {
             out.push_str("ImmutableList(");
-            sequence(vm, '[', &l.items, ']', out, depth)?;
+            sequence(vm, '[', &l.items, ']', out, depth, within)?;
             out.push(')');
         }
-        Value::EvList(l) => sequence(vm, '[', &l.items, ']', out, depth)?,
+        Value::EvList(l) => sequence(vm, '[', &l.items, ']', out, depth, within)?,
         Value::Tuple(t) if t.0.len() == 1 => {
             out.push('(');
-            write(vm, &t.0[0], out, depth)?;
+            write(vm, &t.0[0], out, depth, within)?;
             out.push_str(",)");
         }
-        Value::Tuple(t) => sequence(vm, '(', &t.0, ')', out, depth)?,
+        Value::Tuple(t) => sequence(vm, '(', &t.0, ')', out, depth, within)?,
         Value::Dict(d) => {
             let entries: Vec<(Value, Value)> = d.table.borrow().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
             if d.ordered {
                 out.push_str("OrderedDict(");
                 if !entries.is_empty() {
                     let pairs: Vec<Value> = entries.into_iter().map(|(k, v)| Value::tuple(vec![k, v])).collect();
-                    sequence(vm, '[', &pairs, ']', out, depth)?;
+                    sequence(vm, '[', &pairs, ']', out, depth, within)?;
                 }
                 out.push(')');
             } else {
-                map(vm, &entries, out, depth)?;
+                map(vm, &entries, out, depth, within)?;
             }
         }
         Value::EvDict(e) => {
             let entries: Vec<(Value, Value)> =
                 e.items.iter().map(|(k, v)| (Value::Str(k.clone()), v.clone())).collect();
-            if depth == 1 {
+            if !inside {
                 out.push_str(value.type_of().name());
                 out.push('(');
             }
-            map(vm, &entries, out, depth)?;
-            if depth == 1 {
+            map(vm, &entries, out, depth, within)?;
+            if !inside {
                 out.push(')');
             }
         }
@@ -160,10 +162,10 @@ fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32) -> R<()> {
             match (items.is_empty(), s.immutable) {
                 (true, false) => out.push_str("set()"),
                 (true, true) => out.push_str("frozenset()"),
-                (false, false) => sequence(vm, '{', &items, '}', out, depth)?,
+                (false, false) => sequence(vm, '{', &items, '}', out, depth, within)?,
                 (false, true) => {
                     out.push_str("frozenset(");
-                    sequence(vm, '{', &items, '}', out, depth)?;
+                    sequence(vm, '{', &items, '}', out, depth, within)?;
                     out.push(')');
                 }
             }
@@ -184,22 +186,22 @@ fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32) -> R<()> {
                 Part::Values => "dict_values(",
                 Part::Items => "dict_items(",
             });
-            sequence(vm, '[', &items, ']', out, depth)?;
+            sequence(vm, '[', &items, ']', out, depth, within)?;
             out.push(')');
         }
         Value::Slice(s) => {
             out.push_str("slice");
-            sequence(vm, '(', &s[..], ')', out, depth)?;
+            sequence(vm, '(', &s[..], ')', out, depth, within)?;
         }
         Value::Exc(e) => {
             out.push_str(e.class.name());
             match &e.args[..] {
                 [one] => {
                     out.push('(');
-                    write(vm, one, out, depth)?;
+                    write(vm, one, out, depth, within)?;
                     out.push(')');
                 }
-                many => sequence(vm, '(', many, ')', out, depth)?,
+                many => sequence(vm, '(', many, ')', out, depth, within)?,
             }
         }
         Value::Type(t) => out.push_str(&format!("<class '{}'>", t.name())),
@@ -210,27 +212,35 @@ fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32) -> R<()> {
     Ok(())
 }
 
-fn sequence(vm: &mut Vm, open: char, items: &[Value], close: char, out: &mut String, depth: u32) -> R<()> {
+fn sequence(
+    vm: &mut Vm,
+    open: char,
+    items: &[Value],
+    close: char,
+    out: &mut String,
+    depth: u32,
+    within: bool,
+) -> R<()> {
     out.push(open);
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.push_str(", ");
         }
-        write(vm, item, out, depth)?;
+        write(vm, item, out, depth, within)?;
     }
     out.push(close);
     Ok(())
 }
 
-fn map(vm: &mut Vm, entries: &[(Value, Value)], out: &mut String, depth: u32) -> R<()> {
+fn map(vm: &mut Vm, entries: &[(Value, Value)], out: &mut String, depth: u32, within: bool) -> R<()> {
     out.push('{');
     for (i, (key, value)) in entries.iter().enumerate() {
         if i > 0 {
             out.push_str(", ");
         }
-        write(vm, key, out, depth)?;
+        write(vm, key, out, depth, within)?;
         out.push_str(": ");
-        write(vm, value, out, depth)?;
+        write(vm, value, out, depth, within)?;
     }
     out.push('}');
     Ok(())
