@@ -314,7 +314,7 @@ def cases(folder, seed):
         out({"case": name, "source": source, "function": function, "results": results})
 
 
-PRELUDE = """import base64, datetime, fnmatch, functools, ipaddress, json, math, re
+PRELUDE = """import base64, datetime, difflib, fnmatch, functools, ipaddress, json, math, re, shlex
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, unquote, urlparse
 """

@@ -97,3 +97,9 @@ impl Object {
         }
     }
 }
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        crate::value::drop_all(self.attrs.get_mut().drain(..).map(|(_, v)| v));
+    }
+}

@@ -142,6 +142,12 @@ impl Exc {
     }
 }
 
+impl Drop for Exc {
+    fn drop(&mut self) {
+        crate::value::drop_all(self.args.drain(..).chain(self.attrs.get_mut().drain(..).map(|(_, v)| v)));
+    }
+}
+
 /// Why an evaluation did not end with a value.
 #[derive(Clone, Debug)]
 pub enum Stop {

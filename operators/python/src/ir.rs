@@ -205,6 +205,8 @@ pub struct Code {
     pub file: Rc<str>,
     /// Line of its start.
     pub line: u32,
+    /// Its statements and expressions inside one another.
+    pub weight: u32,
     /// Parameters.
     pub params: Params,
     /// Names of the slots.

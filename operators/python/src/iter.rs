@@ -48,6 +48,9 @@ pub enum Iter {
     Done,
 }
 
+/// Iterators over iterators over …: more would need as much stack as they are deep.
+pub const MAX_CHAIN: u32 = 50;
+
 /// A generator expression on its way.
 #[derive(Debug)]
 pub struct Gen {
@@ -80,7 +83,13 @@ impl Iter {
                 Value::EvDict(e) => Iter::EvDict(e.clone(), 0, v.part),
                 _ => Iter::Done,
             },
-            Value::Iter(i) => Iter::Shared(i.clone()),
+            Value::Iter(i) => {
+                let depth = i.try_borrow().map_or(0, |i| i.depth());
+                if depth >= MAX_CHAIN {
+                    return unknown(format!("more than {MAX_CHAIN} iterators over one another"));
+                }
+                Iter::Shared(i.clone())
+            }
             Value::Lib(l) => return crate::stdlib::iterate(l),
             Value::Missing(name) => return unknown(format!("`{name}` is not available")),
             Value::Mock(_) => return unknown("iteration over a mock"),
@@ -89,6 +98,17 @@ impl Iter {
             }
             other => return type_error(format!("'{}' object is not iterable", other.type_name())),
         })
+    }
+
+    /// How many iterators are behind one another.
+    fn depth(&self) -> u32 {
+        match self {
+            Iter::Shared(shared) => 1 + shared.try_borrow().map_or(0, |i| i.depth()),
+            Iter::Map(_, iters) | Iter::Zip(iters) => iters.iter().map(Iter::depth).max().unwrap_or(0),
+            Iter::Filter(_, iter) | Iter::Enumerate(_, iter) => iter.depth(),
+            Iter::Gen(generator) => generator.open.iter().map(Iter::depth).max().unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// The next value.
@@ -255,6 +275,13 @@ impl Iter {
 impl Gen {
     fn next(&mut self, vm: &mut Vm) -> R<Option<Value>> {
         let code = self.code.clone();
+        vm.enter(&code)?;
+        let value = self.step(vm, &code);
+        vm.leave(&code);
+        value
+    }
+
+    fn step(&mut self, vm: &mut Vm, code: &Rc<Code>) -> R<Option<Value>> {
         let Some(comp) = &code.comp else { return Ok(None) };
         'turn: while let Some(iter) = self.open.last_mut() {
             let Some(value) = iter.next(vm)? else {

@@ -42,7 +42,7 @@ names! {
     date time days seconds microseconds total_seconds utcoffset astimezone tzname toordinal min max
     now utcnow today fromtimestamp utcfromtimestamp fromisoformat strptime combine utc
     scheme netloc path params query fragment hostname port username password geturl
-    args with_traceback msg reason doc pos
+    ratio args with_traceback msg reason doc pos
 }
 // `match` and others that are words of Rust.
 impl Name {

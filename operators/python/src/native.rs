@@ -2,13 +2,17 @@
 
 use std::rc::Rc;
 
-use crate::exc::{R, Stop, type_error};
+use crate::exc::{R, Stop, type_error, unknown};
+use crate::ir::Code;
 use crate::library::Library;
 use crate::model::DataModel;
 use crate::value::Value;
 
 /// Python calls that may be inside one another. CPython stops at about 1,000 frames; nothing real comes near this.
 pub const MAX_CALLS: u32 = 60;
+
+/// Statements and expressions inside one another, summed over the calls: what bounds the stack of the thread.
+pub const MAX_WEIGHT: u32 = 1_000;
 
 /// Arguments of a native call.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +114,8 @@ pub struct Vm {
     pub(crate) memory: usize,
     /// Python calls inside one another.
     pub(crate) depth: u32,
+    /// Their statements and expressions inside one another.
+    pub(crate) weight: u32,
     /// The clock of the epoch, in microseconds since 1970.
     pub clock: i64,
     /// Data model of the event.
@@ -123,12 +129,40 @@ pub struct Vm {
 impl Vm {
     /// A machine with budgets and a clock (microseconds since 1970).
     pub fn new(limits: Limits, clock: i64) -> Vm {
-        Vm { steps: limits.steps, memory: limits.memory, depth: 0, clock, model: None, library: None, loading: false }
+        Vm {
+            steps: limits.steps,
+            memory: limits.memory,
+            depth: 0,
+            weight: 0,
+            clock,
+            model: None,
+            library: None,
+            loading: false,
+        }
     }
 
     /// A machine for a native function that has none at hand; it calls no Python.
     pub(crate) fn detached() -> Vm {
         Vm::new(Limits::default(), 0)
+    }
+
+    /// Begin a call.
+    ///
+    /// # Errors
+    /// Unknown beyond [`MAX_CALLS`] or [`MAX_WEIGHT`].
+    pub(crate) fn enter(&mut self, code: &Code) -> R<()> {
+        if self.depth >= MAX_CALLS || self.weight + code.weight > MAX_WEIGHT {
+            return unknown(format!("more than {MAX_CALLS} calls, or {MAX_WEIGHT} expressions, inside one another"));
+        }
+        self.depth += 1;
+        self.weight += code.weight;
+        Ok(())
+    }
+
+    /// End a call.
+    pub(crate) fn leave(&mut self, code: &Code) {
+        self.depth -= 1;
+        self.weight -= code.weight;
     }
 
     /// Take steps from the budget.

@@ -383,13 +383,22 @@ thread_local! {
 
 /// Drop values one after the other, however deep they are.
 pub(crate) fn drop_all(values: impl Iterator<Item = Value>) {
-    let nested = |v: &Value| {
+    let plain = |v: &Value| {
         matches!(
             v,
-            Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Set(_) | Value::Object(_) | Value::Iter(_)
+            Value::Unbound
+                | Value::None
+                | Value::Bool(_)
+                | Value::Int(_)
+                | Value::Float(_)
+                | Value::Str(_)
+                | Value::Bytes(_)
+                | Value::Type(_)
+                | Value::Native(_)
+                | Value::NativeModule(_)
         )
     };
-    let mut deep = values.filter(nested).peekable();
+    let mut deep = values.filter(|v| !plain(v)).peekable();
     if deep.peek().is_none() {
         return;
     }
@@ -402,6 +411,13 @@ pub(crate) fn drop_all(values: impl Iterator<Item = Value>) {
             drop(value);
         }
         WAITING.with_borrow_mut(|(busy, _)| *busy = false);
+    }
+}
+
+impl Drop for Func {
+    fn drop(&mut self) {
+        let cells = self.closure.drain(..).filter_map(|cell| Rc::try_unwrap(cell).ok()).map(RefCell::into_inner);
+        drop_all(cells.chain(self.defaults.drain(..)).chain(self.kw_defaults.drain(..).map(|(_, v)| v)));
     }
 }
 

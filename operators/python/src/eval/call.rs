@@ -10,7 +10,7 @@ use crate::exc::{Exc, ExcClass, Kind, Place, R, Stop, attribute_error, raise, ty
 use crate::ir::{self, Item, MakeFunc};
 use crate::iter::Iter;
 use crate::name::Name;
-use crate::native::{Args, MAX_CALLS, Vm};
+use crate::native::{Args, Vm};
 use crate::stdlib;
 use crate::types;
 use crate::value::{Func, Type, Value};
@@ -203,9 +203,6 @@ impl Vm {
     /// # Errors
     /// `TypeError` for arguments that do not fit; what the body raises.
     pub fn call_func(&mut self, func: &Rc<Func>, this: Option<Value>, args: Args) -> R<Value> {
-        if self.depth >= MAX_CALLS {
-            return unknown(format!("more than {MAX_CALLS} calls inside one another"));
-        }
         self.charge(1)?;
         let Some(module) = func.module.upgrade() else { return unknown("a function of a module that is gone") };
         let code = &func.code;
@@ -215,9 +212,9 @@ impl Vm {
             frame.slots[*inner as usize] = Value::Cell(cell.clone());
         }
         bind(func, &mut frame, this, args)?;
-        self.depth += 1;
+        self.enter(code)?;
         let outcome = self.block(&mut frame, &code.body);
-        self.depth -= 1;
+        self.leave(code);
         match outcome {
             Ok(Flow::Return(value)) => Ok(value),
             Ok(_) => Ok(Value::None),

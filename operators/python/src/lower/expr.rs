@@ -57,6 +57,7 @@ impl Lowerer<'_> {
             return self.unknown(format!("more than {MAX_DEPTH} expressions inside one another"), expr);
         }
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         let out = self.expression(expr);
         self.depth -= 1;
         out
@@ -356,16 +357,20 @@ impl Lowerer<'_> {
             return self.unknown("an asynchronous generator", g);
         }
         let first = self.boxed(&g.generators[0].iter);
+        let (depth, deepest) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.deepest));
         self.scopes.push(super::Scope::function(Default::default(), Default::default()));
         self.scope().comps.push(Default::default());
         let comp = self.clauses(&g.elt, None, &g.generators, none());
         self.scope().comps.clear();
+        let weight = std::mem::replace(&mut self.deepest, deepest) + 1;
+        self.depth = depth;
         let scope = self.scopes.pop().expect("the generator's scope");
         let code = Code {
             name: Rc::from("<genexpr>"),
             qualified: Rc::from("<genexpr>"),
             file: self.file.clone(),
             line: self.line(g.start()),
+            weight,
             params: Params::default(),
             slots: scope.slots,
             cells: scope.cells.into_iter().collect(),
@@ -423,7 +428,7 @@ impl Lowerer<'_> {
         }
         let qualified: Rc<str> = Rc::from(format!("{}{name}", self.around));
         let around = std::mem::replace(&mut self.around, format!("{qualified}.<locals>."));
-        let depth = std::mem::take(&mut self.depth);
+        let (depth, deepest) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.deepest));
         let mut lines = match value {
             Some(value) => {
                 let line = self.line(value.start());
@@ -432,6 +437,7 @@ impl Lowerer<'_> {
             None => self.block(body),
         };
         self.depth = depth;
+        let weight = std::mem::replace(&mut self.deepest, deepest) + 1;
         self.around = around;
         if yields {
             let gap = self.unknown("a generator function", at);
@@ -443,6 +449,7 @@ impl Lowerer<'_> {
             qualified,
             file: self.file.clone(),
             line: self.line(at.start()),
+            weight,
             params,
             slots: scope.slots,
             cells: scope.cells.into_iter().collect(),

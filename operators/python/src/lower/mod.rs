@@ -44,6 +44,7 @@ pub(crate) struct Lowerer<'s> {
     scopes: Vec<Scope>,
     gaps: Vec<Rc<Gap>>,
     depth: u32,
+    deepest: u32,
     temporaries: u32,
     around: String,
 }
@@ -72,6 +73,7 @@ pub fn lower(source: &str, file: &Rc<str>) -> Result<Lowered, (String, u32)> {
         scopes: vec![Scope::module()],
         gaps: Vec::new(),
         depth: 0,
+        deepest: 0,
         temporaries: 0,
         around: String::new(),
     };
@@ -90,6 +92,7 @@ pub fn lower(source: &str, file: &Rc<str>) -> Result<Lowered, (String, u32)> {
         qualified: "<module>".into(),
         file: file.clone(),
         line: 1,
+        weight: lowerer.deepest,
         params: Params::default(),
         slots: scope.slots,
         cells: scope.cells.into_iter().collect(),

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use ruff_python_ast::{self as ast, Expr as Ast, Pattern, Stmt as AstStmt};
 use ruff_text_size::Ranged;
 
-use super::Lowerer;
 use super::expr::operator;
+use super::{Lowerer, MAX_DEPTH};
 use crate::ir::{Attribute, Expr, Line, Stmt, Target, Try, Wrap};
 use crate::ops::Cmp;
 use crate::value::Value;
@@ -14,9 +14,18 @@ use crate::value::Value;
 impl Lowerer<'_> {
     pub(super) fn block(&mut self, body: &[AstStmt]) -> Vec<Line> {
         let mut out = Vec::with_capacity(body.len());
+        if self.depth >= MAX_DEPTH
+            && let Some(first) = body.first()
+        {
+            let gap = self.unknown(format!("more than {MAX_DEPTH} statements inside one another"), first);
+            return vec![Line { line: self.line(first.start()), stmt: Stmt::Expr(gap) }];
+        }
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         for stmt in body {
             self.stmt(stmt, &mut out);
         }
+        self.depth -= 1;
         out
     }
 

@@ -13,11 +13,13 @@ use crate::ops::Bin;
 use crate::value::{Type, Value};
 
 mod civil;
+mod difflib;
 mod json;
 mod misc;
 mod net;
 mod pattern;
 mod re;
+mod shlex;
 mod strptime;
 mod time;
 mod url;
@@ -46,6 +48,8 @@ pub enum Lib {
     Zone(Zone),
     /// Result of `urlparse`.
     Url(Url),
+    /// `SequenceMatcher`.
+    Matcher(difflib::Matcher),
 }
 
 impl Lib {
@@ -63,6 +67,7 @@ impl Lib {
             Lib::Delta(_) => Type::TimeDelta,
             Lib::Zone(_) => Type::TimeZone,
             Lib::Url(_) => Type::Url,
+            Lib::Matcher(_) => Type::Object,
         }
     }
 
@@ -94,6 +99,8 @@ static MODULES: &[(&str, &[NativeFn])] = &[
     ("logging", misc::LOGGING),
     ("time", time::TIME),
     ("urllib.parse", url::FUNCTIONS),
+    ("shlex", shlex::FUNCTIONS),
+    ("difflib", difflib::FUNCTIONS),
     ("dateutil.parser", strptime::DATEUTIL),
     ("datetime", &[]),
     ("typing", &[]),
@@ -183,6 +190,7 @@ pub fn has_method(lib: &Lib, name: &str) -> bool {
         Lib::DateTime(_) => time::METHODS.contains(&name),
         Lib::Delta(_) => name == "total_seconds",
         Lib::Zone(_) | Lib::Url(_) => false,
+        Lib::Matcher(_) => name == "ratio",
     }
 }
 
@@ -209,6 +217,7 @@ pub fn method(vm: &mut Vm, lib: &Rc<Lib>, name: &str, args: Args) -> R<Value> {
     match &**lib {
         Lib::Pattern(p) => re::pattern_method(vm, p, name, args),
         Lib::Match(m) => re::match_method(m, name, args),
+        Lib::Matcher(m) if name == "ratio" => difflib::ratio(vm, m),
         Lib::Network(n) => net::network_method(n, name, args),
         Lib::DateTime(d) => time::method(d, name, args),
         Lib::Delta(d) if name == "total_seconds" => {
