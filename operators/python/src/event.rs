@@ -56,10 +56,17 @@ impl EvDict {
                 }
                 index
             });
-            if folded.is_empty() {
-                return None;
-            }
-            folded.get(&key.to_lowercase()).map(|i| &self.items[*i].1)
+            // Most keys are short and ASCII: they are folded on the stack.
+            let mut short = [0u8; 64];
+            let found = match short.get_mut(..key.len()) {
+                Some(place) if key.is_ascii() => {
+                    place.copy_from_slice(key.as_bytes());
+                    place.make_ascii_lowercase();
+                    std::str::from_utf8(place).ok().and_then(|k| folded.get(k))
+                }
+                _ => folded.get(&key.to_lowercase()),
+            };
+            found.map(|i| &self.items[*i].1)
         })
     }
 

@@ -9,6 +9,8 @@
 
 pub mod builtins;
 pub mod canonical;
+#[cfg(test)]
+mod checks;
 pub mod class;
 pub mod compile;
 pub mod eval;

@@ -1,6 +1,8 @@
 //! The table behind `dict` and `set`: entries in the order of insertion, an index by hash beside them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use ahash::{AHasher, RandomState};
 
 use hashbrown::HashTable;
 
@@ -139,8 +141,15 @@ impl Drop for Table {
     }
 }
 
+/// Seeds are fixed; no hash leaves the engine, and no order depends on one.
+const SEEDS: RandomState = RandomState::with_seeds(1, 2, 3, 4);
+
+fn hasher() -> AHasher {
+    SEEDS.build_hasher()
+}
+
 fn hash_str(text: &str) -> u64 {
-    let mut h = DefaultHasher::new();
+    let mut h = hasher();
     text.hash(&mut h);
     h.finish()
 }
@@ -150,7 +159,7 @@ fn hash_str(text: &str) -> u64 {
 /// # Errors
 /// `TypeError` for lists, dicts, sets and what contains one.
 pub fn hash(value: &Value) -> R<u64> {
-    let mut h = DefaultHasher::new();
+    let mut h = hasher();
     match value {
         Value::Str(s) => return Ok(hash_str(s)),
         Value::None => 1u8.hash(&mut h),

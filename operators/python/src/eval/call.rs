@@ -77,7 +77,7 @@ impl Vm {
             }
             Value::Missing(what) => unknown(format!("`{what}` is not available")),
             _ => {
-                if !types::has(object, text) {
+                if !types::has_name(object, name, text) {
                     let attribute = self.attribute_of(object, name, text)?;
                     return self.call_with(f, &attribute, args);
                 }

@@ -1,6 +1,7 @@
 //! Methods of native values: which there are, and the way to each.
 
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use crate::exc::{R, attribute_error, type_error, unknown};
 use crate::name::Name;
@@ -48,8 +49,8 @@ pub fn has(value: &Value, name: &str) -> bool {
     of_type(of, name)
 }
 
-fn of_type(of: Type, name: &str) -> bool {
-    let list = match of {
+fn list_of(of: Type) -> Option<&'static str> {
+    Some(match of {
         Type::Str => STR,
         Type::List => LIST,
         Type::Dict | Type::OrderedDict => DICT,
@@ -63,13 +64,43 @@ fn of_type(of: Type, name: &str) -> bool {
         Type::Int | Type::Bool => INT,
         Type::Float => FLOAT,
         Type::View => KEYS,
-        Type::DateTime | Type::Date | Type::TimeDelta | Type::TimeZone => return stdlib::type_has_method(of, name),
-        _ => return false,
+        _ => return None,
+    })
+}
+
+fn of_type(of: Type, name: &str) -> bool {
+    match list_of(of) {
+        Some(list) => list.split_ascii_whitespace().any(|n| n == name),
+        None => stdlib::type_has_method(of, name),
+    }
+}
+
+/// Methods of the kinds of values that rules call most, by [`Name`]: no text is compared on the hot path.
+static FAST: LazyLock<[Vec<bool>; 5]> = LazyLock::new(|| {
+    [Type::Str, Type::Event, Type::EvDict, Type::Dict, Type::List].map(|of| {
+        let mut known = Vec::new();
+        for name in list_of(of).unwrap_or("").split_ascii_whitespace() {
+            let at = Name::of(name) as usize;
+            if known.len() <= at {
+                known.resize(at + 1, false);
+            }
+            known[at] = true;
+        }
+        known[Name::Other as usize] = false;
+        known
+    })
+});
+
+/// [`has`] for a name that is known as an enum.
+pub fn has_name(value: &Value, name: Name, text: &str) -> bool {
+    let kind = match value {
+        Value::Str(_) => 0,
+        Value::EvDict(e) => 2 - usize::from(e.root),
+        Value::Dict(_) => 3,
+        Value::List(_) => 4,
+        _ => return has(value, text),
     };
-    list.match_indices(name).any(|(at, _)| {
-        let bytes = list.as_bytes();
-        at > 0 && bytes[at - 1] == b' ' && bytes.get(at + name.len()) == Some(&b' ')
-    }) && !name.is_empty()
+    FAST[kind].get(name as usize).copied().unwrap_or(false) || (name == Name::Other && has(value, text))
 }
 
 /// Call a method of a native value.
@@ -77,7 +108,7 @@ fn of_type(of: Type, name: &str) -> bool {
 /// # Errors
 /// What the method raises; `AttributeError` if there is none.
 pub fn method(vm: &mut Vm, object: &Value, name: Name, text: &Rc<str>, args: Args) -> R<Value> {
-    if !has(object, text) {
+    if !has_name(object, name, text) {
         return attribute_error(object, text);
     }
     match object {
