@@ -1,6 +1,6 @@
 //! `shlex.split`, in its POSIX mode.
 
-use crate::exc::{R, type_error, unknown, value_error};
+use crate::exc::{R, attribute_error, unknown, value_error};
 use crate::native::{Args, NativeFn, Vm};
 use crate::value::Value;
 
@@ -13,7 +13,8 @@ fn split(vm: &mut Vm, args: Args) -> R<Value> {
         Value::Str(s) => s,
         Value::Missing(name) => return unknown(format!("`{name}` is not available")),
         Value::None => return unknown("shlex.split(None), which reads the standard input"),
-        v => return type_error(format!("shlex.split of {}", v.type_name())),
+        // What is no text is taken for a stream.
+        v => return attribute_error(v, "read"),
     };
     vm.memory(text.len() * 2)?;
     let mut words = Vec::new();

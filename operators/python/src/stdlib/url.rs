@@ -1,6 +1,6 @@
 //! `urllib.parse`: `urlparse`, `parse_qs`, `quote`, `unquote`.
 
-use crate::exc::{R, type_error, unknown, value_error};
+use crate::exc::{R, attribute_error, type_error, unknown, value_error};
 use crate::native::{Args, NativeFn, Vm};
 use crate::table::Table;
 use crate::value::Value;
@@ -135,6 +135,17 @@ fn unquote_of(args: Args, plus: bool) -> R<Value> {
     match &args.pos[0] {
         Value::Str(s) => Ok(Value::str(unquote(s, plus))),
         Value::Bytes(_) => unknown("unquote of bytes"),
+        v if plus => attribute_error(v, "replace"),
+        // CPython looks for a % first, and then calls a method of a text.
+        v @ (Value::List(_)
+        | Value::Tuple(_)
+        | Value::Dict(_)
+        | Value::Set(_)
+        | Value::EvDict(_)
+        | Value::EvList(_)) => match crate::ops::contains(v, &Value::str("%"))? {
+            false => attribute_error(v, "split"),
+            true => unknown("unquote of a container"),
+        },
         v => type_error(format!("argument of type '{}' is not iterable", v.type_name())),
     }
 }
