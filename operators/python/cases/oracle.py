@@ -369,16 +369,13 @@ def fresh(loaded):
 
 
 def corpus(root, seed):
-    """Events of tests come from standard input as JSON lines: {"id", "file", "log", "functions", "turns", "model"}."""
+    """Events come from standard input as JSON lines: {"log", "log_type", "model", "turns", "detections"}."""
     install()
     sys.path[:0] = [os.path.join(root, "global_helpers")]
     rng = random.Random(seed)
     modules = {}
     for line in sys.stdin:
         job = json.loads(line)
-        loaded = load(root, job["file"], modules)
-        if loaded is None:
-            continue
         model = None
         if job.get("model"):
             methods = load(root, job["model"]["file"], modules) if job["model"]["file"] else None
@@ -390,14 +387,23 @@ def corpus(root, seed):
         for turn in range(job["turns"]):
             log = job["log"] if turn == 0 else mutate(rng, job["log"])
             results = {}
-            module = fresh(loaded)
-            for name in job["functions"]:
-                event = PantherEvent(log)
-                event.model = model
-                results[name] = result(getattr(module, name), event)
-                if name == "rule" and results[name] != {"value": "True"}:
-                    break
-            out({"id": job["id"], "log": log, "log_type": job["log"].get("p_log_type"), "results": results})
+            for detection in job["detections"]:
+                loaded = load(root, detection["file"], modules)
+                if loaded is not None:
+                    results[detection["id"]] = run(fresh(loaded), detection["functions"], log, model)
+            out({"log": log, "log_type": job["log_type"], "results": results})
+
+
+def run(module, functions, log, model):
+    """Results of a detection: of the other functions only if it matches."""
+    results = {}
+    for name in functions:
+        event = PantherEvent(log)
+        event.model = model
+        results[name] = result(getattr(module, name), event)
+        if name == "rule" and results[name] != {"value": "True"}:
+            break
+    return results
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@
 //! Against CPython, on the test events and on mutations of them:
 //!
 //! ```text
-//! … corpus -- CHECKOUT --jobs jobs.jsonl --turns 20
+//! … corpus -- CHECKOUT --jobs jobs.jsonl --turns 20 [--events FOLDER --log-type AWS.CloudTrail]
 //! python3 operators/python/cases/oracle.py corpus CHECKOUT 1 < jobs.jsonl > results.jsonl
 //! … corpus -- CHECKOUT --compare results.jsonl
 //! ```
+//!
+//! With `--events` the jobs are the records of the JSON files of a folder, each for all rules of the log type.
 //!
 //! CHECKOUT holds `rules/`, `global_helpers/`, `data_models/` and so on, as public repositories of detections lay them
 //! out. `--jsonl` writes every result of every test as a line, for a comparison with another evaluator.
@@ -35,6 +37,8 @@ struct Options {
     jsonl: Option<fs::File>,
     jobs: Option<fs::File>,
     turns: usize,
+    events: Option<PathBuf>,
+    log_type: String,
     compare: Option<PathBuf>,
 }
 
@@ -48,6 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         jsonl: None,
         jobs: None,
         turns: 4,
+        events: None,
+        log_type: String::new(),
         compare: None,
     };
     while let Some(arg) = args.next() {
@@ -58,6 +64,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--jsonl" => options.jsonl = args.next().map(fs::File::create).transpose()?,
             "--jobs" => options.jobs = args.next().map(fs::File::create).transpose()?,
             "--turns" => options.turns = args.next().unwrap_or_default().parse()?,
+            "--events" => options.events = args.next().map(Into::into),
+            "--log-type" => options.log_type = args.next().unwrap_or_default(),
             "--compare" => options.compare = args.next().map(Into::into),
             root => options.root = root.into(),
         }
@@ -160,6 +168,8 @@ fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
     }
     let mut tally = Tally::default();
     let mut known = BTreeMap::new();
+    let mut detections: Vec<Json> = Vec::new();
+    let described = described(&root)?;
     for path in list {
         let Ok(meta) = yaml_serde::from_str::<Json>(&fs::read_to_string(&path)?) else {
             println!("not YAML: {}", path.display());
@@ -178,7 +188,21 @@ fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
             continue;
         }
         if let Some(jobs) = &mut options.jobs {
-            write_jobs(&id, &meta, &source, &library, &root, options.turns, jobs)?;
+            let Ok(compiled) = compile(&source, &library) else { continue };
+            let functions: Vec<&str> = compiled.report.functions.iter().map(|f| f.name).collect();
+            let job = json!({"id": id, "file": &*source.file, "functions": functions});
+            if options.events.is_some() {
+                if meta["LogTypes"].as_array().into_iter().flatten().any(|t| *t == *options.log_type) {
+                    detections.push(job);
+                }
+                continue;
+            }
+            for test in meta["Tests"].as_array().into_iter().flatten() {
+                if !test["Mocks"].is_array() && test["Log"].is_object() {
+                    let log_type = test["Log"]["p_log_type"].as_str();
+                    write_job(&test["Log"], log_type, &json!([job]), &described, options.turns, jobs)?;
+                }
+            }
             continue;
         }
         detection(&id, &meta, &source, &library, &models, &mut options, &mut tally)?;
@@ -186,7 +210,18 @@ fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
     if let Some(results) = &options.compare {
         return compare(results, &known, &models, options.verbose);
     }
-    if options.jobs.is_some() {
+    if let Some(jobs) = &mut options.jobs {
+        let mut list = Vec::new();
+        if let Some(folder) = &options.events {
+            files(folder, "json", &mut list);
+        }
+        for path in list {
+            let file: Json = serde_json::from_str(&fs::read_to_string(path)?)?;
+            for record in file["Records"].as_array().into_iter().flatten() {
+                let all = json!(detections);
+                write_job(record, Some(&options.log_type), &all, &described, options.turns, jobs)?;
+            }
+        }
         return Ok(());
     }
     print(&tally);
@@ -317,18 +352,8 @@ fn run_test(
     Ok(())
 }
 
-/// One line for each test without mocks: what the oracle is to run, on the event and on mutations of it.
-fn write_jobs(
-    id: &str,
-    meta: &Json,
-    source: &Source,
-    library: &Rc<Library>,
-    root: &Path,
-    turns: usize,
-    jobs: &mut fs::File,
-) -> Result<(), Box<dyn Error>> {
-    let Ok(compiled) = compile(source, library) else { return Ok(()) };
-    let functions: Vec<&str> = compiled.report.functions.iter().map(|f| f.name).collect();
+/// Data models by log type, for the oracle.
+fn described(root: &Path) -> Result<BTreeMap<String, Json>, Box<dyn Error>> {
     let mut list = Vec::new();
     files(&root.join("data_models"), "yml", &mut list);
     let mut models = BTreeMap::new();
@@ -349,14 +374,21 @@ fn write_jobs(
             models.insert(log_type.to_string(), json!({"file": file, "mappings": mappings}));
         }
     }
-    for test in meta["Tests"].as_array().into_iter().flatten() {
-        if test["Mocks"].is_array() || !test["Log"].is_object() {
-            continue;
-        }
-        let model = test["Log"]["p_log_type"].as_str().and_then(|t| models.get(t));
-        let job = json!({"id": id, "file": &*source.file, "log": test["Log"], "functions": functions, "turns": turns, "model": model});
-        writeln!(jobs, "{job}")?;
-    }
+    Ok(models)
+}
+
+/// A line of what the oracle is to run.
+fn write_job(
+    log: &Json,
+    log_type: Option<&str>,
+    detections: &Json,
+    models: &BTreeMap<String, Json>,
+    turns: usize,
+    jobs: &mut fs::File,
+) -> Result<(), Box<dyn Error>> {
+    let model = log_type.and_then(|t| models.get(t));
+    let job = json!({"log": log, "log_type": log_type, "model": model, "turns": turns, "detections": detections});
+    writeln!(jobs, "{job}")?;
     Ok(())
 }
 
@@ -372,59 +404,57 @@ fn compare(
     let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
     for line in std::io::BufRead::lines(std::io::BufReader::new(fs::File::open(results)?)) {
         let line: Json = serde_json::from_str(&line?)?;
-        let id = line["id"].as_str().unwrap_or_default();
-        let (Some(compiled), Some(log), Some(functions)) =
-            (known.get(id), line["log"].as_object(), line["results"].as_object())
-        else {
-            continue;
-        };
+        let (Some(log), Some(all)) = (line["log"].as_object(), line["results"].as_object()) else { continue };
         let setting =
             Setting { model: line["log_type"].as_str().and_then(|t| models.get(t)).cloned(), ..Setting::default() };
         let event = Event::new(log);
-        compiled.begin();
-        for name in FUNCTIONS {
-            let Some(expected) = functions.get(*name) else { continue };
-            let outcome = compiled.call(name, &event, &setting);
-            let (ours, text) = match &outcome {
-                Outcome::Value(value) => {
-                    let text = python::canonical::canonical(value);
-                    // Only CPython's order of a set can differ where the same characters stand in another order.
-                    let sorted = |text: &str| {
-                        let mut bytes = text.as_bytes().to_vec();
-                        bytes.sort_unstable();
-                        bytes
-                    };
-                    let state = match expected["value"].as_str() {
-                        Some(expected) if expected == text => "equal",
-                        Some(expected) if sorted(expected) == sorted(&text) => "order of a set",
-                        _ => "DIFFERENT",
-                    };
-                    (state, text)
+        for (id, functions) in all {
+            let (Some(compiled), Some(functions)) = (known.get(id), functions.as_object()) else { continue };
+            compiled.begin();
+            for name in FUNCTIONS {
+                let Some(expected) = functions.get(*name) else { continue };
+                let outcome = compiled.call(name, &event, &setting);
+                let (ours, text) = match &outcome {
+                    Outcome::Value(value) => {
+                        let text = python::canonical::canonical(value);
+                        // Only CPython's order of a set can differ where the same characters stand in another order.
+                        let sorted = |text: &str| {
+                            let mut bytes = text.as_bytes().to_vec();
+                            bytes.sort_unstable();
+                            bytes
+                        };
+                        let state = match expected["value"].as_str() {
+                            Some(expected) if expected == text => "equal",
+                            Some(expected) if sorted(expected) == sorted(&text) => "order of a set",
+                            _ => "DIFFERENT",
+                        };
+                        (state, text)
+                    }
+                    Outcome::Raised(raised) => {
+                        let same = expected["raised"] == *raised.class;
+                        let wording = expected["message"] == *raised.message;
+                        let state = if !same {
+                            "DIFFERENT"
+                        } else if wording {
+                            "equal"
+                        } else {
+                            "other wording"
+                        };
+                        (state, format!("{}: {}", raised.class, raised.message))
+                    }
+                    Outcome::Unknown(what) => {
+                        *unknown.entry(format!("{what} {id}")).or_default() += 1;
+                        ("unknown", what.clone())
+                    }
+                    Outcome::Exhausted(what) => ("unknown", (*what).into()),
+                };
+                *counts.entry(ours).or_default() += 1;
+                if *name == "rule" {
+                    *verdicts.entry(ours).or_default() += 1;
                 }
-                Outcome::Raised(raised) => {
-                    let same = expected["raised"] == *raised.class;
-                    let wording = expected["message"] == *raised.message;
-                    let state = if !same {
-                        "DIFFERENT"
-                    } else if wording {
-                        "equal"
-                    } else {
-                        "other wording"
-                    };
-                    (state, format!("{}: {}", raised.class, raised.message))
+                if ours == "DIFFERENT" || (verbose && ours != "equal") {
+                    println!("{ours}: {id}.{name}: ours {text}\n    Python's {expected}");
                 }
-                Outcome::Unknown(what) => {
-                    *unknown.entry(format!("{what} {id}")).or_default() += 1;
-                    ("unknown", what.clone())
-                }
-                Outcome::Exhausted(what) => ("unknown", (*what).into()),
-            };
-            *counts.entry(ours).or_default() += 1;
-            if *name == "rule" {
-                *verdicts.entry(ours).or_default() += 1;
-            }
-            if ours == "DIFFERENT" || (verbose && ours != "equal") {
-                println!("{ours}: {id}.{name}: ours {text}\n    Python's {expected}");
             }
         }
     }
