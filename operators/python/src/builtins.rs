@@ -373,7 +373,11 @@ fn iter(_: &mut Vm, args: Args) -> R<Value> {
     }
 }
 
-fn len(vm: &mut Vm, args: Args) -> R<Value> {
+fn len(_: &mut Vm, args: Args) -> R<Value> {
+    length(args)
+}
+
+fn length(args: Args) -> R<Value> {
     args.check("len", 1, 1)?;
     let n = match &args.pos[0] {
         Value::Str(s) if s.is_ascii() => s.len(),
@@ -386,7 +390,7 @@ fn len(vm: &mut Vm, args: Args) -> R<Value> {
         Value::EvDict(e) => e.items.len(),
         Value::EvList(l) => l.items.len(),
         Value::Range(r) => return Ok(Value::Int(r.len())),
-        Value::View(v) => return len(vm, Args::positional(std::slice::from_ref(&v.of))),
+        Value::View(v) => return length(Args::positional(std::slice::from_ref(&v.of))),
         Value::Missing(name) => return unknown(format!("`{name}` is not available")),
         Value::Object(o) if o.class.find("__len__").is_some() => return unknown("an object with its own __len__"),
         other => return type_error(format!("object of type '{}' has no len()", other.type_name())),
@@ -399,7 +403,7 @@ fn extreme(vm: &mut Vm, args: Args, name: &str, op: Cmp) -> R<Value> {
     let mut iter = match args.pos {
         [] => return type_error(format!("{name} expected at least 1 argument, got 0")),
         [one] => Iter::over(one)?,
-        many => Iter::Items(many.to_vec().into_iter()),
+        many => Iter::Tuple(Rc::new(crate::value::Tuple(many.to_vec())), 0),
     };
     let mut best: Option<(Value, Value)> = None;
     while let Some(item) = iter.next(vm)? {

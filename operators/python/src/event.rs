@@ -166,7 +166,7 @@ pub fn deep_get(event: &Rc<EvDict>, keys: &[Value], default: &Value) -> R<Value>
 /// # Errors
 /// `TypeError` if a hit in a list cannot be hashed.
 pub fn deep_walk(event: &Rc<EvDict>, keys: &[Value], default: &Value, which: &Value) -> R<Value> {
-    walk(&Value::EvDict(event.clone()), keys, default, which, 0)
+    walk(&Value::EvDict(event.clone()), keys, default, which)
 }
 
 fn hollow(value: &Value, depth: u32) -> bool {
@@ -176,7 +176,7 @@ fn hollow(value: &Value, depth: u32) -> bool {
     }
 }
 
-fn walk(at: &Value, keys: &[Value], default: &Value, which: &Value, depth: u32) -> R<Value> {
+fn walk(at: &Value, keys: &[Value], default: &Value, which: &Value) -> R<Value> {
     let Some((key, rest)) = keys.split_first() else {
         return Ok(if hollow(at, 0) { default.clone() } else { plain(at) });
     };
@@ -191,13 +191,13 @@ fn walk(at: &Value, keys: &[Value], default: &Value, which: &Value, depth: u32) 
             };
             match next {
                 None | Some(Value::None) => Ok(default.clone()),
-                Some(next) => walk(&next, rest, default, which, depth + 1),
+                Some(next) => walk(&next, rest, default, which),
             }
         }
         Value::EvList(l) => {
             let mut found = Table::default();
             for item in &l.items {
-                match walk(item, keys, default, which, depth + 1)? {
+                match walk(item, keys, default, which)? {
                     Value::None => {}
                     Value::List(hits) => {
                         for hit in hits.items.borrow().iter() {

@@ -66,7 +66,7 @@ pub fn parse_int(text: &str, base: u32) -> R<Value> {
         }
     }
     if radix == 0 {
-        if digits.len() > 1 && digits.starts_with('0') && digits.trim_matches('0') != "" {
+        if digits.len() > 1 && digits.starts_with('0') && !digits.trim_matches('0').is_empty() {
             return bad();
         }
         radix = 10;

@@ -82,7 +82,7 @@ pub fn truthy(value: &Value) -> R<bool> {
         Value::Tuple(t) => !t.0.is_empty(),
         Value::Dict(d) => !d.table.borrow().is_empty(),
         Value::Set(s) => !s.table.borrow().is_empty(),
-        Value::Range(r) => r.len() != 0,
+        Value::Range(r) => !r.is_empty(),
         Value::EvDict(e) => !e.items.is_empty(),
         Value::EvList(l) => !l.items.is_empty(),
         Value::View(v) => truthy(&v.of)?,
@@ -279,7 +279,7 @@ fn equal(a: &Value, b: &Value, depth: u32) -> R<bool> {
             equal(&as_set(a)?, &as_set(b)?, depth)?
         }
         (Range(x), Range(y)) => {
-            x.len() == y.len() && (x.len() == 0 || (x.start == y.start && (x.len() == 1 || x.step == y.step)))
+            x.len() == y.len() && (x.is_empty() || (x.start == y.start && (x.len() == 1 || x.step == y.step)))
         }
         (Type(x), Type(y)) => x == y,
         (Lib(x), Lib(y)) => stdlib::equal(x, y)?,

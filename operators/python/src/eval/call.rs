@@ -1,7 +1,7 @@
 //! Calls: arguments, parameters, classes.
 
 use std::cell::RefCell;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use super::{Flow, Frame};
 use crate::builtins;
@@ -194,7 +194,7 @@ impl Vm {
             defaults,
             kw_defaults,
             closure,
-            owner: RefCell::new(f.owner.as_ref().map(Rc::downgrade).unwrap_or_else(Weak::new)),
+            owner: RefCell::new(f.owner.as_ref().map(Rc::downgrade).unwrap_or_default()),
         }))
     }
 

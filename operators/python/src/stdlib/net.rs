@@ -401,7 +401,7 @@ const RESERVED_V6: &[&str] = &[
 ];
 
 fn mapped(a: &Address) -> Option<Address> {
-    (a.v6 && a.bits >> 32 == 0xffff).then(|| Address { v6: false, bits: a.bits & 0xffff_ffff })
+    (a.v6 && a.bits >> 32 == 0xffff).then_some(Address { v6: false, bits: a.bits & 0xffff_ffff })
 }
 
 fn private(a: &Address) -> bool {

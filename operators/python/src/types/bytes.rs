@@ -114,7 +114,7 @@ pub(crate) fn decode(bytes: &[u8], args: Args) -> R<Value> {
         ("utf-16-le" | "utf-16le", "strict") => {
             let units: Vec<u16> = bytes.chunks_exact(2).map(|p| u16::from_le_bytes([p[0], p[1]])).collect();
             match String::from_utf16(&units) {
-                Ok(text) if bytes.len() % 2 == 0 => Ok(Value::str(text)),
+                Ok(text) if bytes.len().is_multiple_of(2) => Ok(Value::str(text)),
                 _ => raise(Kind::UnicodeDecodeError, utf16_error(bytes)),
             }
         }

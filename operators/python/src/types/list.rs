@@ -171,7 +171,7 @@ pub(crate) fn sort(vm: &mut Vm, items: Vec<Value>, args: Args) -> R<Vec<Value>> 
 
 /// Merge sort with a comparison that can fail: insertion into a sorted prefix by bisection, as CPython sorts short
 /// lists, so that the same pair raises first.
-fn merge_sort(items: &mut Vec<(Value, Value)>) -> R<()> {
+fn merge_sort(items: &mut [(Value, Value)]) -> R<()> {
     let less = |a: &Value, b: &Value| ops::order(a, b, "<", 0).map(|o| o == Some(Ordering::Less));
     // CPython counts the run at the start first, ascending or strictly descending.
     let mut run = items.len().min(1);
