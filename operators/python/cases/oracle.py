@@ -1,6 +1,7 @@
 """The same functions on the same events in CPython: what the evaluator is compared with.
 
     python3 oracle.py cases FOLDER SEED     the cases of FOLDER on events of a seed, as JSON lines
+    python3 oracle.py fuzz COUNT SEED       random expressions, in the same form
     python3 oracle.py corpus CHECKOUT SEED  the rules of a checkout on its test events and on mutations of them
 
 The event class here is written from the description of the event object, like the evaluator's own.
@@ -161,7 +162,7 @@ def canonical(value):
         return "(" + ", ".join(canonical(v) for v in value) + ",)"
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return repr(value)
-    return f"<{type(value).__name__}>"
+    return "<type>" if isinstance(value, type) else f"<{type(value).__name__}>"
 
 
 def result(function, event):
@@ -406,8 +407,70 @@ def run(module, functions, log, model):
     return results
 
 
+ATOMS = ["0", "1", "-3", "7", "2.5", "-0.5", "1e20", "True", "False", "None", "''", "'a'", "'Abc'", "' x y '", "'a,b,,c'",
+         "'12'", "'äß日'", "'%s-%s'", "'{}:{}'", "b'ab'", "[]", "[1, 2, 3]", "['b', 'a']", "[1, 'a', None]", "()", "(1, 2)",
+         "('a', 'b')", "{}", "{'a': 1, 'b': [2]}", "{1: 'x'}", "set()", "{1, 2}", "{'a'}", "frozenset([1])", "range(4)",
+         "range(5, 0, -2)", "e.get('s')", "e.get('list')", "e.get('map')", "e.get('nums')", "e.get('none')", "e.get('rows')",
+         "e.get('n')", "e", "ValueError('v')", "str", "int", "len", "(lambda x: x)"]
+METHODS = ("lower upper strip split rsplit join replace find count index startswith endswith title capitalize zfill ljust center "
+           "partition isdigit isalpha encode decode format get keys values items copy pop update setdefault append extend insert "
+           "remove sort reverse add discard union intersection difference issubset deep_get deep_walk udm splitlines swapcase "
+           "isspace islower isupper rjust lstrip rstrip rfind removeprefix hex symmetric_difference popitem clear").split()
+CALLS = ("len str int float bool list tuple set dict sorted sum min max any all abs round repr reversed enumerate zip map filter "
+         "isinstance range divmod ord chr hex iter next frozenset format getattr hasattr callable").split()
+OPERATORS = "+ - * / // % & | ^ == != < <= > >= in and or **".split() + ["not in"]
+SPECS = ["5", ">8", "^7", "05", ".2f", ",", "+d", "x", ".1%", "e", "g", "s", "<4", "_", "08.3f", ".3"]
+
+
+def expression(rng, depth=0):
+    kind = rng.randrange(12) if depth < 3 else 0
+    sub = lambda: expression(rng, depth + 1)
+    if kind <= 2:
+        return rng.choice(ATOMS)
+    if kind <= 4:
+        left, operator, right = sub(), rng.choice(OPERATORS), sub()
+        return f"({left} {operator} {right})" if operator != "**" else f"(len(str({left})) ** 2)"
+    if kind <= 7:
+        arguments = ", ".join(sub() for _ in range(rng.choice([0, 1, 1, 2])))
+        return f"({sub()}).{rng.choice(METHODS)}({arguments})"
+    if kind == 8:
+        return f"{rng.choice(CALLS)}({', '.join(sub() for _ in range(rng.choice([1, 1, 1, 2, 3])))})"
+    if kind == 9:
+        index = rng.choice(["0", "-1", "1", "'a'", "1:", ":-1", "::2", "::-1", "5", "None", "'S'"])
+        return f"({sub()})[{index}]"
+    if kind == 10:
+        return rng.choice(["[x for x in {}]", "[x for x in {} if x]", "{{x for x in {}}}", "{{x: 1 for x in {}}}", "list(x for x in {})",
+                           "any(x for x in {})", "[*{}]", "{{**{}}}", "sorted({}, reverse=True)", "not {}", "-{}", "({},)"]).format(sub())
+    form = rng.choice(["f'{@}'", "f'{@!r}'", "'%s' % (@,)", "'%r' % (@,)", "'{}'.format(@)", "f'{@:SPEC}'"])
+    return form.replace("SPEC", rng.choice(SPECS)).replace("@", nested(sub()))
+
+
+def nested(text):
+    """An expression that can stand inside of quotes of an f-string."""
+    return text if "'" not in text and "\\" not in text and "{" not in text else "e.get(\"n\")"
+
+
+def fuzz(count, seed):
+    install()
+    rng = random.Random(seed)
+    out({"event": 0, "log": BASE})
+    for number in range(count):
+        source = f"{PRELUDE}def case(e):\n    return {expression(rng)}\n"
+        try:
+            code = compile(source, "case", "exec")
+        except SyntaxError:
+            continue
+        module = {}
+        exec(code, module)  # pylint: disable=exec-used
+        text = source.rsplit("return ", 1)[1].strip()
+        out({"case": f"fuzz {seed}:{number} {text}", "source": source, "function": "case",
+             "results": [result(module["case"], PantherEvent(BASE))]})
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "cases":
         cases(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "fuzz":
+        fuzz(int(sys.argv[2]), int(sys.argv[3]))
     else:
         corpus(sys.argv[2], int(sys.argv[3]))

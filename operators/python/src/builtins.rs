@@ -211,7 +211,7 @@ fn divmod(_: &mut Vm, args: Args) -> R<Value> {
 }
 
 fn enumerate(_: &mut Vm, args: Args) -> R<Value> {
-    args.check_named("enumerate", 1, 2, &["iterable", "start"])?;
+    args.check_parsed("enumerate", 1, 2, &["iterable", "start"])?;
     let Some(over) = args.get(0, "iterable") else {
         return type_error("enumerate() missing required argument 'iterable' (pos 1)");
     };
@@ -312,7 +312,6 @@ pub fn instance(value: &Value, class: &Value) -> R<bool> {
             }
             Ok(false)
         }
-        Value::None => Ok(value.is_none()),
         Value::Class(class) => Ok(match value {
             Value::Object(o) => o.class.is(class),
             Value::Exc(e) => matches!(&e.class, ExcClass::User(own) if own.is(class)),
@@ -459,7 +458,17 @@ fn repr(vm: &mut Vm, args: Args) -> R<Value> {
 }
 
 fn reversed(vm: &mut Vm, args: Args) -> R<Value> {
-    args.check("reversed", 1, 1)?;
+    if args.pos.len() != 1 {
+        return type_error(format!("reversed expected 1 argument, got {}", args.pos.len()));
+    }
+    let name = match &args.pos[0] {
+        Value::List(_) => "list_reverseiterator",
+        Value::Range(_) => "range_iterator",
+        Value::Dict(_) => "dict_reversekeyiterator",
+        Value::View(_) => "dict_reversevalueiterator",
+        Value::EvList(_) => "generator",
+        _ => "reversed",
+    };
     let mut items = match &args.pos[0] {
         Value::List(l) => l.items.borrow().clone(),
         v @ (Value::Tuple(_)
@@ -473,11 +482,11 @@ fn reversed(vm: &mut Vm, args: Args) -> R<Value> {
         other => return type_error(format!("'{}' object is not reversible", other.type_name())),
     };
     items.reverse();
-    Ok(Value::iter(Iter::Items(items.into_iter())))
+    Ok(Value::iter(Iter::Reversed(items.into_iter(), name)))
 }
 
 fn round(_: &mut Vm, args: Args) -> R<Value> {
-    args.check_named("round", 1, 2, &["number", "ndigits"])?;
+    args.check_parsed("round", 1, 2, &["number", "ndigits"])?;
     let digits = match args.get(1, "ndigits") {
         None | Some(Value::None) => None,
         Some(v) => match int_of(v) {
@@ -505,7 +514,7 @@ fn sorted(vm: &mut Vm, args: Args) -> R<Value> {
 }
 
 fn sum(vm: &mut Vm, args: Args) -> R<Value> {
-    args.check_named("sum", 1, 2, &["start"])?;
+    args.check_parsed("sum", 1, 2, &["start"])?;
     let mut total = args.get(1, "start").cloned().unwrap_or(Value::Int(0));
     if let Value::Str(_) = total {
         return type_error("sum() can't sum strings [use ''.join(seq) instead]");
@@ -563,7 +572,7 @@ pub fn construct(vm: &mut Vm, of: Type, args: Args) -> R<Value> {
             }
         }
         Type::Int => {
-            args.check_named("int", 0, 2, &["base"])?;
+            args.check_parsed("int", 0, 2, &["base"])?;
             let base = match args.get(1, "base") {
                 None => None,
                 Some(v) => match int_of(v) {
@@ -573,12 +582,12 @@ pub fn construct(vm: &mut Vm, of: Type, args: Args) -> R<Value> {
                     }
                 },
             };
+            if base.is_some_and(|b| b != 0 && !(2..=36).contains(&b)) {
+                return value_error("int() base must be >= 2 and <= 36, or 0");
+            }
             match (args.pos.first(), base) {
                 (None, _) => Ok(Value::Int(0)),
-                (Some(Value::Str(s)), base) => match base.unwrap_or(10) {
-                    base @ (0 | 2..=36) => number::parse_int(s, base as u32),
-                    _ => value_error("int() base must be >= 2 and <= 36, or 0"),
-                },
+                (Some(Value::Str(s)), base) => number::parse_int(s, base.unwrap_or(10) as u32),
                 (Some(_), Some(_)) => type_error("int() can't convert non-string with explicit base"),
                 (Some(Value::Float(f)), None) => number::int_from_float(*f),
                 (Some(Value::Bytes(b)), None) => match std::str::from_utf8(b) {

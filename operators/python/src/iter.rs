@@ -20,6 +20,8 @@ pub enum Iter {
     EvList(Rc<EvList>, usize),
     /// Values made beforehand.
     Items(std::vec::IntoIter<Value>),
+    /// `reversed`, and what its class is called.
+    Reversed(std::vec::IntoIter<Value>, &'static str),
     /// Characters of a text.
     Chars(Rc<str>, usize),
     /// Bytes.
@@ -100,6 +102,30 @@ impl Iter {
         })
     }
 
+    /// Name of its class.
+    pub fn class_name(&self) -> &'static str {
+        match self {
+            Iter::List(..) => "list_iterator",
+            Iter::Tuple(..) => "tuple_iterator",
+            Iter::Chars(text, _) if text.is_ascii() => "str_ascii_iterator",
+            Iter::Chars(..) => "str_iterator",
+            Iter::Bytes(..) => "bytes_iterator",
+            Iter::Range(..) => "range_iterator",
+            Iter::Dict(.., Part::Keys) => "dict_keyiterator",
+            Iter::Dict(.., Part::Values) => "dict_valueiterator",
+            Iter::Dict(.., Part::Items) => "dict_itemiterator",
+            Iter::EvDict(.., Part::Keys) => "dict_keyiterator",
+            Iter::Set(..) => "set_iterator",
+            Iter::Reversed(_, name) => name,
+            Iter::Map(..) => "map",
+            Iter::Filter(..) => "filter",
+            Iter::Zip(..) => "zip",
+            Iter::Enumerate(..) => "enumerate",
+            Iter::Items(_) => "callable_iterator",
+            Iter::EvList(..) | Iter::EvDict(..) | Iter::Gen(_) | Iter::Shared(_) | Iter::Done => "generator",
+        }
+    }
+
     /// How many iterators are behind one another.
     fn depth(&self) -> u32 {
         match self {
@@ -130,7 +156,7 @@ impl Iter {
                 *at += 1;
                 list.items.get(*at - 1).cloned()
             }
-            Iter::Items(items) => items.next(),
+            Iter::Items(items) | Iter::Reversed(items, _) => items.next(),
             Iter::Chars(text, at) => match text[*at..].chars().next() {
                 Some(c) => {
                     *at += c.len_utf8();

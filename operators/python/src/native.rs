@@ -47,6 +47,20 @@ impl<'a> Args<'a> {
         self.check_named(name, least, most, &[])
     }
 
+    /// As [`Args::check_named`], in the wording of functions that CPython parses the older way.
+    ///
+    /// # Errors
+    /// `TypeError` for too few or too many, or an unknown name.
+    pub fn check_parsed(&self, name: &str, least: usize, most: usize, named: &[&str]) -> R<()> {
+        let count = self.pos.len() + self.kw.len();
+        let (bound, word) = if count < least { (least, "least") } else { (most, "most") };
+        if (least..=most).contains(&count) {
+            return self.check_named(name, 0, most, named);
+        }
+        let plural = if bound == 1 { "" } else { "s" };
+        type_error(format!("{name}() takes at {word} {bound} argument{plural} ({count} given)"))
+    }
+
     /// Check the counts of a function, some of whose parameters may be named.
     ///
     /// # Errors

@@ -570,6 +570,7 @@ pub fn binary(op: Bin, a: &Value, b: &Value) -> R<Value> {
         (Bin::Mul, n, Str(_) | Bytes(_) | List(_) | Tuple(_)) if int_of(n).is_some() => {
             repeat(b, int_of(n).unwrap_or(0))
         }
+        (Bin::Mod, Bytes(_), _) => unknown("% on bytes"),
         (Bin::Mod, Str(s), _) => crate::percent::percent(s, b).map(Value::str),
         (Bin::Or, Dict(x), Dict(y)) => {
             let mut table = x.table.borrow().clone();

@@ -167,7 +167,10 @@ pub fn percent(template: &str, values: &Value) -> R<String> {
         }
     }
     let taken = named || next >= items.len();
-    let forgiving = matches!(values, Value::Dict(_) | Value::EvDict(_) | Value::List(_) | Value::EvList(_));
+    let forgiving = matches!(
+        values,
+        Value::Dict(_) | Value::EvDict(_) | Value::List(_) | Value::EvList(_) | Value::Bytes(_) | Value::Range(_)
+    );
     let excused = forgiving && next == 0;
     if !taken && !excused {
         return type_error("not all arguments converted during string formatting");

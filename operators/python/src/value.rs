@@ -366,6 +366,7 @@ impl Value {
                 Part::Items => "dict_items".into(),
             },
             Value::Lib(l) => l.dotted().into(),
+            Value::Iter(i) => i.try_borrow().map_or("generator", |i| i.class_name()).into(),
             v => v.type_of().name().into(),
         }
     }

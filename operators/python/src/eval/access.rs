@@ -137,7 +137,20 @@ impl Vm {
             },
             (Value::Lib(l), _) => stdlib::index(l, index),
             // `list[str]` and such, outside of an annotation.
-            (Value::Type(Type::Exc(_)), _) => type_error("type is not subscriptable"),
+            (
+                Value::Type(
+                    t @ (Type::Exc(_)
+                    | Type::Int
+                    | Type::Bool
+                    | Type::Float
+                    | Type::Str
+                    | Type::Bytes
+                    | Type::Object
+                    | Type::Range
+                    | Type::NoneType),
+                ),
+                _,
+            ) => type_error(format!("type '{}' is not subscriptable", t.name())),
             (Value::Type(_), _) => Ok(object.clone()),
             (Value::Missing(name), _) => unknown(format!("`{name}` is not available")),
             (Value::Object(o), _) if o.class.find("__getitem__").is_some() => {

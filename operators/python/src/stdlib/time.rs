@@ -107,6 +107,10 @@ pub static TIME: &[NativeFn] = &[
 fn mktime(_: &mut Vm, args: Args) -> R<Value> {
     args.check("mktime", 1, 1)?;
     let Value::Tuple(t) = &args.pos[0] else { return unknown("time.mktime of this") };
+    let plain = |v: &Value| int_of(v).is_some_and(|i| i.abs() < 1_000_000);
+    if t.0.len() != 9 || !t.0.iter().all(plain) {
+        return unknown("time.mktime of this");
+    }
     let part = |i: usize| t.0.get(i).and_then(int_of).unwrap_or(0) as i64;
     let days = civil::days(part(0), part(1), part(2));
     Ok(Value::Float((days * 86_400 + part(3) * 3_600 + part(4) * 60 + part(5)) as f64))
@@ -214,14 +218,16 @@ pub fn delta(args: Args) -> R<Value> {
         match args.get(i, name) {
             None => {}
             Some(Value::Float(f)) => {
-                let scaled = f.trunc() as i128 * UNITS[i];
-                total += scaled;
+                if !f.is_finite() || f.abs() > 1e15 {
+                    return unknown("a timedelta of a float this large");
+                }
+                total += f.trunc() as i128 * UNITS[i];
                 fraction += f.fract() * UNITS[i] as f64;
             }
             Some(v) => match int_of(v) {
                 Some(n) => match n.checked_mul(UNITS[i]) {
-                    Some(n) => total += n,
-                    None => return unknown("a timedelta beyond 128 bits"),
+                    Some(n) if n.abs() < 1 << 120 => total += n,
+                    _ => return unknown("a timedelta beyond 120 bits"),
                 },
                 None => {
                     return type_error(format!("unsupported type for timedelta {name} component: {}", v.type_name()));
@@ -230,6 +236,13 @@ pub fn delta(args: Args) -> R<Value> {
         }
     }
     limited(total + fraction.round_ties_even() as i128)
+}
+
+fn times(micros: i128, by: &Value) -> R<Value> {
+    match micros.checked_mul(int_of(by).unwrap_or(0)) {
+        Some(micros) => limited(micros),
+        None => unknown("a timedelta beyond 128 bits"),
+    }
 }
 
 fn limited(micros: i128) -> R<Value> {
@@ -248,6 +261,10 @@ pub fn zone(args: Args) -> R<Value> {
     args.check("timezone", 1, 2)?;
     match &args.pos[0] {
         Value::Lib(l) => match &**l {
+            Lib::Delta(d) if d.abs() >= i128::from(DAY) => {
+                value_error("offset must be a timedelta strictly between -timedelta(hours=24) and timedelta(hours=24).")
+            }
+            Lib::Delta(d) if d % 1_000_000 != 0 => unknown("a time zone with microseconds"),
             Lib::Delta(d) => Ok(Value::lib(Lib::Zone(Zone { offset: (*d / 1_000_000) as i64, name: None }))),
             _ => type_error("timezone() argument 1 must be datetime.timedelta"),
         },
@@ -637,8 +654,8 @@ pub fn binary(op: Bin, a: &Value, b: &Value) -> R<Option<Value>> {
         }
         (Bin::Add, Some(Lib::Delta(x)), Some(Lib::Delta(y))) => limited(x + y)?,
         (Bin::Sub, Some(Lib::Delta(x)), Some(Lib::Delta(y))) => limited(x - y)?,
-        (Bin::Mul, Some(Lib::Delta(x)), None) if int_of(b).is_some() => limited(x * int_of(b).unwrap_or(0))?,
-        (Bin::Mul, None, Some(Lib::Delta(y))) if int_of(a).is_some() => limited(y * int_of(a).unwrap_or(0))?,
+        (Bin::Mul, Some(Lib::Delta(x)), None) if int_of(b).is_some() => times(*x, b)?,
+        (Bin::Mul, None, Some(Lib::Delta(y))) if int_of(a).is_some() => times(*y, a)?,
         (Bin::Div, Some(Lib::Delta(_)), Some(Lib::Delta(0))) => {
             return raise(Kind::ZeroDivisionError, "division by zero");
         }

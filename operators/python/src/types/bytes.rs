@@ -205,7 +205,9 @@ pub(super) fn method(vm: &mut Vm, bytes: &Rc<[u8]>, name: Name, text: &str, args
     match name {
         Name::decode => decode(bytes, args),
         Name::hex => {
-            args.check("hex", 0, 0)?;
+            if !args.pos.is_empty() || !args.kw.is_empty() {
+                return unknown("bytes.hex() with a separator");
+            }
             Ok(Value::str(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>()))
         }
         Name::startswith | Name::endswith => match args.pos {
@@ -214,6 +216,9 @@ pub(super) fn method(vm: &mut Vm, bytes: &Rc<[u8]>, name: Name, text: &str, args
             [Value::Str(_)] => type_error(format!("{text} first arg must be bytes or a tuple of bytes, not str")),
             _ => unknown(format!("bytes.{text}()")),
         },
+        Name::lower | Name::upper if !args.pos.is_empty() || !args.kw.is_empty() => {
+            args.check(&format!("bytes.{text}"), 0, 0).map(|()| Value::None)
+        }
         Name::lower => Ok(Value::Bytes(Rc::from(bytes.to_ascii_lowercase()))),
         Name::upper => Ok(Value::Bytes(Rc::from(bytes.to_ascii_uppercase()))),
         _ => unknown(format!("bytes.{text}()")),

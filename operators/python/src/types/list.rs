@@ -36,7 +36,7 @@ pub(super) fn search(items: &[Value], kind: &str, name: Name, args: Args) -> R<V
             value_error(format!("{} is not in list", crate::repr::to_repr(&mut vm, &args.pos[0])?))
         }
         Name::count => {
-            args.check("count", 1, 1)?;
+            args.check(&format!("{kind}.count"), 1, 1)?;
             let mut count = 0;
             for item in items {
                 count += i128::from(is(item)?);
@@ -94,11 +94,11 @@ pub(super) fn method(vm: &mut Vm, list: &Rc<List>, name: Name, args: Args) -> R<
         }
         Name::pop => {
             args.check("pop", 0, 1)?;
+            let at = int_arg(args.pos.first(), -1)?;
             let mut items = list.items.borrow_mut();
             if items.is_empty() {
                 return raise(Kind::IndexError, "pop from empty list");
             }
-            let at = int_arg(args.pos.first(), -1)?;
             let at = if at < 0 { at + items.len() as i128 } else { at };
             if at < 0 || at >= items.len() as i128 {
                 return raise(Kind::IndexError, "pop index out of range");

@@ -62,6 +62,10 @@ pub(super) fn method(vm: &mut Vm, dict: &Rc<Dict>, name: Name, args: Args) -> R<
         }
         Name::pop => {
             args.check("pop", 1, 2)?;
+            // An empty dict does not even hash the key.
+            if dict.table.borrow().is_empty() {
+                return args.pos.get(1).cloned().ok_or_else(|| key_error(&args.pos[0]));
+            }
             match (dict.table.borrow_mut().remove(&args.pos[0])?, args.pos.get(1)) {
                 (Some(value), _) => Ok(value),
                 (None, Some(default)) => Ok(default.clone()),

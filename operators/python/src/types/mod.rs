@@ -122,7 +122,7 @@ pub fn method(vm: &mut Vm, object: &Value, name: Name, text: &Rc<str>, args: Arg
         Value::EvList(l) => list::search(&l.items, "ImmutableList", name, args),
         Value::Dict(d) => map::method(vm, d, name, args),
         Value::EvDict(e) => map::event_method(vm, e, name, args),
-        Value::Set(s) => set::method(vm, s, name, args),
+        Value::Set(s) => set::method(vm, s, name, text, args),
         Value::Bytes(b) => bytes::method(vm, b, name, text, args),
         Value::Int(i) => int_method(*i, name, text, args),
         Value::Bool(b) => int_method(i128::from(*b), name, text, args),

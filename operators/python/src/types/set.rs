@@ -25,8 +25,16 @@ fn of(vm: &mut Vm, value: &Value) -> R<Value> {
     Ok(Value::set(table))
 }
 
+/// A set that is looked for is taken for the frozenset of its elements.
+fn as_key(value: &Value) -> Value {
+    match value {
+        Value::Set(s) => crate::ops::frozen_copy(s),
+        other => other.clone(),
+    }
+}
+
 /// Call a method of a set.
-pub(super) fn method(vm: &mut Vm, set: &Rc<Set>, name: Name, args: Args) -> R<Value> {
+pub(super) fn method(vm: &mut Vm, set: &Rc<Set>, name: Name, text: &str, args: Args) -> R<Value> {
     let this = Value::Set(set.clone());
     let fold = |vm: &mut Vm, op: Bin| -> R<Value> {
         let mut result = set_operator(Bin::Or, &this, &Value::set(Table::default()))?;
@@ -41,12 +49,15 @@ pub(super) fn method(vm: &mut Vm, set: &Rc<Set>, name: Name, args: Args) -> R<Va
         Name::intersection => return fold(vm, Bin::And),
         Name::difference => return fold(vm, Bin::Sub),
         Name::symmetric_difference => {
-            args.check("symmetric_difference", 1, 1)?;
+            args.check(&format!("{}.symmetric_difference", this.type_of().name()), 1, 1)?;
             return fold(vm, Bin::Xor);
         }
-        Name::copy => return fold(vm, Bin::Or),
+        Name::copy => {
+            args.check(&format!("{}.copy", this.type_of().name()), 0, 0)?;
+            return fold(vm, Bin::Or);
+        }
         Name::issubset | Name::issuperset | Name::isdisjoint => {
-            args.check("issubset", 1, 1)?;
+            args.check(&format!("{}.{text}", this.type_of().name()), 1, 1)?;
             let other = of(vm, &args.pos[0])?;
             let order = set_cmp(&this, &other)?;
             return Ok(Value::Bool(match name {
@@ -77,16 +88,20 @@ pub(super) fn method(vm: &mut Vm, set: &Rc<Set>, name: Name, args: Args) -> R<Va
         }
         Name::remove => {
             args.check("set.remove", 1, 1)?;
-            if set.table.borrow_mut().remove(&args.pos[0])?.is_none() {
+            if set.table.borrow_mut().remove(&as_key(&args.pos[0]))?.is_none() {
                 return Err(key_error(&args.pos[0]));
             }
         }
         Name::discard => {
             args.check("set.discard", 1, 1)?;
-            set.table.borrow_mut().remove(&args.pos[0])?;
+            set.table.borrow_mut().remove(&as_key(&args.pos[0]))?;
         }
-        Name::clear => set.table.borrow_mut().clear(),
+        Name::clear => {
+            args.check("set.clear", 0, 0)?;
+            set.table.borrow_mut().clear();
+        }
         Name::pop => {
+            args.check("set.pop", 0, 0)?;
             let first = set.table.borrow().keys().next().cloned();
             match first {
                 // Which element CPython takes is not defined; here it is the oldest.

@@ -71,10 +71,7 @@ pub(super) fn split(vm: &mut Vm, text: &str, args: Args, from_right: bool) -> R<
 /// `splitlines`.
 pub(super) fn lines(text: &str, args: Args) -> R<Value> {
     args.check_named("splitlines", 0, 1, &["keepends"])?;
-    let keep = match args.get(0, "keepends") {
-        Some(v) => crate::ops::truthy(v)?,
-        None => false,
-    };
+    let keep = int_arg(args.get(0, "keepends"), 0)? != 0;
     let mut lines = Vec::new();
     let mut start = 0;
     let mut chars = text.char_indices().peekable();

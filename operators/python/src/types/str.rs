@@ -16,7 +16,8 @@ pub(super) fn text_arg<'a>(args: &Args<'a>, at: usize, method: &str) -> R<&'a st
         Some(Value::Str(s)) => Ok(s),
         Some(other) => {
             let which = if at == 0 && args.pos.len() == 1 { String::new() } else { format!(" {}", at + 1) };
-            type_error(format!("{method}() argument{which} must be str, not {}", other.type_name()))
+            let name = if other.is_none() { "None".into() } else { other.type_name() };
+            type_error(format!("{method}() argument{which} must be str, not {name}"))
         }
         None => type_error(format!("{method}() takes at least {} argument ({} given)", at + 1, args.pos.len())),
     }
@@ -57,7 +58,7 @@ fn window<'a>(text: &'a str, args: &Args, at: usize) -> R<Option<(&'a str, usize
 }
 
 fn affix(text: &str, args: &Args, method: &str, test: fn(&str, &str) -> bool) -> R<Value> {
-    args.check(method, 1, 3)?;
+    args.check_parsed(method, 1, 3, &[])?;
     let part = window(text, args, 1)?;
     let one = |affix: &str| part.is_some_and(|(part, _)| test(part, affix));
     match &args.pos[0] {
@@ -83,7 +84,8 @@ fn affix(text: &str, args: &Args, method: &str, test: fn(&str, &str) -> bool) ->
 }
 
 fn find(text: &str, args: &Args, method: &str, last: bool) -> R<Option<usize>> {
-    args.check(method, 1, 3)?;
+    args.check_parsed(method, 1, 3, &[])?;
+    window(text, args, 1)?;
     let needle = match &args.pos[0] {
         Value::Str(s) => s,
         other => return type_error(format!("must be str, not {}", other.type_name())),
@@ -166,6 +168,23 @@ pub(super) fn title(text: &str) -> String {
 /// Call a method of a text.
 pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args: Args) -> R<Value> {
     vm.memory(text.len())?;
+    match name {
+        Name::isalpha
+        | Name::isdecimal
+        | Name::isdigit
+        | Name::isnumeric
+        | Name::isalnum
+        | Name::isspace
+        | Name::isascii
+        | Name::isprintable
+        | Name::isupper
+        | Name::islower
+        | Name::istitle => args.check(&format!("str.{method}"), 0, 0)?,
+        Name::partition | Name::rpartition | Name::removeprefix | Name::removesuffix | Name::zfill => {
+            args.check(&format!("str.{method}"), 1, 1)?;
+        }
+        _ => {}
+    }
     let none = || args.check(&format!("str.{method}"), 0, 0);
     if matches!(name, Name::title | Name::istitle | Name::capitalize) && text.chars().any(has_title_case) {
         return unknown("title case of this character");
@@ -213,7 +232,8 @@ pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args
             None => return value_error("substring not found"),
         },
         Name::count => {
-            args.check("count", 1, 3)?;
+            args.check_parsed("count", 1, 3, &[])?;
+            window(text, &args, 1)?;
             let Value::Str(needle) = &args.pos[0] else {
                 return type_error(format!("must be str, not {}", args.pos[0].type_name()));
             };
@@ -226,7 +246,6 @@ pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args
         Name::split | Name::rsplit => split::split(vm, text, args, name == Name::rsplit)?,
         Name::splitlines => split::lines(text, args)?,
         Name::partition | Name::rpartition => {
-            args.check(method, 1, 1)?;
             let Value::Str(separator) = &args.pos[0] else {
                 return type_error(format!("must be str, not {}", args.pos[0].type_name()));
             };
