@@ -612,6 +612,10 @@ pub fn construct(vm: &mut Vm, of: Type, args: Args) -> R<Value> {
             match args.pos.first() {
                 None => Ok(Value::Float(0.0)),
                 Some(Value::Str(s)) => number::parse_float(s).map(Value::Float),
+                Some(Value::Bytes(b)) => match std::str::from_utf8(b).map(number::parse_float) {
+                    Ok(Ok(f)) => Ok(Value::Float(f)),
+                    _ => value_error(format!("could not convert string to float: {}", crate::repr::bytes_repr(b))),
+                },
                 Some(v) => match ops::float_of(v) {
                     Some(f) => Ok(Value::Float(f)),
                     None => match v {

@@ -585,7 +585,10 @@ pub fn binary(op: Bin, a: &Value, b: &Value) -> R<Value> {
             Option::None => bad_operands(op, a, b),
         },
         // What `X | None` means in an annotation or an isinstance.
-        (Bin::Or, Type(_) | Class(_) | None, Type(_) | Class(_) | None) => Ok(Value::tuple(vec![a.clone(), b.clone()])),
+        (Bin::Or, Type(_) | Class(_) | None, Type(_) | Class(_) | None) if !(a.is_none() && b.is_none()) => {
+            let class = |v: &Value| if v.is_none() { Type(crate::value::Type::NoneType) } else { v.clone() };
+            Ok(Value::tuple(vec![class(a), class(b)]))
+        }
         (_, Missing(name), _) | (_, _, Missing(name)) => unknown(format!("`{name}` is not available")),
         (_, Object(_), _) | (_, _, Object(_)) => unknown("an operator on an object of a class"),
         (Bin::Add, Bytes(_), other) => type_error(format!("can't concat {} to bytes", other.type_name())),
