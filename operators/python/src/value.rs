@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 
 use crate::class::{Class, Object};
 use crate::event::{EvDict, EvList};
-use crate::exc::{Exc, Kind};
+use crate::exc::Exc;
 use crate::ir::Code;
 use crate::iter::Iter;
 use crate::module::Module;
@@ -18,6 +18,10 @@ use crate::name::Name;
 use crate::native::NativeFn;
 use crate::stdlib::Lib;
 use crate::table::Table;
+
+mod kind;
+
+pub use kind::Type;
 
 /// A value, or what stands in a slot.
 #[derive(Clone, Debug, Default)]
@@ -182,105 +186,6 @@ pub struct Func {
     pub closure: Vec<Rc<RefCell<Value>>>,
     /// The class that it was defined in, for `super()`.
     pub owner: RefCell<Weak<Class>>,
-}
-
-/// Built-in classes, and those of the standard library that detections name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum Type {
-    Object,
-    NoneType,
-    Bool,
-    Int,
-    Float,
-    Str,
-    Bytes,
-    List,
-    Tuple,
-    Dict,
-    OrderedDict,
-    Set,
-    FrozenSet,
-    Range,
-    Slice,
-    Meta,
-    Function,
-    Builtin,
-    Module,
-    Iterator,
-    View,
-    Mapping,
-    MutableMapping,
-    Sequence,
-    Iterable,
-    Event,
-    EvDict,
-    EvList,
-    MagicMock,
-    DateTime,
-    Date,
-    TimeDelta,
-    TimeZone,
-    Ipv4Address,
-    Ipv6Address,
-    Ipv4Network,
-    Ipv6Network,
-    Pattern,
-    Match,
-    Url,
-    Typing,
-    Exc(Kind),
-}
-
-impl Type {
-    /// Its `__name__`.
-    pub fn name(self) -> &'static str {
-        use Type::*;
-        match self {
-            Object => "object",
-            NoneType => "NoneType",
-            Bool => "bool",
-            Int => "int",
-            Float => "float",
-            Str => "str",
-            Bytes => "bytes",
-            List => "list",
-            Tuple => "tuple",
-            Dict => "dict",
-            OrderedDict => "OrderedDict",
-            Set => "set",
-            FrozenSet => "frozenset",
-            Range => "range",
-            Slice => "slice",
-            Type::Meta => "type",
-            Function => "function",
-            Builtin => "builtin_function_or_method",
-            Module => "module",
-            Iterator => "generator",
-            View => "dict_keys",
-            Mapping => "Mapping",
-            MutableMapping => "MutableMapping",
-            Sequence => "Sequence",
-            Iterable => "Iterable",
-            Event => "PantherEvent",
-            EvDict => "ImmutableCaseInsensitiveDict",
-            EvList => "ImmutableList",
-            MagicMock => "MagicMock",
-            DateTime => "datetime",
-            Date => "date",
-            TimeDelta => "timedelta",
-            TimeZone => "timezone",
-            Ipv4Address => "IPv4Address",
-            Ipv6Address => "IPv6Address",
-            Ipv4Network => "IPv4Network",
-            Ipv6Network => "IPv6Network",
-            Pattern => "Pattern",
-            Match => "Match",
-            Url => "ParseResult",
-            Typing => "_SpecialForm",
-            Exc(k) => k.name(),
-        }
-    }
 }
 
 impl Value {
