@@ -55,13 +55,15 @@ type Loaded = Result<Rc<Module>, LoadError>;
 pub struct Library {
     sources: HashMap<Rc<str>, Source>,
     loaded: RefCell<HashMap<Rc<str>, Option<Loaded>>>,
+    /// Modules whose functions assign globals.
+    stateful: RefCell<Vec<Rc<Module>>>,
 }
 
 impl Library {
     /// A library of helper modules. Nothing is loaded before it is imported.
     pub fn new(sources: impl IntoIterator<Item = Source>) -> Rc<Library> {
         let sources = sources.into_iter().map(|s| (s.name.clone(), s)).collect();
-        Rc::new(Library { sources, loaded: RefCell::default() })
+        Rc::new(Library { sources, ..Library::default() })
     }
 
     /// A helper module, loaded if it is not yet.
@@ -79,17 +81,18 @@ impl Library {
         }
         self.loaded.borrow_mut().insert(source.name.clone(), None);
         let loaded = self.load(source);
+        if let Ok(module) = &loaded
+            && !module.written.borrow().is_empty()
+        {
+            self.stateful.borrow_mut().push(module.clone());
+        }
         self.loaded.borrow_mut().insert(source.name.clone(), Some(loaded.clone()));
         Some(loaded)
     }
 
-    /// Put the globals that functions assign back, in every module that is loaded.
+    /// Put the globals that functions assign back, in every helper that is loaded.
     pub fn reset(&self) {
-        for loaded in self.loaded.borrow().values() {
-            if let Some(Ok(module)) = loaded {
-                module.reset();
-            }
-        }
+        self.stateful.borrow().iter().for_each(|module| module.reset());
     }
 
     /// Load a module: lower it, evaluate its body, freeze its constants.

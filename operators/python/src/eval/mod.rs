@@ -9,7 +9,10 @@ use crate::module::Module;
 use crate::value::Value;
 
 pub(crate) mod access;
+mod assign;
+mod attribute;
 mod call;
+mod comp;
 mod expr;
 pub(crate) mod stmt;
 

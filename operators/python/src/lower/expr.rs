@@ -3,11 +3,9 @@
 use std::rc::Rc;
 
 use ruff_python_ast::{self as ast, Expr as Ast, Number};
-use ruff_text_size::Ranged;
 
-use super::{Lowerer, MAX_DEPTH, scope};
-use crate::builtins;
-use crate::ir::{Args, Clause, Code, Collect, Comp, Expr, Item, MakeFunc, Params, Piece, Target};
+use super::{Lowerer, MAX_DEPTH};
+use crate::ir::{Args, Collect, Expr, Item, Piece};
 use crate::name::Name;
 use crate::ops::{Bin, Cmp};
 use crate::value::Value;
@@ -47,7 +45,7 @@ fn comparison(op: ast::CmpOp) -> Cmp {
     }
 }
 
-fn none() -> Expr {
+pub(super) fn none() -> Expr {
     Expr::Const(Value::None)
 }
 
@@ -63,11 +61,11 @@ impl Lowerer<'_> {
         out
     }
 
-    fn boxed(&mut self, expr: &Ast) -> Box<Expr> {
+    pub(super) fn boxed(&mut self, expr: &Ast) -> Box<Expr> {
         Box::new(self.expr(expr))
     }
 
-    fn many(&mut self, exprs: &[Ast]) -> Vec<Expr> {
+    pub(super) fn many(&mut self, exprs: &[Ast]) -> Vec<Expr> {
         exprs.iter().map(|e| self.expr(e)).collect()
     }
 
@@ -274,209 +272,6 @@ impl Lowerer<'_> {
                 let args = self.arguments(&call.arguments);
                 Expr::Call(function, args)
             }
-        }
-    }
-
-    /// `any(x for …)` and such: the generator is used up where it stands, so it needs no frame of its own.
-    fn consumed(&mut self, call: &ast::ExprCall) -> Option<Expr> {
-        let (Ast::Name(n), [Ast::Generator(g)]) = (&*call.func, &*call.arguments.args) else { return None };
-        if !call.arguments.keywords.is_empty() && n.id != "sorted" {
-            return None;
-        }
-        let collect = match n.id.as_str() {
-            "any" => Collect::Any,
-            "all" => Collect::All,
-            "list" | "tuple" | "sorted" => Collect::List,
-            "set" => Collect::Set,
-            _ => return None,
-        };
-        if !self.is_builtin(&n.id) {
-            return None;
-        }
-        let comp = self.comp(collect, &g.elt, None, &g.generators, true);
-        if matches!(n.id.as_str(), "tuple" | "sorted") {
-            let mut args = self.arguments(&ast::Arguments {
-                range: call.arguments.range,
-                node_index: Default::default(),
-                args: Box::new([]),
-                keywords: call.arguments.keywords.clone(),
-            });
-            args.pos.push(Item::One(comp));
-            return Some(Expr::Call(Box::new(Expr::Const(builtins::find(&n.id)?)), args));
-        }
-        Some(comp)
-    }
-
-    fn comp(
-        &mut self,
-        collect: Collect,
-        elt: &Ast,
-        value: Option<&Ast>,
-        generators: &[ast::Comprehension],
-        generator: bool,
-    ) -> Expr {
-        if let Some(c) = generators.iter().find(|c| c.is_async) {
-            return self.unknown("an asynchronous comprehension", c);
-        }
-        // The first iterable is evaluated outside.
-        let first = self.expr(&generators[0].iter);
-        self.scope().comps.push(Default::default());
-        let mut comp = self.clauses(elt, value, generators, first);
-        comp.generator = generator;
-        let names = self.scope().comps.pop().unwrap_or_default();
-        let mut slots: Vec<u32> = names.values().copied().collect();
-        slots.sort_unstable();
-        comp.cells = slots.iter().copied().filter(|s| self.scope().cells.contains(s)).collect();
-        comp.slots = slots;
-        Expr::Comp(collect, Box::new(comp))
-    }
-
-    fn clauses(&mut self, elt: &Ast, value: Option<&Ast>, generators: &[ast::Comprehension], first: Expr) -> Comp {
-        for clause in generators {
-            for name in scope::target_names(&clause.target) {
-                let slot = self.scope().fresh(&name);
-                self.scope().comps.last_mut().expect("a comprehension").insert(name, slot);
-            }
-        }
-        let mut first = Some(first);
-        let mut clauses = Vec::new();
-        for clause in generators {
-            let iter = first.take().unwrap_or_else(none);
-            let iter = if clauses.is_empty() { iter } else { self.expr(&clause.iter) };
-            let target = self.target(&clause.target);
-            let ifs = self.many(&clause.ifs);
-            clauses.push(Clause { target, iter, ifs });
-        }
-        let element = self.expr(elt);
-        let value = value.map(|v| self.expr(v));
-        Comp { clauses, element, value, slots: Vec::new(), cells: Vec::new(), generator: false }
-    }
-
-    fn generator(&mut self, g: &ast::ExprGenerator) -> Expr {
-        if g.generators.iter().any(|c| c.is_async) {
-            return self.unknown("an asynchronous generator", g);
-        }
-        let first = self.boxed(&g.generators[0].iter);
-        let (depth, deepest) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.deepest));
-        self.scopes.push(super::Scope::function(Default::default(), Default::default()));
-        self.scope().comps.push(Default::default());
-        let comp = self.clauses(&g.elt, None, &g.generators, none());
-        self.scope().comps.clear();
-        let weight = std::mem::replace(&mut self.deepest, deepest) + 1;
-        self.depth = depth;
-        let scope = self.scopes.pop().expect("the generator's scope");
-        let code = Code {
-            name: Rc::from("<genexpr>"),
-            qualified: Rc::from("<genexpr>"),
-            file: self.file.clone(),
-            line: self.line(g.start()),
-            weight,
-            params: Params::default(),
-            slots: scope.slots,
-            cells: scope.cells.into_iter().collect(),
-            frees: scope.frees,
-            body: Vec::new(),
-            comp: Some(comp),
-        };
-        Expr::Gen(Rc::new(code), first)
-    }
-
-    pub(super) fn function(
-        &mut self,
-        name: &str,
-        params: &ast::Parameters,
-        body: &[ast::Stmt],
-        value: Option<&Ast>,
-        at: &impl Ranged,
-    ) -> MakeFunc {
-        self.method_or_function(name, params, body, value, at, false)
-    }
-
-    pub(super) fn method_or_function(
-        &mut self,
-        name: &str,
-        params: &ast::Parameters,
-        body: &[ast::Stmt],
-        value: Option<&Ast>,
-        at: &impl Ranged,
-        method: bool,
-    ) -> MakeFunc {
-        let mut defaults = Vec::new();
-        for p in params.posonlyargs.iter().chain(&params.args) {
-            if let Some(default) = &p.default {
-                defaults.push(self.expr(default));
-            }
-        }
-        let kw_defaults: Vec<_> = params
-            .kwonlyargs
-            .iter()
-            .filter_map(|p| {
-                let default = p.default.as_ref()?;
-                Some((Rc::from(p.parameter.name.as_str()), self.expr(default)))
-            })
-            .collect();
-        let mut bound = scope::bound(body);
-        if let Some(value) = value {
-            bound.names.extend(scope::target_names(value));
-        }
-        let yields = bound.yields;
-        let globals = bound.globals.clone();
-        let params = self.enter(params, bound);
-        self.scope().method = method;
-        for name in &globals {
-            self.global(name);
-        }
-        let qualified: Rc<str> = Rc::from(format!("{}{name}", self.around));
-        let around = std::mem::replace(&mut self.around, format!("{qualified}.<locals>."));
-        let (depth, deepest) = (std::mem::take(&mut self.depth), std::mem::take(&mut self.deepest));
-        let mut lines = match value {
-            Some(value) => {
-                let line = self.line(value.start());
-                vec![crate::ir::Line { line, stmt: crate::ir::Stmt::Return(self.expr(value)) }]
-            }
-            None => self.block(body),
-        };
-        self.depth = depth;
-        let weight = std::mem::replace(&mut self.deepest, deepest) + 1;
-        self.around = around;
-        if yields {
-            let gap = self.unknown("a generator function", at);
-            lines = vec![crate::ir::Line { line: self.line(at.start()), stmt: crate::ir::Stmt::Expr(gap) }];
-        }
-        let scope = self.scopes.pop().expect("the function's scope");
-        let code = Code {
-            name: Rc::from(name),
-            qualified,
-            file: self.file.clone(),
-            line: self.line(at.start()),
-            weight,
-            params,
-            slots: scope.slots,
-            cells: scope.cells.into_iter().collect(),
-            frees: scope.frees,
-            body: lines,
-            comp: None,
-        };
-        MakeFunc { code: Rc::new(code), defaults, kw_defaults, decorated: None }
-    }
-
-    pub(super) fn target(&mut self, target: &Ast) -> Target {
-        match target {
-            Ast::Name(n) => self.bind(&n.id),
-            Ast::Attribute(a) => Target::Attr(self.expr(&a.value), Rc::from(a.attr.as_str())),
-            Ast::Subscript(s) => Target::Index(self.expr(&s.value), self.expr(&s.slice)),
-            Ast::Tuple(ast::ExprTuple { elts, .. }) | Ast::List(ast::ExprList { elts, .. }) => {
-                let star = elts.iter().position(|e| matches!(e, Ast::Starred(_)));
-                let targets = elts
-                    .iter()
-                    .map(|e| match e {
-                        Ast::Starred(s) => self.target(&s.value),
-                        other => self.target(other),
-                    })
-                    .collect();
-                Target::Unpack(targets, star)
-            }
-            other => Target::Unknown(self.gap("this target of an assignment", other)),
         }
     }
 }

@@ -12,7 +12,9 @@ use ruff_text_size::{Ranged, TextSize};
 
 use crate::ir::{Code, Expr, Gap, Params};
 
+mod comp;
 mod expr;
+mod function;
 mod scope;
 mod stmt;
 
