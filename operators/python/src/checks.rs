@@ -253,3 +253,28 @@ fn modules_that_import_each_other_are_no_endless_loop() {
         compile(&source("door", "import a\ndef rule(event):\n    return a.X\n"), &library).expect("a detection");
     assert_eq!(value(compiled.call("rule", &event(json!({})), &Setting::default())), "1");
 }
+
+#[test]
+fn functions_that_know_themselves_are_freed() {
+    let text = "def rule(event):\n    def down(n):\n        return n if n <= 0 else up(n - 1)\n    def up(n):\n        return down(n)\n    def alone(n):\n        return 0 if n <= 0 else alone(n - 1)\n    return down(3) + alone(2)\n\ndef title(event):\n    def walk(n):\n        return n if n <= 0 else walk(n - 1)\n    return lambda n: walk(n)\n";
+    let compiled = detection(text);
+    let codes: Vec<Rc<crate::ir::Code>> = match compiled.module.get("rule") {
+        Some(Value::Func(f)) => f.code.body.iter().filter_map(inner).collect(),
+        _ => panic!("no rule"),
+    };
+    let before: Vec<usize> = codes.iter().map(Rc::strong_count).collect();
+    assert_eq!(value(compiled.call("rule", &event(json!({})), &Setting::default())), "0");
+    assert_eq!(codes.iter().map(Rc::strong_count).collect::<Vec<_>>(), before, "a function was left behind");
+    // One that is given back keeps what it needs.
+    let Outcome::Value(function) = compiled.call("title", &event(json!({})), &Setting::default()) else { panic!() };
+    let mut vm = crate::native::Vm::new(Limits::default(), 0);
+    let answer = vm.call(&function, crate::native::Args::positional(&[Value::Int(2)])).expect("a value");
+    assert_eq!(crate::canonical::canonical(&answer), "0");
+}
+
+fn inner(line: &crate::ir::Line) -> Option<Rc<crate::ir::Code>> {
+    match &line.stmt {
+        crate::ir::Stmt::Assign(_, crate::ir::Expr::Func(make)) => Some(make.code.clone()),
+        _ => None,
+    }
+}

@@ -219,6 +219,9 @@ impl Vm {
         self.enter(code)?;
         let outcome = self.block(&mut frame, &code.body);
         self.leave(code);
+        if !code.cells.is_empty() {
+            super::release::release(&frame);
+        }
         match outcome {
             Ok(Flow::Return(value)) => Ok(value),
             Ok(_) => Ok(Value::None),

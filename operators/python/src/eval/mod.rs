@@ -14,6 +14,7 @@ mod attribute;
 mod call;
 mod comp;
 mod expr;
+mod release;
 pub(crate) mod stmt;
 
 pub(crate) use stmt::Flow;
