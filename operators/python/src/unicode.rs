@@ -46,9 +46,32 @@ pub fn is_space(c: char) -> bool {
     matches!(c, '\u{9}'..='\u{d}' | '\u{1c}'..='\u{1f}' | ' ' | '\u{85}') || (!c.is_ascii() && c.is_whitespace())
 }
 
+// CPython 3.11 has Unicode 14. What later versions changed for letters that were there is undone below.
+
+/// `str.islower` of a character.
+pub fn is_lower(c: char) -> bool {
+    c.is_lowercase() || c == 'ʕ'
+}
+
+/// `str.upper`.
+pub fn upper(text: &str) -> String {
+    if text.contains(['ƛ', 'ɤ']) {
+        return text.chars().map(upper_of).collect();
+    }
+    text.to_uppercase()
+}
+
+/// Upper case of a character.
+pub fn upper_of(c: char) -> String {
+    match c {
+        'ƛ' | 'ɤ' => c.into(),
+        c => c.to_uppercase().collect(),
+    }
+}
+
 /// True for a letter that has a case.
 pub fn is_cased(c: char) -> bool {
-    c.is_lowercase() || c.is_uppercase() || matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ' | '\u{1f88}'..='\u{1faf}')
+    is_lower(c) || c.is_uppercase() || matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ' | '\u{1f88}'..='\u{1faf}')
 }
 
 /// `str.casefold`: lower case of the upper case, but for letters whose upper case is another letter's.

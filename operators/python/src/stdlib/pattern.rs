@@ -19,6 +19,17 @@ pub struct Translated {
 const WORD: &str = r"\p{L}\p{N}_";
 const SPACE: &str = r"\s\x1c-\x1f";
 
+/// Refuse a pattern that ignores the case of letters beyond ASCII: Python folds them by a table of its own.
+///
+/// # Errors
+/// Unknown for such a pattern.
+pub fn ignores_case(source: &str, ignore: bool) -> R<()> {
+    if !source.is_ascii() && (ignore || source.starts_with("(?")) {
+        return unknown("a regular expression that ignores the case of letters beyond ASCII");
+    }
+    Ok(())
+}
+
 /// Translate a pattern.
 ///
 /// # Errors

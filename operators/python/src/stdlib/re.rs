@@ -127,6 +127,7 @@ fn compile(vm: &mut Vm, source: &str, flags: i128) -> R<Rc<Pattern>> {
     if flags & !(IGNORECASE | MULTILINE | DOTALL | 32) != 0 {
         return unknown("this flag of a regular expression");
     }
+    pattern::ignores_case(source, flags & IGNORECASE != 0)?;
     let translated = pattern::translate(source, flags & MULTILINE != 0)?;
     let mut head = String::from("(?");
     for (flag, letter) in [(IGNORECASE, 'i'), (MULTILINE, 'm'), (DOTALL, 's')] {

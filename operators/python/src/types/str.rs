@@ -158,7 +158,7 @@ pub(super) fn title(text: &str) -> String {
         match (inside, c) {
             (true, c) => out.extend(c.to_lowercase()),
             (false, 'ß') => out.push_str("Ss"),
-            (false, c) => out.extend(c.to_uppercase()),
+            (false, c) => out.push_str(&unicode::upper_of(c)),
         }
         inside = is_cased(c);
     }
@@ -196,7 +196,7 @@ pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args
         }
         Name::upper => {
             none()?;
-            Value::str(text.to_uppercase())
+            Value::str(unicode::upper(text))
         }
         Name::casefold => {
             none()?;
@@ -216,7 +216,11 @@ pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args
             none()?;
             let mut out = String::new();
             for c in text.chars() {
-                if c.is_uppercase() { out.extend(c.to_lowercase()) } else { out.extend(c.to_uppercase()) }
+                match c {
+                    c if c.is_uppercase() => out.extend(c.to_lowercase()),
+                    c if unicode::is_lower(c) => out.push_str(&unicode::upper_of(c)),
+                    c => out.push(c),
+                }
             }
             Value::str(out)
         }
@@ -304,8 +308,8 @@ pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args
         Name::isspace => all(text, is_space),
         Name::isascii => Value::Bool(text.is_ascii()),
         Name::isprintable => Value::Bool(text.chars().all(unicode::is_printable)),
-        Name::isupper => Value::Bool(text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase)),
-        Name::islower => Value::Bool(text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)),
+        Name::isupper => Value::Bool(text.chars().any(char::is_uppercase) && !text.chars().any(unicode::is_lower)),
+        Name::islower => Value::Bool(text.chars().any(unicode::is_lower) && !text.chars().any(char::is_uppercase)),
         Name::istitle => Value::Bool(text.chars().any(is_cased) && title(text) == **text),
         Name::zfill => {
             let width = int_arg(args.pos.first(), 0)?;
