@@ -36,6 +36,8 @@ pub struct Pattern {
     full: Regex,
     /// It ends with `$`, which Python also matches before a last newline.
     dollar: bool,
+    /// It ignores case; Python takes two Turkish letters for an i.
+    ignore: bool,
     /// It has `\b`, whose words differ from Python's for a few characters.
     words: bool,
 }
@@ -147,6 +149,7 @@ fn compile(vm: &mut Vm, source: &str, flags: i128) -> R<Rc<Pattern>> {
         search: make(format!("{head}{body}"))?,
         start: make(format!("{head}\\A(?:{body})"))?,
         full: make(format!("{head}\\A(?:{body})\\z"))?,
+        ignore: flags & IGNORECASE != 0 || source.starts_with("(?i"),
         dollar: translated.dollar,
         words: translated.words,
     });
@@ -167,6 +170,9 @@ impl Pattern {
     fn admit(&self, text: &str) -> R<()> {
         if self.dollar && text.ends_with('\n') {
             return unknown("`$` before a last newline");
+        }
+        if self.ignore && text.contains(['İ', 'ı']) {
+            return unknown("a dotless or dotted i under re.IGNORECASE");
         }
         if self.words && !text.is_ascii() {
             return unknown("word boundaries in a text that is not ASCII");
