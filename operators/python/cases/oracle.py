@@ -422,7 +422,46 @@ OPERATORS = "+ - * / // % & | ^ == != < <= > >= in and or **".split() + ["not in
 SPECS = ["5", ">8", "^7", "05", ".2f", ",", "+d", "x", ".1%", "e", "g", "s", "<4", "_", "08.3f", ".3"]
 
 
+def pattern(rng, depth=0):
+    """A random regular expression."""
+    out = ""
+    for _ in range(rng.randrange(1, 4)):
+        kind = rng.randrange(10)
+        if kind < 5 or depth > 2:
+            piece = rng.choice(["a", "b", "c", "1", " ", ".", "\\d", "\\w", "\\s", "[ab]", "[^a]", "[a-c1]", "\\W", "[\\w-]", "x", "\\.", "[^\\s]"])
+        elif kind < 7:
+            piece = f"({pattern(rng, depth + 1)})"
+        elif kind == 7:
+            piece = f"(?:{pattern(rng, depth + 1)}|{pattern(rng, depth + 1)})"
+        elif kind == 8:
+            piece = f"({pattern(rng, depth + 1)}|{pattern(rng, depth + 1)})"
+        else:
+            out += rng.choice(["^", "$", "\\b", "\\Z", ""])
+            continue
+        out += piece + rng.choice(["", "", "", "*", "+", "?", "{1,2}", "{2}", "{,2}", "*?", "+?", "??"])
+    return out
+
+
+TEXTS = ["", "a", "abc", "ab1 cb", "aabbcc 11", "a\nb", "ab\n", "ABC abc", "x.a-b_1", "äb ß1", "aaaa", "abab  ", "1a1b1c", "b\n\nb"]
+
+
+def matching(rng):
+    flags = rng.choice(["", "", ", flags=re.I", ", flags=re.M", ", flags=re.S", ", flags=re.I | re.M"])
+    expression, text = repr(pattern(rng)), repr(rng.choice(TEXTS))
+    return rng.choice([
+        f"(lambda m: m and (m.group(), m.groups(), m.span()))(re.search({expression}, {text}{flags}))",
+        f"(lambda m: m and (m.group(), m.groups(), m.span()))(re.match({expression}, {text}{flags}))",
+        f"(lambda m: m and (m.group(), m.groups(), m.span()))(re.fullmatch({expression}, {text}{flags}))",
+        f"re.findall({expression}, {text}{flags})",
+        f"re.split({expression}, {text}{flags})",
+        f"re.sub({expression}, '<\\\\g<0>>', {text}{flags})",
+        f"[m.span() for m in re.finditer({expression}, {text}{flags})]",
+    ])
+
+
 def expression(rng, depth=0):
+    if depth == 0 and rng.random() < 0.2:
+        return matching(rng)
     kind = rng.randrange(12) if depth < 3 else 0
     sub = lambda: expression(rng, depth + 1)
     if kind <= 2:
@@ -439,7 +478,7 @@ def expression(rng, depth=0):
         index = rng.choice(["0", "-1", "1", "'a'", "1:", ":-1", "::2", "::-1", "5", "None", "'S'"])
         return f"({sub()})[{index}]"
     if kind == 10:
-        return rng.choice(["[x for x in {}]", "[x for x in {} if x]", "{{x for x in {}}}", "{{x: 1 for x in {}}}", "list(x for x in {})",
+        return rng.choice(["[x for x in {}]", "[x for x in {} if x]", "{{x: 1 for x in {}}}", "list(x for x in {})",
                            "any(x for x in {})", "[*{}]", "{{**{}}}", "sorted({}, reverse=True)", "not {}", "-{}", "({},)"]).format(sub())
     form = rng.choice(["f'{@}'", "f'{@!r}'", "'%s' % (@,)", "'%r' % (@,)", "'{}'.format(@)", "f'{@:SPEC}'"])
     return form.replace("SPEC", rng.choice(SPECS)).replace("@", nested(sub()))

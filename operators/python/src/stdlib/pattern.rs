@@ -4,6 +4,8 @@
 //! and so unknown: look-around, back references, possessive and atomic groups, conditionals, flags inside a pattern
 //! other than `i`, `m`, `s` at its start.
 
+use regex_syntax::hir::{Hir, HirKind};
+
 use crate::exc::{R, unknown};
 
 /// A translated pattern.
@@ -28,6 +30,45 @@ pub fn ignores_case(source: &str, ignore: bool) -> R<()> {
         return unknown("a regular expression that ignores the case of letters beyond ASCII");
     }
     Ok(())
+}
+
+/// What of a translated pattern decides whether both engines walk it alike.
+pub struct Shape {
+    /// A group that can match nothing is repeated: CPython's rounds over nothing leave other groups behind.
+    pub hollow: bool,
+    /// Something may be preferred empty: a lazy quantifier or alternatives. CPython then tries again at the same place.
+    pub shy: bool,
+}
+
+/// The shape of a pattern in the crate's syntax.
+///
+/// # Errors
+/// Unknown for one that the crate does not read.
+pub fn shape(text: &str) -> R<Shape> {
+    fn walk(hir: &Hir, shape: &mut Shape) {
+        match hir.kind() {
+            HirKind::Repetition(r) => {
+                let nothing = r.sub.properties().minimum_len().unwrap_or(0) == 0;
+                let groups = r.sub.properties().explicit_captures_len() > 0;
+                shape.hollow |= nothing && (groups || r.max != Some(1));
+                shape.shy |= !r.greedy;
+                walk(&r.sub, shape);
+            }
+            HirKind::Capture(c) => walk(&c.sub, shape),
+            HirKind::Concat(subs) => subs.iter().for_each(|s| walk(s, shape)),
+            HirKind::Alternation(subs) => {
+                shape.shy = true;
+                subs.iter().for_each(|s| walk(s, shape));
+            }
+            _ => {}
+        }
+    }
+    let Ok(hir) = regex_syntax::parse(text) else {
+        return unknown("a regular expression that the crate does not read");
+    };
+    let mut shape = Shape { hollow: false, shy: false };
+    walk(&hir, &mut shape);
+    Ok(shape)
 }
 
 /// Translate a pattern.

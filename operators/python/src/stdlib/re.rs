@@ -34,6 +34,8 @@ pub struct Pattern {
     search: Regex,
     start: Regex,
     full: Regex,
+    /// It may prefer to match nothing where it could match something.
+    shy: bool,
     /// It ends with `$`, which Python also matches before a last newline.
     dollar: bool,
     /// It ignores case; Python takes two Turkish letters for an i.
@@ -140,6 +142,10 @@ fn compile(vm: &mut Vm, source: &str, flags: i128) -> R<Rc<Pattern>> {
     head.push(')');
     let head = if head == "(?)" { String::new() } else { head };
     let body = &translated.text;
+    let shape = pattern::shape(&format!("{head}{body}"))?;
+    if shape.hollow {
+        return unknown(format!("the regular expression {source:?}: it repeats a group that can match nothing"));
+    }
     let make = |text: String| match Regex::new(&text) {
         Ok(regex) => Ok(regex),
         Err(e) => unknown(format!("the regular expression {source:?}: {}", last_line(&e.to_string()))),
@@ -150,6 +156,7 @@ fn compile(vm: &mut Vm, source: &str, flags: i128) -> R<Rc<Pattern>> {
         start: make(format!("{head}\\A(?:{body})"))?,
         full: make(format!("{head}\\A(?:{body})\\z"))?,
         ignore: flags & IGNORECASE != 0 || source.starts_with("(?i"),
+        shy: shape.shy,
         dollar: translated.dollar,
         words: translated.words,
     });
@@ -192,13 +199,17 @@ fn string<'a>(args: &'a Args, at: usize) -> R<&'a Rc<str>> {
 }
 
 /// All matches, as Python steps: an empty match may touch the one before it.
-fn each<'t>(regex: &Regex, text: &'t str) -> Vec<regex::Captures<'t>> {
+fn each<'t>(pattern: &Pattern, text: &'t str) -> R<Vec<regex::Captures<'t>>> {
+    let regex = &pattern.search;
     let mut out = Vec::new();
     let mut at = 0;
     let mut empty_at = None;
     while at <= text.len() {
         let Some(captures) = regex.captures_at(text, at) else { break };
         let Some(whole) = captures.get(0) else { break };
+        if whole.is_empty() && pattern.shy {
+            return unknown("all matches of a regular expression that may prefer to match nothing");
+        }
         if whole.is_empty() && empty_at == Some(whole.start()) {
             at += text[at..].chars().next().map_or(1, char::len_utf8);
             empty_at = None;
@@ -208,7 +219,7 @@ fn each<'t>(regex: &Regex, text: &'t str) -> Vec<regex::Captures<'t>> {
         empty_at = whole.is_empty().then_some(at);
         out.push(captures);
     }
-    out
+    Ok(out)
 }
 
 /// Call a method of a pattern.
@@ -233,7 +244,7 @@ pub fn pattern_method(vm: &mut Vm, pattern: &Rc<Pattern>, name: &str, args: Args
             Ok(regex.captures(text).map_or(Value::None, |c| found(pattern, text, &c)))
         }
         "findall" => {
-            let all = each(&pattern.search, text);
+            let all = each(pattern, text)?;
             vm.memory(all.len() * 64)?;
             let group = |c: &regex::Captures, i: usize| Value::str(c.get(i).map_or("", |g| g.as_str()));
             Ok(Value::list(
@@ -247,7 +258,7 @@ pub fn pattern_method(vm: &mut Vm, pattern: &Rc<Pattern>, name: &str, args: Args
             ))
         }
         "finditer" => {
-            let all: Vec<Value> = each(&pattern.search, text).iter().map(|c| found(pattern, text, c)).collect();
+            let all: Vec<Value> = each(pattern, text)?.iter().map(|c| found(pattern, text, c)).collect();
             vm.memory(all.len() * 128)?;
             Ok(Value::iter(crate::iter::Iter::Items(all.into_iter())))
         }
@@ -258,7 +269,7 @@ pub fn pattern_method(vm: &mut Vm, pattern: &Rc<Pattern>, name: &str, args: Args
             };
             let mut out = String::new();
             let mut last = 0;
-            for (n, captures) in each(&pattern.search, text).iter().enumerate() {
+            for (n, captures) in each(pattern, text)?.iter().enumerate() {
                 if count > 0 && n as i128 >= count {
                     break;
                 }
@@ -284,7 +295,7 @@ pub fn pattern_method(vm: &mut Vm, pattern: &Rc<Pattern>, name: &str, args: Args
             let most = args.get(1, "maxsplit").and_then(int_of).unwrap_or(0);
             let mut parts = Vec::new();
             let mut last = 0;
-            for (n, captures) in each(&pattern.search, text).iter().enumerate() {
+            for (n, captures) in each(pattern, text)?.iter().enumerate() {
                 if most > 0 && n as i128 >= most {
                     break;
                 }
