@@ -427,7 +427,7 @@ def pattern(rng, depth=0):
     out = ""
     for _ in range(rng.randrange(1, 4)):
         kind = rng.randrange(10)
-        if kind < 5 or depth > 2:
+        if kind < 5 or depth > 1:
             piece = rng.choice(["a", "b", "c", "1", " ", ".", "\\d", "\\w", "\\s", "[ab]", "[^a]", "[a-c1]", "\\W", "[\\w-]", "x", "\\.", "[^\\s]"])
         elif kind < 7:
             piece = f"({pattern(rng, depth + 1)})"
