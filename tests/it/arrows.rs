@@ -32,6 +32,8 @@ fn allowed(krate: &str) -> &'static [&'static str] {
 const CONFINED: &[(&str, &[&str])] = &[
     ("timely", &["engine"]),
     ("mlua", &["detect"]),
+    ("ruff_python_parser", &["python"]),
+    ("ruff_python_ast", &["python"]),
     ("parquet", &["lake"]),
     ("ureq", &["destinations"]),
     ("rdkafka", &["kafka", "tests", "bench"]),

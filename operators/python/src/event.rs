@@ -1,0 +1,234 @@
+//! The event as detections see it: a read-only map whose keys ignore case, and read-only lists in it.
+//!
+//! An event is converted once and shared by all detections. Keys: exact first, then without regard to case, where the
+//! first of several wins. A map of the event is a `Mapping` but no `dict`, a list a `Sequence` but no `list`; what
+//! `deep_walk` and a data model's path find, and what `copy()` and `to_dict()` give, is plain.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+use crate::exc::{R, type_error};
+use crate::table::{self, Table};
+use crate::value::Value;
+
+/// A map of the event.
+#[derive(Debug, Default)]
+pub struct EvDict {
+    /// Entries, in the order of the event.
+    pub items: Vec<(Rc<str>, Value)>,
+    /// True for the event itself.
+    pub root: bool,
+    exact: OnceCell<HashMap<Rc<str>, usize>>,
+    folded: OnceCell<HashMap<String, usize>>,
+}
+
+/// A list of the event.
+#[derive(Debug, Default)]
+pub struct EvList {
+    /// Its elements.
+    pub items: Vec<Value>,
+}
+
+/// Entries up to which a map is searched in order.
+const FEW: usize = 8;
+
+impl EvDict {
+    /// Value of an exact key.
+    pub fn exact(&self, key: &str) -> Option<&Value> {
+        if self.items.len() <= FEW {
+            return self.items.iter().find(|(k, _)| &**k == key).map(|(_, v)| v);
+        }
+        let index =
+            self.exact.get_or_init(|| self.items.iter().enumerate().map(|(i, (k, _))| (k.clone(), i)).collect());
+        index.get(key).map(|i| &self.items[*i].1)
+    }
+
+    /// Value of a key, exact or without regard to case.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.exact(key).or_else(|| {
+            let folded = self.folded.get_or_init(|| {
+                let mut index = HashMap::with_capacity(self.items.len());
+                for (i, (k, _)) in self.items.iter().enumerate() {
+                    index.entry(k.to_lowercase()).or_insert(i);
+                }
+                index
+            });
+            // Most keys are short and ASCII: they are folded on the stack.
+            let mut short = [0u8; 64];
+            let found = match short.get_mut(..key.len()) {
+                Some(place) if key.is_ascii() => {
+                    place.copy_from_slice(key.as_bytes());
+                    place.make_ascii_lowercase();
+                    std::str::from_utf8(place).ok().and_then(|k| folded.get(k))
+                }
+                _ => folded.get(&key.to_lowercase()),
+            };
+            found.map(|i| &self.items[*i].1)
+        })
+    }
+
+    /// Value of any key.
+    ///
+    /// # Errors
+    /// `TypeError` for a key that cannot be hashed.
+    pub fn find(&self, key: &Value) -> R<Option<&Value>> {
+        match key {
+            Value::Str(key) => Ok(self.get(key)),
+            other => {
+                table::hash(other)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A JSON value as part of an event.
+pub fn from_json(json: &Json) -> Value {
+    convert(json, false)
+}
+
+/// A JSON object as an event.
+pub fn event(map: &serde_json::Map<String, Json>) -> Rc<EvDict> {
+    let items = map.iter().map(|(k, v)| (Rc::from(k.as_str()), from_json(v))).collect();
+    Rc::new(EvDict { items, root: true, ..EvDict::default() })
+}
+
+/// A JSON value as plain values: `dict` and `list`.
+pub fn plain_from_json(json: &Json) -> Value {
+    convert(json, true)
+}
+
+fn convert(json: &Json, plain: bool) -> Value {
+    match json {
+        Json::Null => Value::None,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => match (n.as_i64(), n.as_u64()) {
+            (Some(i), _) => Value::Int(i.into()),
+            (_, Some(u)) => Value::Int(u.into()),
+            _ => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(s) => Value::str(s),
+        Json::Array(items) if plain => Value::list(items.iter().map(plain_from_json).collect()),
+        Json::Array(items) => Value::EvList(Rc::new(EvList { items: items.iter().map(from_json).collect() })),
+        Json::Object(map) if plain => {
+            let mut table = Table::default();
+            for (key, value) in map {
+                // A text key can always be hashed.
+                let _ = table.set(Value::str(key), plain_from_json(value));
+            }
+            Value::dict(table)
+        }
+        Json::Object(map) => {
+            let items = map.iter().map(|(k, v)| (Rc::from(k.as_str()), from_json(v))).collect();
+            Value::EvDict(Rc::new(EvDict { items, ..EvDict::default() }))
+        }
+    }
+}
+
+/// A value of the event as a plain copy; other values as they are.
+pub fn plain(value: &Value) -> Value {
+    match value {
+        Value::EvDict(e) => {
+            let mut table = Table::default();
+            for (key, value) in &e.items {
+                let _ = table.set(Value::Str(key.clone()), plain(value));
+            }
+            Value::dict(table)
+        }
+        Value::EvList(l) => Value::list(l.items.iter().map(plain).collect()),
+        other => other.clone(),
+    }
+}
+
+/// `event.deep_get(*keys, default=None)`: the default also for `None`, and where a value on the way is no map.
+///
+/// # Errors
+/// `TypeError` for a key that cannot be hashed.
+pub fn deep_get(event: &Rc<EvDict>, keys: &[Value], default: &Value) -> R<Value> {
+    let mut at = Value::EvDict(event.clone());
+    for key in keys {
+        // As a fold: where a key is missing, the walk goes on in the default.
+        at = match &at {
+            Value::EvDict(e) => e.find(key)?.unwrap_or(default).clone(),
+            Value::Dict(d) => d.table.borrow().get(key)?.unwrap_or(default).clone(),
+            _ => default.clone(),
+        };
+    }
+    Ok(if at.is_none() { default.clone() } else { at })
+}
+
+/// `event.deep_walk(*keys, default=None, return_val="all")`: as `deep_get`, but through lists, case-sensitive, on the
+/// raw event. Hits in a list are flattened and made unique; a single one is unwrapped.
+///
+/// # Errors
+/// `TypeError` if a hit in a list cannot be hashed.
+pub fn deep_walk(event: &Rc<EvDict>, keys: &[Value], default: &Value, which: &Value) -> R<Value> {
+    walk(&Value::EvDict(event.clone()), keys, default, which)
+}
+
+fn hollow(value: &Value, depth: u32) -> bool {
+    match value {
+        Value::EvList(l) if depth < crate::ops::MAX_NESTING => l.items.iter().all(|v| hollow(v, depth + 1)),
+        _ => false,
+    }
+}
+
+fn walk(at: &Value, keys: &[Value], default: &Value, which: &Value) -> R<Value> {
+    let Some((key, rest)) = keys.split_first() else {
+        return Ok(if hollow(at, 0) { default.clone() } else { plain(at) });
+    };
+    match at {
+        Value::EvDict(e) => {
+            let next = match key {
+                Value::Str(k) => e.exact(k).cloned(),
+                other => {
+                    table::hash(other)?;
+                    None
+                }
+            };
+            match next {
+                None | Some(Value::None) => Ok(default.clone()),
+                Some(next) => walk(&next, rest, default, which),
+            }
+        }
+        Value::EvList(l) => {
+            let mut found = Table::default();
+            for item in &l.items {
+                match walk(item, keys, default, which)? {
+                    Value::None => {}
+                    Value::List(hits) => {
+                        for hit in hits.items.borrow().iter() {
+                            found.set(hit.clone(), Value::None)?;
+                        }
+                    }
+                    Value::EvList(hits) => {
+                        for hit in &hits.items {
+                            found.set(hit.clone(), Value::None)?;
+                        }
+                    }
+                    Value::Tuple(hits) => {
+                        for hit in &hits.0 {
+                            found.set(hit.clone(), Value::None)?;
+                        }
+                    }
+                    hit => found.set(hit, Value::None)?,
+                }
+            }
+            let hits: Vec<Value> = found.keys().cloned().collect();
+            let (Some(first), Some(last)) = (hits.first().cloned(), hits.last().cloned()) else {
+                return Ok(default.clone());
+            };
+            match which {
+                Value::Str(s) if &**s == "first" => Ok(first),
+                Value::Str(s) if &**s == "last" => Ok(last),
+                Value::Str(s) if &**s == "all" => Ok(if hits.len() == 1 { first } else { Value::list(hits) }),
+                Value::Str(_) | Value::None => Ok(Value::str("all")),
+                _ => type_error("return_val must be a text"),
+            }
+        }
+        _ => Ok(default.clone()),
+    }
+}
