@@ -65,17 +65,21 @@ fn run(cli: &Cli, configurations: &[Configuration]) -> Result<()> {
     let series = bench.run(configurations, cli.runs)?;
     let counts = (cli.runs, seed);
     let report = Report::new(&case, machine, started, command_line(), counts, &series, cli.memory_check())?;
-    let pages = [(&cli.html, html::page(&report)?), (&cli.picture, html::picture(&report))];
-    for (path, text) in pages {
-        if let Some(path) = path {
-            std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
-        }
+    if let Some(path) = &cli.html {
+        write(path, &html::page(&report)?)?;
+    }
+    if let Some(path) = &cli.picture {
+        write(path, &html::picture(&report))?;
     }
     match cli.output {
         Output::Human => print!("{}", report.human()),
         Output::Json => print!("{}", report.json()?),
     }
     Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 
 /// Folder of a case by its name, or the folder itself.

@@ -2,6 +2,7 @@
 //! when a snapshot epoch is committed everywhere. One thread; the only place that looks at the wall clock.
 use crate::board::Report;
 use crate::collect::Done;
+use crate::quarantine::Quarantine;
 use crate::session::{Outcome, Session};
 use crate::world::World;
 use model::epoch::{Command, Quarantined};
@@ -17,9 +18,6 @@ use timely::scheduling::SyncActivator;
 
 /// How often idle sources are asked again, and how long a wait for the workers lasts at most.
 const POLL: Duration = Duration::from_millis(10);
-/// A rule that was stopped at a limit so often in one epoch is quarantined. With the limits as they are by default that is a
-/// second of CPU time for nothing.
-pub const RUNAWAY: u64 = 100;
 /// How often lag is shown.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
@@ -77,10 +75,7 @@ pub(crate) struct Coordinator<'a> {
     since_snapshot: (Duration, bool),
     ending: Option<Outcome>,
     commands: Vec<Command>,
-    /// Rules that are not evaluated, as of the last record.
-    quarantined: Vec<Quarantined>,
-    /// Rules that have run away since.
-    runaways: Vec<Quarantined>,
+    quarantine: Quarantine,
     lag_shown: Duration,
 }
 
@@ -107,8 +102,7 @@ impl<'a> Coordinator<'a> {
             now_ms: m.now_ms,
             lane: 0,
             flight: BTreeMap::new(),
-            quarantined: kept.quarantined.clone(),
-            runaways: Vec::new(),
+            quarantine: Quarantine::new(kept.quarantined.clone()),
             manifest: Manifest {
                 generation: s.generation,
                 bundle: s.bundle.clone(),
@@ -236,7 +230,7 @@ impl<'a> Coordinator<'a> {
         }
         let elapsed = self.world.ms_since(self.since_snapshot.0);
         let snapshot = seal || elapsed >= self.s.settings.checkpoint_ms;
-        self.quarantine(&open.commands);
+        let quarantined = self.quarantined(&open.commands);
         let record = EpochRecord {
             epoch: self.last + 1,
             generation: self.s.generation,
@@ -244,7 +238,7 @@ impl<'a> Coordinator<'a> {
             bundle: self.s.bundle.clone(),
             splits,
             commands: open.commands,
-            quarantined: self.quarantined.clone(),
+            quarantined,
             snapshot,
             seal,
         };
@@ -254,33 +248,23 @@ impl<'a> Coordinator<'a> {
         self.hand_out(record, open.bytes, open.since)
     }
 
-    /// Who is not evaluated from the epoch on that is about to be logged: rules that somebody lets go are, those that have run
-    /// away since are not.
-    fn quarantine(&mut self, commands: &[Command]) {
-        for Command::Unsuppress { rule } in commands {
-            self.quarantined.retain(|q| q.rule != *rule);
-        }
-        for q in std::mem::take(&mut self.runaways) {
-            // A replay finds again what the log says already.
-            if self.quarantined.iter().any(|k| (&k.node, &k.rule) == (&q.node, &q.rule)) {
-                continue;
-            }
+    /// Who is not evaluated from the epoch on that is about to be logged; says who is out for the first time.
+    fn quarantined(&mut self, commands: &[Command]) -> Vec<Quarantined> {
+        let (out, new) = self.quarantine.next(self.last + 1, commands);
+        for Quarantined { node, rule, stopped, epoch } in new {
             eprintln!(
-                "millstream: rule `{rule}` of `{node}` was stopped at its limits {n} times in epoch {epoch}: it is not evaluated any \
-                 more, and each event it should have seen is an error of it; mend it, or let it go with `millstream unsuppress {rule}`",
-                rule = q.rule,
-                node = q.node,
-                n = q.stopped,
-                epoch = q.epoch,
+                "millstream: rule `{rule}` of `{node}` was stopped at its limits {stopped} times in epoch {epoch}: it is not \
+                 evaluated any more, and each event it should have seen is an error of it; mend it, or let it go with \
+                 `millstream unsuppress {rule}`"
             );
-            self.quarantined.push(q);
         }
+        out
     }
 
     fn hand_out(&mut self, record: EpochRecord, bytes: u64, since: Duration) -> Result<()> {
         self.now_ms = self.now_ms.max(record.now_ms);
         self.last = record.epoch;
-        self.quarantined.clone_from(&record.quarantined);
+        self.quarantine.handed_out(record.epoch, &record.commands, &record.quarantined);
         self.since_snapshot.1 = true;
         if record.snapshot {
             self.since_snapshot = (self.world.now(), false);
@@ -373,13 +357,7 @@ impl<'a> Coordinator<'a> {
                 }
             }
         }
-        let runaways = done.stopped.into_iter().filter(|(.., n)| *n >= RUNAWAY);
-        self.runaways.extend(runaways.map(|(node, rule, stopped)| Quarantined {
-            node,
-            rule,
-            stopped,
-            epoch: done.epoch,
-        }));
+        self.quarantine.finished(done.epoch, done.stopped);
         self.show_flight();
         for report in done.reports {
             match report {

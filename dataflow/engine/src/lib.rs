@@ -32,6 +32,7 @@ pub mod graph;
 mod keyed;
 mod map;
 mod ports;
+mod quarantine;
 mod read;
 pub mod recovery;
 mod render;
