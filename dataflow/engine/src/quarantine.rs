@@ -130,13 +130,9 @@ mod tests {
         assert_eq!(logged.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0]);
 
         let mut replay = Quarantine::default();
-        for (i, out) in logged.iter().enumerate() {
-            let epoch = i as Epoch + 1;
-            replay.handed_out(
-                epoch,
-                if epoch == 3 { &[Command::Unsuppress { rule: "Loop".into() }] } else { &[] },
-                out,
-            );
+        for (epoch, out) in (1..).zip(&logged) {
+            let commands = if epoch == 3 { release() } else { Vec::new() };
+            replay.handed_out(epoch, &commands, out);
         }
         replay.finished(1, away(RUNAWAY));
         assert!(log(&mut replay, 4, &[]).is_empty());

@@ -19,6 +19,7 @@ pub mod lua;
 pub mod meta;
 pub mod number;
 pub mod predicate;
+pub mod regex;
 pub mod rule;
 pub mod scope;
 pub mod sigma;

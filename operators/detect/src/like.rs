@@ -12,12 +12,12 @@ pub mod witness;
 
 use crate::address;
 use crate::number::Num;
-use crate::predicate::{OrderOp, compile, fold, head};
+use crate::predicate::{OrderOp, fold};
+use crate::regex::Regex;
 use date::DatePart;
 use glob::{Glob, Shape};
 use ipnet::IpNet;
 use needles::Needles;
-use regex::Regex;
 use serde_json::Value as J;
 use std::fmt::{self, Write};
 use std::net::IpAddr;
@@ -45,14 +45,14 @@ impl Pattern {
     /// A regular expression within the limits; `flags` are those of `(?…)`.
     pub fn regex(pattern: &str, flags: &str) -> Result<Pattern, String> {
         let text = if flags.is_empty() { pattern.to_string() } else { format!("(?{flags}){pattern}") };
-        compile(&text).map(Pattern::Regex)
+        Regex::new(&text).map(Pattern::Regex)
     }
 
     /// True if a text fits; `folded` is its lower case.
     pub fn fits(&self, text: &str, folded: &str) -> bool {
         match self {
             Pattern::Glob(g) => g.fits(if g.folds() { folded } else { text }),
-            Pattern::Regex(r) => r.is_match(head(text)),
+            Pattern::Regex(r) => r.is_match(text),
             Pattern::Net(net) => address::parse(text).is_some_and(|ip| holds(net, ip)),
             Pattern::Order(op, n) => number(text).is_some_and(|v| op.accepts(v.compare(*n))),
             Pattern::Date(part, op, n) => part.of(text).map(|v| Num::Int(v.into())).is_some_and(|v| match op {

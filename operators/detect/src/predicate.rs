@@ -25,22 +25,19 @@
 //! Types never mix, but in Sigma rules: the number 5 does not equal the text `"5"`. "Ignoring case" compares Unicode lower case.
 //! `Matches` is an extension of this product: Rust syntax, unanchored, pattern ≤ [`MAX_PATTERN`] bytes, compiled size
 //! ≤ [`MAX_PROGRAM`] bytes; of a longer text only the first [`MAX_HAYSTACK`] bytes are searched.
+//!
+//! [`MAX_PATTERN`]: crate::regex::MAX_PATTERN
+//! [`MAX_PROGRAM`]: crate::regex::MAX_PROGRAM
+//! [`MAX_HAYSTACK`]: crate::regex::MAX_HAYSTACK
 use crate::address;
 use crate::like::Like;
 use crate::number::Num;
+use crate::regex::Regex;
 use ipnet::IpNet;
-use regex::Regex;
 use serde_json::Value as J;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
-
-/// Longest regular expression, bytes.
-pub const MAX_PATTERN: usize = 4 << 10;
-/// Largest compiled regular expression, bytes.
-pub const MAX_PROGRAM: usize = 1 << 20;
-/// How much of a text a regular expression looks at, bytes.
-pub const MAX_HAYSTACK: usize = 64 << 10;
 
 /// A literal of a detection.
 #[derive(Clone, Debug, PartialEq)]
@@ -257,7 +254,7 @@ impl Predicate {
             Predicate::InCidr(net) | Predicate::CidrContains(net) => {
                 address::parse_net(s).is_some_and(|n| address::overlap(&n, net))
             }
-            Predicate::Matches(regex) => regex.is_match(head(s)),
+            Predicate::Matches(regex) => regex.is_match(s),
             Predicate::Like(like) => like.on_text(s),
         }
     }
@@ -386,40 +383,9 @@ pub fn fold_into<'s>(s: &'s str, buffer: &'s mut String) -> &'s str {
     }
 }
 
-/// What a regular expression may look at.
-pub fn head(s: &str) -> &str {
-    if s.len() <= MAX_HAYSTACK { s } else { &s[..s.floor_char_boundary(MAX_HAYSTACK)] }
-}
-
-/// Compile a regular expression within the limits.
-pub fn compile(pattern: &str) -> Result<Regex, String> {
-    if pattern.len() > MAX_PATTERN {
-        return Err(format!("the regular expression has {} bytes, the limit is {MAX_PATTERN}", pattern.len()));
-    }
-    regex::RegexBuilder::new(pattern).size_limit(MAX_PROGRAM).build().map_err(|e| match e {
-        regex::Error::CompiledTooBig(_) => {
-            format!("the regular expression needs more than {MAX_PROGRAM} bytes when compiled; use smaller repetitions")
-        }
-        other => other.to_string(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn regex_limits_hold() {
-        assert!(compile(&"a".repeat(MAX_PATTERN)).is_ok());
-        assert!(compile(&"a".repeat(MAX_PATTERN + 1)).unwrap_err().contains("limit is 4096"));
-        assert!(compile(r"(?i)(\w+\s?){1,200}x").unwrap_err().contains("1048576"));
-        assert!(compile("(").is_err());
-        let p = Predicate::Matches(compile("b$").unwrap());
-        let long = "a".repeat(MAX_HAYSTACK - 1);
-        assert!(p.on_str(&format!("{long}b")));
-        assert!(!p.on_str(&format!("{long}ab")));
-        assert!(p.on_str(&format!("{long}b{long}")));
-    }
 
     #[test]
     fn folding_is_unicode_lower_case() {

@@ -4,7 +4,7 @@
 //! literals, for a disjunction one of each branch. Rarity is measured on rows of the stream itself. A rule without
 //! such literals (all of it is negative, or needs the whole event) is looked at on every row.
 use super::home::{Home, OnTag, home, on_tag};
-use super::matcher::{Atom, Matcher};
+use super::matcher::{self, Atom, Matcher};
 use super::plan::{LitId, Literal, Node, Plan, Source};
 use super::truth;
 use super::view::View;
@@ -217,8 +217,8 @@ impl Frequency {
 
 /// True for a condition on a column that is decided together with all others of its kind.
 pub fn is_one_pass(plan: &Plan, lit: LitId) -> bool {
-    let Literal::Test(key, Predicate::Like(_)) = &plan.literals[lit as usize] else { return false };
-    matches!(plan.source(*key), Source::Column(_))
+    let Literal::Test(key, test) = &plan.literals[lit as usize] else { return false };
+    matcher::is_pattern(test) && matches!(plan.source(*key), Source::Column(_))
 }
 
 /// Rules by the columns and joins they wait on.

@@ -9,7 +9,8 @@ use crate::like::glob::{Glob, Part};
 use crate::like::needles::{Needles, Use};
 use crate::like::{NumText, Pattern};
 use crate::number::Num;
-use crate::predicate::{MAX_HAYSTACK, Predicate, Scalar, TextOp, fold_into};
+use crate::predicate::{Predicate, Scalar, TextOp, fold_into};
+use crate::regex::MAX_HAYSTACK;
 use hashbrown::HashMap;
 use regex::{RegexSet, RegexSetBuilder};
 use std::cell::RefCell;
@@ -103,7 +104,7 @@ impl Matcher {
                 self.gate.suffix(text);
                 by_length(&mut self.ends, atom, text);
             }
-            Predicate::Matches(_) | Predicate::Contains { value: Scalar::Str(_), fold: false, .. } => {
+            Predicate::Matches(_) => {
                 self.gate.open();
                 self.set_tests.push((atom, test.clone()));
             }
@@ -120,16 +121,11 @@ impl Matcher {
     }
 
     fn make_set(&mut self) {
-        let pattern = |test: &Predicate| match test {
-            Predicate::Matches(regex) => regex.as_str().to_string(),
-            Predicate::Contains { value: Scalar::Str(s), .. } => regex::escape(s),
-            _ => String::new(),
-        };
         if self.set_tests.len() < SET_FROM {
             self.rest.append(&mut self.set_tests);
             return;
         }
-        match RegexSetBuilder::new(self.set_tests.iter().map(|(_, t)| pattern(t))).size_limit(MAX_SET).build() {
+        match RegexSetBuilder::new(self.set_tests.iter().map(|(_, t)| expression(t))).size_limit(MAX_SET).build() {
             Ok(set) => self.set = Some((set, self.set_tests.iter().map(|(a, _)| *a).collect())),
             Err(_) => self.rest.append(&mut self.set_tests),
         }
@@ -204,16 +200,32 @@ impl Matcher {
     }
 }
 
-/// Collect what a condition says as patterns; false if it cannot be said so.
+fn expression(test: &Predicate) -> &str {
+    if let Predicate::Matches(regex) = test { regex.as_str() } else { "" }
+}
+
+/// True if a condition is one of those that are searched for in one pass over a text.
+pub fn is_pattern(test: &Predicate) -> bool {
+    match test {
+        Predicate::Matches(regex) => !regex.witnesses().is_empty(),
+        Predicate::Like(_) | Predicate::Contains { value: Scalar::Str(_), .. } => true,
+        Predicate::Text { fold, .. } => *fold,
+        _ => false,
+    }
+}
+
+/// Collect what a condition says as patterns; false if it is none.
 fn patterns(atom: Atom, test: &Predicate, out: &mut Vec<(Atom, Pattern)>) -> bool {
-    let folded = |before: bool, text: &str, after: bool| {
+    let glob = |before: bool, text: &str, after: bool, cased: bool| {
         let many = |b: bool| b.then_some(Part::Many);
         let parts = [many(before), Some(Part::Text(text.into())), many(after)];
-        Pattern::Glob(Glob::new(parts.into_iter().flatten().collect(), false))
+        Pattern::Glob(Glob::new(parts.into_iter().flatten().collect(), cased))
     };
+    let folded = |before: bool, text: &str, after: bool| glob(before, text, after, false);
     match test {
+        Predicate::Matches(regex) if is_pattern(test) => out.push((atom, Pattern::Regex(regex.clone()))),
         Predicate::Like(like) => out.extend(like.patterns().iter().map(|p| (atom, p.clone()))),
-        Predicate::Contains { value: Scalar::Str(text), fold: true, .. } => out.push((atom, folded(true, text, true))),
+        Predicate::Contains { value: Scalar::Str(text), fold, .. } => out.push((atom, glob(true, text, true, !fold))),
         Predicate::Text { op, fold: true, text } => out.push((
             atom,
             match op {
@@ -284,7 +296,8 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::like::{Like, glob::tests::of};
-    use crate::predicate::{IpKind, Members, OrderOp, compile, fold};
+    use crate::predicate::{IpKind, Members, OrderOp, fold};
+    use crate::regex::Regex;
     use proptest::prelude::*;
 
     fn pattern() -> impl Strategy<Value = Pattern> {
@@ -308,7 +321,7 @@ mod tests {
                 Predicate::Text { op, fold: fold_case, text: text.into() }
             }),
             text.prop_map(|s| Predicate::Contains { value: Scalar::Str(s.as_str().into()), fold: false, parts: false }),
-            text.prop_map(|s| Predicate::Matches(compile(&format!("^{s}b?$")).unwrap())),
+            text.prop_map(|s| Predicate::Matches(Regex::new(&format!("^{s}b?$")).unwrap())),
             Just(Predicate::Ip(IpKind::Any)),
             text.prop_map(|s| {
                 let value = Scalar::Str(fold(&s).as_ref().into());

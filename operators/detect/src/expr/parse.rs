@@ -7,7 +7,8 @@ use super::{Comparison, Expr, Quantifier};
 use crate::address;
 use crate::condition::{CONDITIONS, Condition, Op, Takes, find, nearest};
 use crate::key::KeySpec;
-use crate::predicate::{IpKind, Members, OrderOp, Predicate, Scalar, TextOp, compile, fold};
+use crate::predicate::{IpKind, Members, OrderOp, Predicate, Scalar, TextOp, fold};
+use crate::regex::Regex;
 use model::{Path, Problem};
 use serde_json::{Map, Value as J};
 
@@ -286,7 +287,7 @@ impl Reader<'_> {
             Op::IsIn => Predicate::In(self.members(cond, map, at)?),
             Op::InCidr => Predicate::InCidr(self.net(cond, map, at)?),
             Op::CidrContains => Predicate::CidrContains(self.net(cond, map, at)?),
-            Op::Matches => match compile(self.text(cond, map, at)?) {
+            Op::Matches => match Regex::new(self.text(cond, map, at)?) {
                 Ok(regex) => Predicate::Matches(regex),
                 Err(e) => {
                     self.bad(

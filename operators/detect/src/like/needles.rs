@@ -4,7 +4,7 @@
 //! a regular expression go into one Aho-Corasick automaton, however many there are; globs and expressions are asked
 //! themselves only where their text was found. What has no such text is asked every time.
 use super::glob::Shape;
-use super::witness::witnesses;
+use super::witness::{Words, shortest};
 use super::{Pattern, glob::Glob};
 use crate::columns::hasher;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
@@ -78,6 +78,7 @@ impl Needles {
         let patterns: Vec<(Id, &Pattern)> = patterns.into_iter().collect();
         let (mut folded, mut cased) = (Draft::new(), Draft::new());
         let (mut checks, mut always) = (Vec::new(), Vec::new());
+        let held = held(&patterns);
         for &(id, pattern) in &patterns {
             let index = checks.len() as u32;
             match pattern {
@@ -91,7 +92,7 @@ impl Needles {
                         None => always.push(index),
                     }
                 }
-                Pattern::Regex(regex) => match witnesses(regex.as_str()) {
+                Pattern::Regex(regex) => match rarest(regex.witnesses(), &held) {
                     Some(words) => words.iter().for_each(|w| folded.needle(w, Found::Check(index))),
                     None => always.push(index),
                 },
@@ -130,6 +131,23 @@ impl Needles {
                 pattern.fits(text, folded) && hit(*id)
             })
     }
+}
+
+/// How many of the regular expressions hold a word.
+fn held<'p>(patterns: &[(Id, &'p Pattern)]) -> HashMap<&'p str, usize, ahash::RandomState> {
+    let mut out = HashMap::with_hasher(hasher());
+    for (_, pattern) in patterns {
+        if let Pattern::Regex(regex) = pattern {
+            regex.witnesses().iter().flatten().for_each(|w| *out.entry(w.as_str()).or_default() += 1);
+        }
+    }
+    out
+}
+
+/// The words that the fewest expressions hold, the longest of those: what all hold tells none from the others.
+fn rarest<'w>(witnesses: &'w [Words], held: &HashMap<&str, usize, ahash::RandomState>) -> Option<&'w Words> {
+    let most = |words: &Words| words.iter().map(|w| held[w.as_str()]).max();
+    witnesses.iter().min_by_key(|words| (most(words), std::cmp::Reverse(shortest(words))))
 }
 
 impl Side {
