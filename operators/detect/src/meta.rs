@@ -342,7 +342,7 @@ fn rule(
         (None, Some((name, Language::Lua))) => chunk(files, file, &name, found),
         (None, Some((name, Language::Python))) => {
             let script = |module| Script::new(module, entry);
-            shared::source(files, file, &name, found).map(|module| Body::Python(Arc::new(script(module))))
+            shared::body(files, file, &name, found).map(|module| Body::Python(Arc::new(script(module))))
         }
         _ => None,
     };

@@ -359,6 +359,8 @@ impl<'a> Keys<'a> {
                 J::String(s) if !s.is_empty() && s.chars().count() <= MAX_NAME => out.push(s.clone()),
                 J::String(s) if s.is_empty() => self.bad(&format!("{at}[{i}]"), "is empty", None),
                 J::String(_) => self.bad(&format!("{at}[{i}]"), &format!("is longer than {MAX_NAME} characters"), None),
+                // Sections of a standard are often written without quotes.
+                J::Number(n) if at.starts_with("Reports.") => out.push(n.to_string()),
                 v => self.bad(&format!("{at}[{i}]"), &format!("must be a text, not {v}"), Some("put it in quotes")),
             }
         }

@@ -103,7 +103,7 @@ fn module(files: &dyn Files, file: &str, map: &Map<String, J>, found: &mut Vec<P
 }
 
 /// The Python module in a file beside another.
-pub(super) fn source(files: &dyn Files, file: &str, name: &str, found: &mut Vec<Problem>) -> Option<Module> {
+fn source(files: &dyn Files, file: &str, name: &str, found: &mut Vec<Problem>) -> Option<Module> {
     let path = beside(file, name);
     let text = match read(files, &path, MAX_BODY * 4) {
         Ok(s) if s.chars().count() > MAX_BODY => Err(format!("`{path}` is longer than {MAX_BODY} characters")),
@@ -111,4 +111,16 @@ pub(super) fn source(files: &dyn Files, file: &str, name: &str, found: &mut Vec<
     };
     let text = text.map_err(|e| found.push(Problem::at("Filename", e))).ok()?;
     Some(Module { file: path.into(), text: text.into() })
+}
+
+/// The Python module of a detection. Without it the detection is left out, which stops no other: a checkout holds
+/// templates.
+pub(super) fn body(files: &dyn Files, file: &str, name: &str, found: &mut Vec<Problem>) -> Option<Module> {
+    let before = found.len();
+    let module = source(files, file, name, found);
+    for p in found.iter_mut().skip(before) {
+        p.warning = true;
+        p.message += "; the detection is left out";
+    }
+    module
 }

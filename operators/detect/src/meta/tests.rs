@@ -68,7 +68,10 @@ fn every_key_has_good_and_bad_values() {
         ("Runbook", vec!["Do this.".into()]),
         ("OutputIds", vec!["[a, b]".into(), "[]".into()]),
         ("Tags", vec!["[b, a]".into(), format!("[{max}]")]),
-        ("Reports", vec!["{'MITRE ATT&CK': ['TA0006:T1110', 'TA0001:T1078.004'], CIS: ['1.1']}".into(), "{}".into()]),
+        (
+            "Reports",
+            vec!["{'MITRE ATT&CK': ['TA0006:T1110', 'TA0001:T1078.004'], CIS: ['1.1', 1.2]}".into(), "{}".into()],
+        ),
         ("SummaryAttributes", vec!["[p_any_ip_addresses]".into()]),
         ("InlineFilters", vec!["[{All: []}]".into(), "[{KeyPath: a.b, Condition: Equals, Value: x}]".into()]),
         ("Tests", vec!["[{Name: t, ExpectedResult: true, Log: {a: 1}}]".into(), "[]".into()]),

@@ -252,6 +252,17 @@ fn what_does_not_compile_is_named_and_stops_no_other() {
 }
 
 #[test]
+fn a_detection_without_its_file_is_left_out() {
+    let yaml = format!("{HEAD}RuleID: Template\nFilename: name.py\n");
+    let fine = rule("Fine", "def rule(event):\n    return True\n", "");
+    let files = files(&[fine, vec![("d/t.yml".into(), yaml)]]);
+    let (rules, problems) = meta::load(&files, &["d".into()]);
+    assert_eq!(rules.iter().map(|r| &*r.meta.id).collect::<Vec<_>>(), ["Door.Fine"]);
+    let message = "`Filename`: cannot read `d/name.py`: no file d/name.py; the detection is left out";
+    assert!(problems.len() == 1 && problems[0].warning && problems[0].message == message, "{problems:?}");
+}
+
+#[test]
 fn shared_files_are_checked() {
     let problems = |list: &[(&str, &str)]| meta::load(&MemFiles::of(list), &["d".into()]).1;
     let bad = problems(&[
