@@ -12,6 +12,10 @@ def ok(event):
     if event.get('errorCode', '') or event.get('errorMessage', ''):
         return False
     return True
+COUNT = 0
+def count():
+    global COUNT
+    COUNT = COUNT + 1
 def kind(event):
     return event.deep_get('user', 'type', default='')
 ";
@@ -20,8 +24,9 @@ fn rule(body: &str) -> Compiled {
     let source =
         |name: &str, text: &str| Source { name: name.into(), file: format!("{name}.py").into(), text: text.into() };
     let library = Library::new([source("helpers", HELPERS)]);
-    let text =
-        format!("from helpers import NAMES, kind, ok\nSET = {{'a', 'b'}}\nLIST = ['a', 1, None]\nSTATE = ''\n{body}");
+    let text = format!(
+        "import helpers\nfrom helpers import NAMES, kind, ok\nSET = {{'a', 'b'}}\nLIST = ['a', 1, None]\nSTATE = ''\n{body}"
+    );
     compile(&source("rule", &text), &library).unwrap()
 }
 
@@ -134,6 +139,11 @@ const RULES: &[(&str, &str)] = &[
     ("    return event.udm('who') == 'ann'", "true"),
     ("    return event.udm('unmapped') == 'ann'", "true"),
     ("    f = lambda: event\n    return event.get('name') == 'a'", "true"),
+    (
+        "    return helpers.ok(event) and event.get('name') in helpers.NAMES",
+        "(errorCode in [] & errorMessage in [] & name in [Start,Stop])",
+    ),
+    ("    return helpers.COUNT == 1 or event.get('name') == 'a'", "true"),
     ("    pass", "true"),
     ("    return False", "false"),
     ("    if event.get('name') == 'a':\n        raise ValueError()\n    return False", "name in [a]"),

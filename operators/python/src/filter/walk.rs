@@ -311,7 +311,7 @@ impl Walk<'_> {
         Some(match e {
             Expr::Const(value) => Out::of(Sym::Const(value.clone())),
             Expr::Local(slot) => Out::of(self.slots[*slot as usize].clone()),
-            Expr::Global(slot) => self.global(*slot),
+            Expr::Global(slot) => global(&self.module, *slot),
             Expr::Not(inner) => self.expr(inner)?.not(),
             Expr::And(parts) => self.chain(parts, true)?,
             Expr::Or(parts) => self.chain(parts, false)?,
@@ -355,6 +355,13 @@ impl Walk<'_> {
                     _ => return self.lost(),
                 }
             }
+            Expr::Attr(object, _, name) => {
+                let object = self.expr(object)?;
+                match &object.sym {
+                    Sym::Const(Value::Module(module)) => member(module, name),
+                    _ => return self.lost(),
+                }
+            }
             Expr::Walrus(parts) => {
                 let out = self.expr(&parts.1)?;
                 if !self.assign(&parts.0, out.sym.clone()) {
@@ -362,8 +369,17 @@ impl Walk<'_> {
                 }
                 out
             }
-            Expr::Method(object, name, _, args) => return self.method(object, *name, args),
-            Expr::Call(function, args) => return self.call(function, args),
+            Expr::Method(object, name, text, args) => {
+                let object = self.expr(object)?;
+                match &object.sym {
+                    Sym::Const(Value::Module(module)) => return self.call(member(module, text), args),
+                    _ => return self.method(object, *name, args),
+                }
+            }
+            Expr::Call(function, args) => {
+                let function = self.expr(function)?;
+                return self.call(function, args);
+            }
             Expr::Comp(collect @ (Collect::Any | Collect::All), comp) => return self.unroll(*collect, comp),
             _ => return self.lost(),
         })
@@ -375,16 +391,6 @@ impl Walk<'_> {
             *slot = Sym::Unbound;
         }
         Some(Out::any())
-    }
-
-    fn global(&self, slot: u32) -> Out {
-        if self.module.written.borrow().iter().any(|(written, _)| *written == slot) {
-            return Out::any();
-        }
-        match &self.module.globals.borrow()[slot as usize] {
-            Value::Unbound | Value::Missing(_) => Out::any(),
-            value => Out::of(Sym::Const(value.clone())),
-        }
     }
 
     /// `and`, `or`: the value that decides.
@@ -448,8 +454,7 @@ impl Walk<'_> {
         Some(Some((syms, raises)))
     }
 
-    fn method(&mut self, object: &Expr, name: Name, args: &Args) -> Option<Out> {
-        let object = self.expr(object)?;
+    fn method(&mut self, object: Out, name: Name, args: &Args) -> Option<Out> {
         let Some((syms, raises)) = self.arguments(args)? else { return self.lost() };
         let keyword = !args.kw.is_empty();
         let text = |s: &Sym| if let Sym::Const(Value::Str(t)) = s { Some(t.clone()) } else { None };
@@ -530,8 +535,7 @@ impl Walk<'_> {
         Some(Some(out))
     }
 
-    fn call(&mut self, function: &Expr, args: &Args) -> Option<Out> {
-        let callee = self.expr(function)?;
+    fn call(&mut self, callee: Out, args: &Args) -> Option<Out> {
         let Some((syms, raises)) = self.arguments(args)? else { return self.lost() };
         if !args.kw.is_empty() {
             return self.lost();
@@ -586,6 +590,22 @@ impl Walk<'_> {
         let (truthy, falsy) = if all { (path, decided) } else { (decided, path) };
         Some(Out::test(truthy, falsy, raises).after(over.raises))
     }
+}
+
+/// What a module's global is: known if no function assigns it.
+fn global(module: &Module, slot: u32) -> Out {
+    if module.written.borrow().iter().any(|(written, _)| *written == slot) {
+        return Out::any();
+    }
+    match &module.globals.borrow()[slot as usize] {
+        Value::Unbound | Value::Missing(_) => Out::any(),
+        value => Out::of(Sym::Const(value.clone())),
+    }
+}
+
+/// A name of another module.
+fn member(module: &Module, name: &str) -> Out {
+    module.slot(name).map_or_else(Out::any, |slot| global(module, slot))
 }
 
 /// `all([…])`, `any([…])` of elements that have been looked at.
