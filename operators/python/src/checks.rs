@@ -278,3 +278,24 @@ fn inner(line: &crate::ir::Line) -> Option<Rc<crate::ir::Code>> {
         _ => None,
     }
 }
+
+#[test]
+fn keys_are_found_in_any_case_in_small_and_in_large_events() {
+    for count in [1, crate::event::FEW - 3, crate::event::FEW - 2, 200] {
+        let mut map: serde_json::Map<String, serde_json::Value> =
+            (0..count).map(|i| (format!("Key{i}"), json!(i))).collect();
+        map.insert("name".into(), json!("first"));
+        map.insert("NAME".into(), json!("second"));
+        let ascii = Event::new(&map).0;
+        map.insert("\u{212a}elvin".into(), json!("k"));
+        let other = Event::new(&map).0;
+        for event in [&ascii, &other] {
+            let text = |key: &str| event.get(key).map(crate::canonical::canonical);
+            assert_eq!(text("Key0"), text("kEY0"));
+            assert_eq!(text("key0").as_deref(), Some("0"));
+            assert_eq!((text("NAME"), text("name")), (Some("'second'".into()), Some("'first'".into())), "{count}");
+            assert_eq!((text("Name"), text("gone"), text("Ä")), (Some("'first'".into()), None, None), "{count}");
+        }
+        assert!(ascii.get("kelvin").is_none() && other.get("kelvin").is_some(), "{count}");
+    }
+}
