@@ -25,7 +25,7 @@ use std::sync::Arc;
 const BATCH: usize = 1_000;
 const NOW_MS: i64 = 1_000;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), model::Error> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [checkout, log_type, events, rest @ ..] = args.as_slice() else {
         return Err("usage: python_cost CHECKOUT LOG_TYPE EVENTS_FOLDER [ROUNDS] [MUTATIONS]".into());
@@ -105,7 +105,7 @@ fn check(
     events: &[J],
     log_type: &str,
     mutations: usize,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<(), model::Error> {
     let list: Vec<&Rule> = rules.iter().collect();
     let engine = Engine::new(&list, Default::default());
     let layout = support::layout(log_type, &node.needs().of(log_type));
@@ -188,7 +188,7 @@ fn mutate(event: &mut J, random: &mut Random) {
     map.insert(key, new);
 }
 
-fn map_of(node: &dyn Node) -> Result<Box<dyn Map>, Box<dyn std::error::Error>> {
+fn map_of(node: &dyn Node) -> Result<Box<dyn Map>, model::Error> {
     match node.build(&BuildCx::default())? {
         Built::Map(map) => Ok(map),
         _ => Err("detect is a map".into()),
@@ -211,7 +211,7 @@ fn read(at: &Path, root: &Path, files: &mut MemFiles) -> std::io::Result<()> {
     Ok(())
 }
 
-fn records(at: &Path) -> Result<Vec<J>, Box<dyn std::error::Error>> {
+fn records(at: &Path) -> Result<Vec<J>, model::Error> {
     let mut out = Vec::new();
     let mut list: Vec<_> = std::fs::read_dir(at)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     list.sort();

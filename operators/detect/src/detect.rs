@@ -148,7 +148,7 @@ fn select(rules: Vec<Rule>, only: Option<&[String]>, problems: &mut Vec<Problem>
     if let Some(only) = only {
         out.iter_mut().for_each(|r| r.log_types.retain(|l| only.iter().any(|t| **t == **l)));
     }
-    // Rules for the rows of a query, and policies for every kind of resource, meet no event of a stream.
+    // Rules for the rows of queries and policies for resources meet no event of a stream.
     out.retain(|r| !r.log_types.is_empty());
     if out.is_empty() {
         let p = Problem::at("rules", "no rule is enabled, so nothing will ever match");

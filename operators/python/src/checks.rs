@@ -82,7 +82,9 @@ fn memory_is_bounded_however_it_is_asked_for() {
 
 #[test]
 fn calls_end_at_their_limit() {
-    deep(|| {
+    // The stack of an ordinary thread is enough: more is taken where it ends.
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let test = || {
         let text =
             |n: u32| format!("def f(n):\n    return n if n <= 1 else f(n - 1)\ndef rule(event):\n    return f({n})\n");
         // rule() is one of the calls.
@@ -93,7 +95,11 @@ fn calls_end_at_their_limit() {
             "not ".repeat(50)
         );
         assert!(unknown(run(&heavy, &Setting::default())).contains(&MAX_WEIGHT.to_string()));
-    });
+        // As heavy as may be: every call with 16 of the 1,000.
+        let deepest = "def f(n):\n    return n if n < 1 else not not not not not not not not not f(n - 1)\ndef rule(event):\n    return f(40)\n";
+        assert!(matches!(run(deepest, &Setting::default()), Outcome::Value(_)));
+    };
+    thread.spawn(test).expect("a thread").join().expect("no panic");
 }
 
 #[test]

@@ -148,8 +148,11 @@ impl<'a> Keys<'a> {
 
     pub fn log_types(&mut self) -> Vec<Arc<str>> {
         match self.entry {
-            // An absent or empty list is every type of resource.
-            AnalysisType::Policy => return self.list("ResourceTypes").into_iter().map(Arc::from).collect(),
+            // Types of resources are no log types, though some have the same names: AWS.CloudTrail is also a trail.
+            AnalysisType::Policy => {
+                self.list("ResourceTypes");
+                return Vec::new();
+            }
             AnalysisType::ScheduledRule => {
                 if self.list("ScheduledQueries").is_empty() {
                     self.bad("ScheduledQueries", "is missing or empty", Some("name the query whose rows it is for"));

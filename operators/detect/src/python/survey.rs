@@ -29,10 +29,10 @@ pub fn examine(repository: &Arc<Repository>, scripts: &mut [(&mut Script, &[Arc<
     });
 }
 
-/// A finding for every enabled detection of which something does not run.
+/// A finding for every enabled detection of log types of which something does not run.
 pub fn findings(rules: &[Rule], strict: bool) -> Vec<Problem> {
     let mut out = Vec::new();
-    for rule in rules.iter().filter(|r| r.enabled) {
+    for rule in rules.iter().filter(|r| r.enabled && !r.log_types.is_empty()) {
         let Body::Python(script) = &rule.body else { continue };
         let id = &rule.meta.id;
         let mut tell = |blocker: &Blocker, message: String| {
@@ -94,7 +94,7 @@ pub struct Detection {
     pub file: String,
     /// `Enabled`; a detection that is not is checked, but does not run.
     pub enabled: bool,
-    /// `LogTypes`, `ResourceTypes`.
+    /// `LogTypes`; none: it is only tested.
     pub log_types: Vec<String>,
     /// What became of it.
     pub status: Status,
