@@ -24,6 +24,7 @@ fn allowed(krate: &str) -> &'static [&'static str] {
         "app" => APP,
         // What cuts bytes into records is one thing, wherever the bytes are.
         "local" | "aws" | "kafka" => &["model", "stream"],
+        "detect" => &["model", "python"],
         _ => &["model"],
     }
 }

@@ -227,6 +227,25 @@ pub enum ImportCommand {
     ///   placeholders: {Administrators: ['adm-*']}
     #[command(verbatim_doc_comment)]
     Sigma(ImportSigmaArgs),
+    /// Read Python rules and policies and tell which of them run here, and what is in the way of others.
+    ///
+    /// Nothing is written: a topology names the same folder, `rules = ["panther-analysis"]`, and runs what is enabled.
+    /// Helper modules and data models are found in the same folders.
+    Python(ImportPythonArgs),
+}
+
+/// `rules import python`.
+#[derive(Args)]
+pub struct ImportPythonArgs {
+    /// Files or folders of rules, helpers and data models, such as a checkout.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// End with code 1 if an enabled detection does not run as a whole.
+    #[arg(long)]
+    pub strict: bool,
+    /// Form of the result; json names every detection with what is in its way.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
 }
 
 /// `rules import sigma`.

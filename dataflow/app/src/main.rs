@@ -54,6 +54,7 @@ fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Test(a) => test::test(&a),
         Command::Rules(cli::RulesCommand::Cost(a)) => rules::cost(&a),
         Command::Rules(cli::RulesCommand::Import(cli::ImportCommand::Sigma(a))) => rules::import_sigma(&a),
+        Command::Rules(cli::RulesCommand::Import(cli::ImportCommand::Python(a))) => rules::import_python(&a),
         Command::Top(a) => top::top(&a),
         Command::Tap(a) => tap::tap(&a),
         Command::Audit(a) => audit::audit(&a),

@@ -1,6 +1,6 @@
 //! `millstream rules cost`: a topology's events, without the engine, through its stateless nodes up to the detections.
-//! `millstream rules import sigma`: which rules of a collection run here, and why others do not.
-use crate::cli::{ImportSigmaArgs, Output, RulesCostArgs};
+//! `millstream rules import`: which Sigma or Python rules of a collection run here, and why others do not.
+use crate::cli::{ImportPythonArgs, ImportSigmaArgs, Output, RulesCostArgs};
 use crate::{exit, load, parse_files};
 use anyhow::{Result, anyhow, bail};
 use detect::cost::{Costs, Meter};
@@ -50,7 +50,6 @@ pub fn cost(args: &RulesCostArgs) -> Result<i32> {
 /// Tell what of a collection of Sigma rules is supported.
 pub fn import_sigma(args: &ImportSigmaArgs) -> Result<i32> {
     let files = DiskFiles::new(std::env::current_dir()?);
-    let names = |paths: &[PathBuf]| paths.iter().map(|p| p.to_string_lossy().into_owned()).collect::<Vec<_>>();
     let (mappings, problems) = Mappings::load(&files, &names(&args.mapping));
     for p in &problems {
         match &p.file {
@@ -68,6 +67,22 @@ pub fn import_sigma(args: &ImportSigmaArgs) -> Result<i32> {
         _ => print!("{}", survey.text()),
     }
     Ok(if args.strict && survey.broken > 0 { exit::FINDINGS } else { 0 })
+}
+
+/// Tell what of a collection of Python rules runs.
+pub fn import_python(args: &ImportPythonArgs) -> Result<i32> {
+    let files = DiskFiles::new(std::env::current_dir()?);
+    let survey = detect::python::survey::survey(&files, &names(&args.paths));
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&survey)?),
+        _ => print!("{}", survey.text()),
+    }
+    let blocked = survey.detections.iter().any(|d| d.enabled && !d.blocked.is_empty());
+    Ok(if args.strict && (blocked || !survey.broken.is_empty()) { exit::FINDINGS } else { 0 })
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|p| p.to_string_lossy().into_owned()).collect()
 }
 
 /// The nodes of a topology that events meet before anything is remembered.

@@ -22,6 +22,8 @@ pub struct RuleCost {
     pub rule: String,
     /// Written in Lua.
     pub lua: bool,
+    /// Written in Python.
+    pub python: bool,
     /// Events for which it was looked at at all.
     pub looked_at: u64,
     /// Events that it matched.
@@ -80,6 +82,7 @@ impl Meter {
         let row = |(i, rule): (usize, &crate::rule::Rule)| RuleCost {
             rule: rule.meta.id.to_string(),
             lua: matches!(rule.body, Body::Lua { .. }),
+            python: matches!(rule.body, Body::Python(_)),
             looked_at: 0,
             matches: d.counts[i][0],
             errors: d.counts[i][1],
@@ -134,7 +137,11 @@ impl Costs {
                 each(r.looked_at, self.events) * 100.0,
                 each(r.ns, r.looked_at),
                 r.matches,
-                if r.lua { " (Lua)" } else { "" },
+                match (r.lua, r.python) {
+                    (true, _) => " (Lua)",
+                    (_, true) => " (Python)",
+                    _ => "",
+                },
                 if r.errors > 0 { format!(" ({} errors)", r.errors) } else { String::new() },
             );
         }

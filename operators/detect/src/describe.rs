@@ -8,14 +8,13 @@
 //! | context | `AlertContext`, in its order; a missing value is null | none |
 //!
 //! Titles and dedup strings are cut to 1,000 characters; a context over 204,800 characters is replaced by an error.
+use crate::contract::{Found, context_text, default_dedup};
 use crate::eval;
 use crate::key::KeySpec;
-use crate::lua::Found;
-use crate::lua::contract::{MAX_CONTEXT, default_dedup};
 use crate::rule::Rule;
 use crate::template::clip;
 use model::{Severity, Value};
-use serde_json::{Map, Value as J, json};
+use serde_json::{Map, Value as J};
 use std::borrow::Cow;
 
 /// A value that was asked for: a span of a batch, or JSON.
@@ -109,14 +108,5 @@ fn dedup(rule: &Rule, event: &dyn Values, title: &str) -> String {
 
 fn context(rule: &Rule, event: &dyn Values) -> String {
     let values = rule.alert_context.iter().map(|(name, key)| (name.clone(), event.get(key).to_json()));
-    let text = J::Object(values.collect::<Map<String, J>>()).to_string();
-    // Bytes bound characters from above, so contexts of usual size are not counted.
-    match if text.len() > MAX_CONTEXT { text.chars().count() } else { 0 } {
-        n if n > MAX_CONTEXT => {
-            let why =
-                format!("alert_context size is [{n}] characters, bigger than maximum of [{MAX_CONTEXT}] characters");
-            json!({ "_error": why }).to_string()
-        }
-        _ => text,
-    }
+    context_text(&J::Object(values.collect::<Map<String, J>>()))
 }

@@ -4,15 +4,13 @@
 //! leave in the order of rows, and of rule ids within a row, whatever the caches of a worker hold.
 use crate::columns::view::{Row, View};
 use crate::columns::{Cost, Programs};
+use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
-use crate::expr::Expr;
 use crate::key::KeySpec;
-use crate::lua::contract::kind;
-use crate::lua::{Engine, EventHandle, Found, Limits, Outcome};
 use crate::rule::{Body, Rule};
 use crate::sigma::mapping::Mappings;
 use crate::template::clip;
-use crate::{meta, scope};
+use crate::{lua, meta, python, scope};
 use model::operator::STOPPED;
 use model::part::{Opened, Sharding};
 use model::units::{Dur, Size};
@@ -31,7 +29,8 @@ pub struct DetectPart;
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// Files, folders or globs of detections, relative to the topology: YAML and Lua in the form of this product, Sigma.
+    /// Files, folders or globs of detections, relative to the topology: YAML, Lua and Python in the form of this product,
+    /// Sigma. Helper modules and data models of Python rules are found in the same places.
     rules: Vec<String>,
     /// Files that say which events a Sigma log source means, what its fields are called, and what its placeholders stand
     /// for. They are asked before the shipped mappings.
@@ -46,7 +45,20 @@ struct Settings {
     /// Memory a Lua rule may use for one event.
     #[serde(default = "lua_memory")]
     lua_memory: Size,
+    /// Steps (statements, calls, turns of loops) that each function of a Python rule may take for one event.
+    #[serde(default = "python_steps")]
+    #[schemars(range(min = 20_000))]
+    python_steps: u64,
+    /// Memory that each function of a Python rule may ask for in one event.
+    #[serde(default = "python_memory")]
+    python_memory: Size,
+    /// A Python rule that cannot be compiled as a whole is an error instead of a warning.
+    #[serde(default)]
+    strict: bool,
 }
+
+/// Least memory of a Python function, in bytes: what its filter decides without it never uses more.
+const PYTHON_MEMORY_MIN: u64 = 1 << 20;
 
 fn lua_time() -> Dur {
     Dur(10)
@@ -54,13 +66,19 @@ fn lua_time() -> Dur {
 fn lua_memory() -> Size {
     Size(16 << 20)
 }
+fn python_steps() -> u64 {
+    ::python::Limits::default().steps
+}
+fn python_memory() -> Size {
+    Size(::python::Limits::default().memory as u64)
+}
 
 impl Part for DetectPart {
     fn spec(&self) -> Spec {
         Spec {
             kind: Kind::Detect,
             name: "rules",
-            doc: "Matches events against detections written in YAML, Sigma or Lua.",
+            doc: "Matches events against detections written in YAML, Sigma, Lua or Python.",
             inputs: &[Flow::Events],
             outputs: &[Port { name: "", flow: Flow::Matches, error: false }],
             sharding: Sharding::Lanes,
@@ -89,15 +107,25 @@ impl Rules {
         let (mappings, mut problems) = Mappings::load(files, &settings.sigma_mappings);
         let (rules, mut found) = meta::load_with(files, &settings.rules, &mappings);
         problems.append(&mut found);
+        problems.extend(python::survey::findings(&rules, settings.strict));
         if problems.iter().any(|p| !p.warning) {
             return Err(problems);
         }
         let disabled = rules.iter().filter(|r| !r.enabled).count();
         let rules = select(rules, settings.log_types.as_deref(), &mut problems);
+        if settings.python_memory.0 < PYTHON_MEMORY_MIN {
+            let p = Problem::at("python_memory", format!("must be at least {PYTHON_MEMORY_MIN} bytes"));
+            problems.push(p);
+            return Err(problems);
+        }
+        let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
         let limits = Limits {
-            cpu: Duration::from_millis(settings.lua_time.0),
-            memory: usize::try_from(settings.lua_memory.0).unwrap_or(usize::MAX),
-            ..Limits::default()
+            lua: lua::Limits {
+                cpu: Duration::from_millis(settings.lua_time.0),
+                memory: bytes(settings.lua_memory),
+                ..lua::Limits::default()
+            },
+            python: ::python::Limits { steps: settings.python_steps, memory: bytes(settings.python_memory) },
         };
         Ok((Rules { rules: rules.into(), disabled, limits }, problems))
     }
@@ -119,14 +147,22 @@ fn select(rules: Vec<Rule>, only: Option<&[String]>, problems: &mut Vec<Problem>
     let mut out: Vec<Rule> = rules.into_iter().filter(|r| r.enabled).collect();
     if let Some(only) = only {
         out.iter_mut().for_each(|r| r.log_types.retain(|l| only.iter().any(|t| **t == **l)));
-        out.retain(|r| !r.log_types.is_empty());
     }
+    // Rules for the rows of queries and policies for resources meet no event of a stream.
+    out.retain(|r| !r.log_types.is_empty());
     if out.is_empty() {
         let p = Problem::at("rules", "no rule is enabled, so nothing will ever match");
         problems.push(p.hint("set `Enabled: true` in a rule, or check `log_types`").warn());
     }
     out.sort_by(|a, b| a.meta.id.cmp(&b.meta.id));
     out
+}
+
+/// What scripts may use for one event.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    lua: lua::Limits,
+    python: ::python::Limits,
 }
 
 /// The checked node.
@@ -140,9 +176,9 @@ impl Node for Rules {
     fn needs(&self) -> Needs {
         let mut needs = Needs::default();
         for rule in self.rules.iter() {
-            let mut keys = Vec::new();
-            keys_of(rule, &mut |k| keys.push(k));
             for log_type in &rule.log_types {
+                let mut keys = Vec::new();
+                keys_of(rule, log_type, &mut |k| keys.push(k));
                 scope::columns(&keys, |path| needs.path(log_type, path));
             }
         }
@@ -151,8 +187,9 @@ impl Node for Rules {
 
     fn summary(&self) -> String {
         let lua = self.rules.iter().filter(|r| matches!(r.body, Body::Lua { .. })).count();
+        let python = self.rules.iter().filter(|r| matches!(r.body, Body::Python(_))).count();
         let mut text = format!("{} rules", self.rules.len());
-        for (n, what) in [(lua, "Lua"), (self.disabled, "disabled, not loaded")] {
+        for (n, what) in [(lua, "Lua"), (python, "Python"), (self.disabled, "disabled, not loaded")] {
             if n > 0 {
                 text += &format!(", {n} {what}");
             }
@@ -165,12 +202,9 @@ impl Node for Rules {
     }
 }
 
-/// Every key a rule reads from the root of an event.
-pub fn keys_of<'a>(rule: &'a Rule, f: &mut dyn FnMut(&'a KeySpec)) {
-    let body: &[Expr] = match &rule.body {
-        Body::Yaml(exprs) => exprs,
-        Body::Lua { .. } => &[],
-    };
+/// Every key that the columns must have for a rule on events of a log type, from the root of an event.
+pub fn keys_of<'a>(rule: &'a Rule, log_type: &str, f: &mut dyn FnMut(&'a KeySpec)) {
+    let body = rule.body.columns(log_type);
     let severities = rule.dynamic_severities.iter().flat_map(|(_, conditions)| conditions);
     rule.filters.iter().chain(body).chain(severities).for_each(|e| e.keys(f));
     rule.group_by.iter().for_each(&mut *f);
@@ -182,9 +216,10 @@ pub fn keys_of<'a>(rule: &'a Rule, f: &mut dyn FnMut(&'a KeySpec)) {
 pub(crate) struct Detect {
     pub rules: Arc<[Rule]>,
     pub programs: Programs,
-    /// Machine of the Lua rules, and the index of each rule in it.
-    lua: Engine,
-    lua_index: Vec<Option<usize>>,
+    lua: lua::Engine,
+    python: python::Engine,
+    /// Who runs the body of each rule.
+    runners: Vec<Runner>,
     store_events: bool,
     /// Rules that are not evaluated: they ran away.
     quarantined: Vec<bool>,
@@ -196,19 +231,49 @@ pub(crate) struct Detect {
     pub costs: Option<Vec<Cost>>,
 }
 
+/// Who runs the body of a rule.
+#[derive(Clone, Copy)]
+enum Runner {
+    /// The columns have decided it already.
+    Columns,
+    /// The Lua machine, where it has this index.
+    Lua(usize),
+    /// The Python engine, where it has this index.
+    Python(usize),
+}
+
+/// The event of the current row as scripts see it, made once for all rules of the row.
+#[derive(Default)]
+struct Events {
+    row: usize,
+    lua: Option<lua::EventHandle>,
+    python: Option<python::EventHandle>,
+}
+
 impl Detect {
     fn new(rules: Arc<[Rule]>, limits: Limits, store_events: bool) -> Detect {
-        let scripted: Vec<&Rule> = rules.iter().filter(|r| matches!(r.body, Body::Lua { .. })).collect();
-        let lua = Engine::new(&scripted, limits);
-        let mut next = 0..;
-        let lua_index =
-            rules.iter().map(|r| matches!(r.body, Body::Lua { .. }).then(|| next.next()).flatten()).collect();
+        let (mut lua, mut python): (Vec<&Rule>, Vec<&Rule>) = Default::default();
+        let mut runners = Vec::new();
+        for rule in rules.iter() {
+            let (list, runner): (_, fn(usize) -> Runner) = match rule.body {
+                Body::Yaml(_) => {
+                    runners.push(Runner::Columns);
+                    continue;
+                }
+                Body::Lua { .. } => (&mut lua, Runner::Lua),
+                Body::Python(_) => (&mut python, Runner::Python),
+            };
+            runners.push(runner(list.len()));
+            list.push(rule);
+        }
+        let (lua, python) = (lua::Engine::new(&lua, limits.lua), python::Engine::new(&python, limits.python));
         let (counts, quarantined) = (vec![[0; 3]; rules.len()], vec![false; rules.len()]);
         Detect {
             programs: Programs::new(rules.clone()),
             rules,
             lua,
-            lua_index,
+            python,
+            runners,
             store_events,
             quarantined,
             counts,
@@ -223,31 +288,32 @@ impl Detect {
         let view = View::new(batch, &plan);
         let mut hits = Vec::new();
         program.run(&view, &mut hits);
-        // The event of the current row as Lua sees it, made once for all rules of the row.
-        let mut scripted: Option<(usize, EventHandle)> = None;
+        let mut events = Events::default();
         for (row, hit) in hits {
             let index = plan.rules[hit].rule;
             let rule = &self.rules[index];
             let began = self.costs.is_some().then(Instant::now);
-            let outcome = match self.lua_index[index] {
-                None => {
+            if events.row != row {
+                events = Events { row, ..Events::default() };
+            }
+            let outcome = match self.runners[index] {
+                Runner::Columns => {
                     let severity = program.severity(&view, hit, row, rule.meta.severity);
                     Outcome::Match(Box::new(describe(rule, &Row { view: &view, row, severity })))
                 }
-                Some(_) if self.quarantined[index] => Outcome::Error {
+                _ if self.quarantined[index] => Outcome::Error {
                     kind: kind::QUARANTINE.into(),
                     message:
                         "not evaluated, because it was stopped at its limits too often; mend the rule, or let it go"
                             .into(),
                 },
-                Some(script) => {
-                    let event = match scripted.take() {
-                        Some((at, event)) if at == row => event,
-                        _ => self.lua.event(view.whole(row).as_ref().clone()),
-                    };
-                    let outcome = self.lua.run(script, &event);
-                    scripted = Some((row, event));
-                    outcome
+                Runner::Lua(script) => {
+                    let event = events.lua.get_or_insert_with(|| self.lua.event(view.whole(row).as_ref().clone()));
+                    self.lua.run(script, event)
+                }
+                Runner::Python(script) => {
+                    let event = || self.python.event(view.whole(row), &batch.layout.log_type, batch.now_ms);
+                    self.python.run(script, events.python.get_or_insert_with(event))
                 }
             };
             let stopped = matches!(&outcome, Outcome::Error { kind, .. } if kind == kind::TIME || kind == kind::MEMORY);
@@ -330,4 +396,4 @@ impl Map for Detect {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! Detections: rule files in, matches out.
 //!
-//! A rule is YAML ([`expr`]: match expressions), Sigma ([`sigma`]) or Lua ([`lua`]). [`meta`] loads rule files, [`detect`] runs them over
+//! A rule is YAML ([`expr`]: match expressions), Sigma ([`sigma`]), Lua ([`lua`]) or Python ([`python`](mod@python)). [`meta`] loads rule files, [`detect`] runs them over
 //! event batches, [`testing`] runs the `Tests:` that stand beside a rule. YAML and Sigma bodies and the inline filters of all
 //! rules are compiled per log type to a columnar program ([`columns`]) whose cost hardly depends on the number of
 //! rules; [`eval`] is the plain evaluator of the same language, against which the program is tested.
@@ -8,6 +8,7 @@
 pub mod address;
 pub mod columns;
 pub mod condition;
+pub mod contract;
 pub mod cost;
 pub mod describe;
 pub mod detect;
@@ -19,6 +20,7 @@ pub mod lua;
 pub mod meta;
 pub mod number;
 pub mod predicate;
+pub mod python;
 pub mod regex;
 pub mod rule;
 pub mod scope;

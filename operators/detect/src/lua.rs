@@ -163,7 +163,7 @@ impl Loaded {
     fn new(rule: &Rule, machine: &Result<Machine, Failure>) -> Loaded {
         let main = match (&rule.body, machine) {
             (_, Err(f)) => Err(f.clone()),
-            (Body::Yaml(_), _) => Err(Failure::load("this detection has no Lua body")),
+            (Body::Yaml(_) | Body::Python(_), _) => Err(Failure::load("this detection has no Lua body")),
             (Body::Lua { source, chunk }, Ok(m)) => m.compile(source, chunk).and_then(|main| {
                 m.limited(|m| m.trial(&main))?;
                 Ok(main)

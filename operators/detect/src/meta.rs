@@ -3,19 +3,24 @@
 //! Every file is checked whole and every finding is reported with file, line and column: one round of editing is
 //! enough. A rule with findings is left out; the caller refuses to run while there are errors.
 //!
-//! A rule file is YAML with `AnalysisType: rule` and a body: match expressions under `Detection`, or a Lua chunk named
-//! by `Filename`, relative to the file's folder. Other analysis types in the same folder are skipped with a warning.
+//! A rule file is YAML with `AnalysisType: rule` and a body: match expressions under `Detection`, or a Lua or Python file
+//! named by `Filename`, relative to the file's folder. A Python body may also be a `policy` or a `scheduled_rule`, and
+//! it shares what `global` and `datamodel` files of all named folders hold. Other analysis types, and YAML files that
+//! have none and were not named on their own, are skipped with a warning.
 //! A file with `detection:` in small letters holds Sigma rules ([`crate::sigma`]).
 pub(crate) mod keys;
+mod shared;
 pub mod yaml;
 
 use crate::lua;
+use crate::python::repository::{DataModel, Helper, Repository};
+use crate::python::{AnalysisType, Script, survey};
 use crate::rule::{Body, Rule};
 use crate::sigma::document::Document;
 use crate::sigma::mapping::Mappings;
 use crate::sigma::{self, Entry};
 use crate::testing::Case;
-use keys::Keys;
+use keys::{Keys, Language, id_key};
 use model::path::Seg;
 use model::{Files, Path, Problem};
 use serde_json::{Map, Value as J};
@@ -31,18 +36,10 @@ pub const MAX_BODY: usize = 100_000;
 /// Fewest files that are worth a thread of their own.
 const SHARE_MIN: usize = 64;
 
-const OTHER_TYPES: &[&str] = &[
-    "correlation_rule",
-    "datamodel",
-    "global",
-    "lookup_table",
-    "pack",
-    "policy",
-    "saved_query",
-    "scheduled_prompt",
-    "scheduled_query",
-    "scheduled_rule",
-];
+const OTHER_TYPES: &[&str] =
+    &["correlation_rule", "lookup_table", "pack", "saved_query", "scheduled_prompt", "scheduled_query"];
+/// What a file is told that has no analysis type.
+const NO_TYPE: &str = "";
 
 /// Load every rule of these files and folders. Rules come in the order of the paths, then by file, those of Sigma last; a
 /// file named twice is loaded once. Findings carry the setting `rules[i]` of the path they come from. Files are read by
@@ -61,10 +58,14 @@ pub fn load_with(files: &dyn Files, paths: &[String], mappings: &Mappings) -> (V
         seen: BTreeSet::new(),
         ids: BTreeMap::new(),
         sigma: Vec::new(),
+        repository: Repository::default(),
+        skipped: BTreeMap::new(),
     };
     for (i, path) in paths.iter().enumerate() {
         out.path(&format!("rules[{i}]"), path);
     }
+    out.tell_skipped();
+    out.python();
     out.sigma();
     (out.rules, out.problems)
 }
@@ -79,6 +80,10 @@ struct Loader<'a> {
     ids: BTreeMap<Arc<str>, String>,
     /// Sigma documents of all files.
     sigma: Vec<Document>,
+    /// Helpers and data models of all files.
+    repository: Repository,
+    /// Files of other types: setting, type, first file, how many.
+    skipped: BTreeMap<(String, &'static str), (String, usize)>,
 }
 
 /// What a file holds.
@@ -90,6 +95,10 @@ struct Loaded {
     rule: Option<Rule>,
     /// Its documents, if it is of Sigma.
     sigma: Vec<Document>,
+    helper: Option<Helper>,
+    model: Option<DataModel>,
+    /// Its analysis type, if it is one that is not run here.
+    other: Option<&'static str>,
     problems: Vec<Problem>,
 }
 
@@ -110,7 +119,15 @@ impl Loader<'_> {
         let new: Vec<&str> = yaml.into_iter().filter(|f| self.seen.insert(f.to_string())).map(String::as_str).collect();
         let room = MAX_FILES.saturating_sub(self.seen.len() - new.len());
         let read = |name: &str| file(self.files, setting, name, self.mappings);
-        for (file, loaded) in new.iter().zip(each(&new[..new.len().min(room)], read)) {
+        for (file, mut loaded) in new.iter().zip(each(&new[..new.len().min(room)], read)) {
+            if let Some(other) = loaded.other {
+                let count = &mut self.skipped.entry((setting.into(), other)).or_insert((file.to_string(), 0)).1;
+                *count += 1;
+                // Among other files in a folder it may be anything; named on its own, it was meant to be a rule.
+                if other == NO_TYPE && *file == path {
+                    loaded.problems.push(no_type().in_file(file, 1, 1));
+                }
+            }
             self.add(setting, file, loaded);
         }
         if new.len() > room {
@@ -120,10 +137,11 @@ impl Loader<'_> {
     }
 
     fn add(&mut self, setting: &str, file: &str, mut loaded: Loaded) {
-        if let Some(id) = loaded.id.filter(|id| !id.is_empty()) {
+        if let Some(id) = loaded.id.take().filter(|id| !id.is_empty()) {
             match self.ids.get(&id) {
                 Some(first) => {
-                    let p = Problem::at("RuleID", format!("`RuleID` `{id}` is the id of the rule in {first} too"));
+                    let key = if is_policy(&loaded) { "PolicyID" } else { "RuleID" };
+                    let p = Problem::at(key, format!("`{key}` `{id}` is the id of the rule in {first} too"));
                     let p = p.hint("ids must differ: state and alerts are kept by id");
                     let text = read(self.files, file, MAX_FILE).unwrap_or_default();
                     loaded.problems.push(place(p, setting, file, &text));
@@ -135,6 +153,54 @@ impl Loader<'_> {
         self.problems.append(&mut loaded.problems);
         self.rules.extend(loaded.rule);
         self.sigma.append(&mut loaded.sigma);
+        if let Some(helper) = loaded.helper {
+            match self.repository.helpers.iter().find(|h| h.id == helper.id) {
+                Some(first) => {
+                    let message = format!("`GlobalID` `{}` is the id of {} too", helper.id, first.module.file);
+                    self.problems.push(Problem::at(setting, message).in_file(file, 1, 1));
+                }
+                None => self.repository.helpers.push(helper),
+            }
+        }
+        self.repository.models.extend(loaded.model);
+    }
+
+    /// One warning for all files of a type that is not run here.
+    fn tell_skipped(&mut self) {
+        for ((setting, other), (first, count)) in &self.skipped {
+            let files = match count {
+                1 => "a file".to_string(),
+                n => format!("{n} files, of which this is the first,"),
+            };
+            let message = match *other {
+                NO_TYPE => format!("skipped: {files} without `AnalysisType`"),
+                other => format!("skipped: {files} of type `{other}`, which is not run here"),
+            };
+            self.problems.push(Problem::at(setting, message).in_file(first, 1, 1).warn());
+        }
+    }
+
+    /// Give Python bodies what they share, and say what of them compiles.
+    fn python(&mut self) {
+        for (log_type, ids) in self.repository.doubled() {
+            let message = format!("{log_type} has more than one data model: {}", ids.join(", "));
+            self.problems.push(Problem::at("rules", message).hint("disable all but one with `Enabled: false`"));
+        }
+        let repository = Arc::new(std::mem::take(&mut self.repository));
+        let digest = repository.digest();
+        let mut scripts = Vec::new();
+        for rule in &mut self.rules {
+            if let Body::Python(script) = &mut rule.body
+                && let Some(script) = Arc::get_mut(script)
+            {
+                script.repository = repository.clone();
+                if let Some(meta) = Arc::get_mut(&mut rule.meta) {
+                    meta.version = hash(&[&meta.version, &digest]);
+                }
+                scripts.push((script, &rule.log_types[..]));
+            }
+        }
+        survey::examine(&repository, &mut scripts);
     }
 
     /// Rules of the Sigma documents, once all of them are there.
@@ -179,10 +245,69 @@ fn file(files: &dyn Files, setting: &str, name: &str, mappings: &Mappings) -> Lo
         return Loaded { sigma, ..Loaded::default() };
     }
     let mut found = Vec::new();
-    let (id, rule) = rule(files, name, &text, &mut found).unwrap_or_default();
-    let errors = found.iter().any(|p| !p.warning);
-    let problems = found.into_iter().map(|p| place(p, setting, name, &text)).collect();
-    Loaded { id, rule: rule.filter(|_| !errors), problems, ..Loaded::default() }
+    let mut loaded = content(files, name, &text, &mut found);
+    if found.iter().any(|p| !p.warning) {
+        (loaded.rule, loaded.helper, loaded.model) = (None, None, None);
+    }
+    loaded.problems = found.into_iter().map(|p| place(p, setting, name, &text)).collect();
+    loaded
+}
+
+/// What a file holds, as far as it could be read.
+fn content(files: &dyn Files, file: &str, text: &str, found: &mut Vec<Problem>) -> Loaded {
+    let mut out = Loaded::default();
+    let map = match yaml::parse(text) {
+        Ok(J::Object(map)) => map,
+        Ok(_) => {
+            found.push(Problem::at("", "a rule file is a mapping of keys to values"));
+            return out;
+        }
+        Err(((line, col), e)) => {
+            found.push(Problem::at("", format!("this is not YAML: {e}")).in_file(file, line, col));
+            return out;
+        }
+    };
+    let entry = match map.get("AnalysisType") {
+        Some(J::String(t)) => match t.as_str() {
+            "rule" => Some(AnalysisType::Rule),
+            "policy" => Some(AnalysisType::Policy),
+            "scheduled_rule" => Some(AnalysisType::ScheduledRule),
+            "global" => {
+                out.helper = shared::helper(files, file, &map, found);
+                return out;
+            }
+            "datamodel" => {
+                out.model = shared::data_model(files, file, &map, found);
+                return out;
+            }
+            other => {
+                out.other = OTHER_TYPES.iter().find(|t| **t == other).copied();
+                if out.other.is_some() {
+                    return out;
+                }
+                None
+            }
+        },
+        Some(_) => None,
+        // A rule that lost this line still has one of these.
+        None if ["RuleID", "PolicyID", "Detection"].iter().any(|k| map.contains_key(*k)) => {
+            found.push(no_type());
+            return out;
+        }
+        None => {
+            out.other = Some(NO_TYPE);
+            return out;
+        }
+    };
+    match entry {
+        Some(entry) => (out.id, out.rule) = rule(files, file, text, &map, entry, found),
+        None => {
+            let t = &map["AnalysisType"];
+            let p = Problem::at("AnalysisType", format!("`AnalysisType` cannot be {t}"));
+            found.push(p.hint("write `AnalysisType: rule`"));
+        }
+    }
+    out
 }
 
 /// The id of a file's rule, and the rule as far as it could be read.
@@ -190,23 +315,11 @@ fn rule(
     files: &dyn Files,
     file: &str,
     text: &str,
+    map: &Map<String, J>,
+    entry: AnalysisType,
     found: &mut Vec<Problem>,
-) -> Option<(Option<Arc<str>>, Option<Rule>)> {
-    let map = match yaml::parse(text) {
-        Ok(J::Object(map)) => map,
-        Ok(_) => {
-            found.push(Problem::at("", "a rule file is a mapping of keys to values"));
-            return None;
-        }
-        Err(((line, col), e)) => {
-            found.push(Problem::at("", format!("this is not YAML: {e}")).in_file(file, line, col));
-            return None;
-        }
-    };
-    if !is_rule(&map, found) {
-        return None;
-    }
-    let mut keys = Keys::new(&map, found);
+) -> (Option<Arc<str>>, Option<Rule>) {
+    let mut keys = Keys::new(map, entry, found);
     keys.check_names();
     let mut meta = keys.meta();
     let enabled = keys.enabled();
@@ -214,18 +327,27 @@ fn rule(
     let filters = keys.filters();
     let detection = keys.detection();
     let filename = keys.filename();
-    let lua_body = filename.is_some();
-    let (alert_title, alert_context) = (keys.alert_title(lua_body), keys.alert_context(lua_body));
-    let (group_by, dynamic_severities) = (keys.group_by(lua_body), keys.dynamic_severities(lua_body));
+    let script = filename.as_ref().map(|(_, language)| *language);
+    let (alert_title, alert_context) = (keys.alert_title(script), keys.alert_context(script));
+    let (group_by, dynamic_severities) = (keys.group_by(script), keys.dynamic_severities(script));
     let tests = map.get("Tests").cloned().unwrap_or(J::Null);
-    Case::read_all(&tests, lua_body, found);
+    Case::read_all(&tests, script.is_some(), entry, found);
     let body = match (detection, filename) {
+        (Some(_), None) if entry != AnalysisType::Rule => {
+            let p = Problem::at("Detection", format!("a {} is written in Python", entry.name()));
+            found.push(p.hint("write `Filename:` with a .py file"));
+            None
+        }
         (Some(exprs), None) => Some(Body::Yaml(exprs)),
-        (None, Some(name)) => chunk(files, file, &name, found),
+        (None, Some((name, Language::Lua))) => chunk(files, file, &name, found),
+        (None, Some((name, Language::Python))) => {
+            let script = |module| Script::new(module, entry);
+            shared::body(files, file, &name, found).map(|module| Body::Python(Arc::new(script(module))))
+        }
         _ => None,
     };
     let id = Some(meta.id.clone());
-    let Some(body) = body else { return Some((id, None)) };
+    let Some(body) = body else { return (id, None) };
     meta.version = version(text, &body);
     let rule = Rule {
         meta: Arc::new(meta),
@@ -240,7 +362,12 @@ fn rule(
         dynamic_severities,
         tests,
     };
-    Some((id, Some(rule)))
+    (id, Some(rule))
+}
+
+fn is_policy(loaded: &Loaded) -> bool {
+    let script = loaded.rule.as_ref().map(|r| &r.body);
+    matches!(script, Some(Body::Python(script)) if id_key(script.entry) == "PolicyID")
 }
 
 /// The Lua chunk beside a rule file.
@@ -260,20 +387,8 @@ fn chunk(files: &dyn Files, file: &str, name: &str, found: &mut Vec<Problem>) ->
     }
 }
 
-/// True if the file is a rule; what else it is, is told.
-fn is_rule(map: &Map<String, J>, found: &mut Vec<Problem>) -> bool {
-    match map.get("AnalysisType") {
-        Some(J::String(t)) if t == "rule" => return true,
-        Some(J::String(t)) if OTHER_TYPES.contains(&t.as_str()) => {
-            found.push(Problem::at("AnalysisType", format!("skipped: `{t}` is not run here, only `rule` is")).warn());
-        }
-        Some(t) => {
-            let p = Problem::at("AnalysisType", format!("`AnalysisType` cannot be {t}"));
-            found.push(p.hint("write `AnalysisType: rule`"));
-        }
-        None => found.push(Problem::at("AnalysisType", "`AnalysisType` is missing").hint("write `AnalysisType: rule`")),
-    }
-    false
+fn no_type() -> Problem {
+    Problem::at("AnalysisType", "`AnalysisType` is missing").hint("write `AnalysisType: rule`")
 }
 
 pub(crate) fn read(files: &dyn Files, path: &str, max: usize) -> Result<String, String> {
@@ -312,13 +427,21 @@ fn path_of(setting: &str) -> Vec<Seg> {
     Path::parse(setting).map_or_else(|_| setting.split('.').take(1).map(|k| Seg::Key(k.into())).collect(), |p| p.0)
 }
 
-/// 32 hex digits over everything that decides what the rule does.
+/// 32 hex digits over everything that decides what the rule does; of a Python rule, without what it shares.
 fn version(text: &str, body: &Body) -> String {
-    let body = match body {
-        Body::Lua { source, .. } => source,
-        Body::Yaml(_) => "",
-    };
-    let half = |salt: &str| model::part::key_hash(&[salt, text, body]);
+    hash(&[
+        text,
+        match body {
+            Body::Lua { source, .. } => source,
+            Body::Python(script) => &script.module.text,
+            Body::Yaml(_) => "",
+        },
+    ])
+}
+
+/// 32 hex digits over texts.
+fn hash(parts: &[&str]) -> String {
+    let half = |salt: &str| model::part::key_hash(&[&[salt], parts].concat());
     format!("{:016x}{:016x}", half("version"), half("rule"))
 }
 

@@ -185,6 +185,8 @@ pub enum Predicate {
     Null,
     /// Missing, null or of length 0.
     Empty,
+    /// Anything but a text that is not empty; not to be written in a rule.
+    NoText,
     /// Equal to a scalar.
     Equals(Scalar),
     /// Compares texts; `text` is folded if `fold`.
@@ -227,7 +229,7 @@ impl Predicate {
     pub fn on_null(&self, exists: bool) -> bool {
         match self {
             Predicate::Exists => exists,
-            Predicate::Null | Predicate::Empty => true,
+            Predicate::Null | Predicate::Empty | Predicate::NoText => true,
             _ => false,
         }
     }
@@ -236,7 +238,7 @@ impl Predicate {
         match self {
             Predicate::Exists => true,
             Predicate::Null => false,
-            Predicate::Empty => s.is_empty(),
+            Predicate::Empty | Predicate::NoText => s.is_empty(),
             Predicate::Equals(v) => matches!(v, Scalar::Str(t) if **t == *s),
             Predicate::Text { op, fold, text } => op.holds(*fold, s, text),
             Predicate::Contains { value: Scalar::Str(t), fold, .. } => TextOp::Contains.holds(*fold, s, t),
@@ -261,7 +263,7 @@ impl Predicate {
     /// For a number.
     pub fn on_num(&self, n: Num) -> bool {
         match self {
-            Predicate::Exists => true,
+            Predicate::Exists | Predicate::NoText => true,
             Predicate::Equals(Scalar::Num(v)) => *v == n,
             Predicate::In(m) => m.numbers.contains(&n),
             Predicate::Order(op, Scalar::Num(v)) => op.accepts(n.compare(*v)),
@@ -272,7 +274,7 @@ impl Predicate {
     /// For a bool.
     pub fn on_bool(&self, b: bool) -> bool {
         match self {
-            Predicate::Exists => true,
+            Predicate::Exists | Predicate::NoText => true,
             Predicate::Equals(v) => *v == Scalar::Bool(b),
             Predicate::In(m) => m.bools[b as usize],
             Predicate::Like(like) => like.on_bool(b),
@@ -282,7 +284,7 @@ impl Predicate {
     /// For a list.
     pub fn on_list(&self, list: &[J]) -> bool {
         match self {
-            Predicate::Exists => true,
+            Predicate::Exists | Predicate::NoText => true,
             Predicate::Empty => list.is_empty(),
             Predicate::Contains { value, fold: false, parts } => {
                 list.iter().any(|e| value.equals(e)) || (*parts && part_of_a_text(list, value))
@@ -300,7 +302,7 @@ impl Predicate {
     /// For an object of which only this is known; a predicate that [`Predicate::reads_objects`] is asked for the whole.
     pub fn on_object(&self, empty: bool) -> bool {
         match self {
-            Predicate::Exists => true,
+            Predicate::Exists | Predicate::NoText => true,
             Predicate::Empty => empty,
             _ => false,
         }

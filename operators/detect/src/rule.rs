@@ -4,6 +4,7 @@
 //! over single events. Nothing here depends on an event.
 use crate::expr::Expr;
 use crate::key::KeySpec;
+use crate::python::Script;
 use crate::template::Template;
 use model::{RuleMeta, Severity};
 use std::sync::Arc;
@@ -47,4 +48,17 @@ pub enum Body {
         /// Name of the chunk in error messages: the path of its file.
         chunk: String,
     },
+    /// A Python module with a function `rule(event)` or `policy(resource)`.
+    Python(Arc<Script>),
+}
+
+impl Body {
+    /// What the columns decide for events of a log type: nothing of a script but its filter.
+    pub fn columns(&self, log_type: &str) -> &[Expr] {
+        match self {
+            Body::Yaml(exprs) => exprs,
+            Body::Lua { .. } => &[],
+            Body::Python(script) => script.filter(log_type),
+        }
+    }
 }

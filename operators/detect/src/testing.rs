@@ -9,10 +9,15 @@ mod report;
 mod run;
 
 pub use case::{Case, MAX_CASES, Mock};
-pub use report::{Difference, Report, RuleReport, TestReport};
+pub use report::{Difference, Report, RuleReport, TestReport, Verdict};
 
 use crate::meta;
+use crate::python::survey::STACK;
+use crate::rule::Rule;
 use model::{Files, Problem};
+
+/// Fewest rules that are worth a thread of their own.
+const SHARE_MIN: usize = 32;
 
 /// What to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub struct Options {
     pub filter: Option<String>,
     /// Cases every rule must have; from 2 on, at least one that expects a match and one that does not.
     pub minimum_tests: usize,
+    /// The clock that Python rules see, in milliseconds since 1970.
+    pub now_ms: i64,
 }
 
 /// Load the rules of these files and folders and run their tests. Never fails: what cannot be loaded is a finding in
@@ -28,11 +35,29 @@ pub struct Options {
 pub fn run(files: &dyn Files, paths: &[String], options: &Options) -> Report {
     let (rules, problems) = meta::load(files, paths);
     let wanted = |text: &str| options.filter.as_deref().is_none_or(|f| text.contains(f));
-    let chosen =
-        rules.iter().filter(|r| wanted(&r.meta.id) || wanted(&r.file) || r.log_types.iter().any(|t| wanted(t)));
-    let rules = chosen.map(|rule| run::rule(rule, options.minimum_tests)).collect();
+    let wants = |r: &&Rule| wanted(&r.meta.id) || wanted(&r.file) || r.log_types.iter().any(|t| wanted(t));
+    let chosen: Vec<&Rule> = rules.iter().filter(wants).collect();
+    let share = |rules: &[&Rule]| -> Vec<RuleReport> {
+        let runner = run::Runner::new(rules, options.now_ms);
+        rules.iter().enumerate().map(|(at, rule)| runner.rule(at, rule, options.minimum_tests)).collect()
+    };
+    let rules = on_threads(&chosen, &share);
     let keep = |p: &Problem| p.file.as_ref().is_none_or(|(f, _, _)| options.filter.is_none() || wanted(f));
     Report { rules, problems: problems.into_iter().filter(keep).collect() }
+}
+
+/// Shares of the rules on as many threads as the machine runs at a time; the reports in the order of the rules.
+fn on_threads(rules: &[&Rule], run: &(impl Fn(&[&Rule]) -> Vec<RuleReport> + Sync)) -> Vec<RuleReport> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let size = rules.len().div_ceil(threads).max(SHARE_MIN);
+    std::thread::scope(|s| {
+        let spawn = |share| {
+            let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(s, move || run(share));
+            thread.expect("the system gives no thread")
+        };
+        let all: Vec<_> = rules.chunks(size).map(spawn).collect();
+        all.into_iter().flat_map(|t| t.join().expect("a panic ends the process")).collect()
+    })
 }
 
 #[cfg(test)]

@@ -82,7 +82,9 @@ fn memory_is_bounded_however_it_is_asked_for() {
 
 #[test]
 fn calls_end_at_their_limit() {
-    deep(|| {
+    // The stack of an ordinary thread is enough: more is taken where it ends.
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let test = || {
         let text =
             |n: u32| format!("def f(n):\n    return n if n <= 1 else f(n - 1)\ndef rule(event):\n    return f({n})\n");
         // rule() is one of the calls.
@@ -93,7 +95,11 @@ fn calls_end_at_their_limit() {
             "not ".repeat(50)
         );
         assert!(unknown(run(&heavy, &Setting::default())).contains(&MAX_WEIGHT.to_string()));
-    });
+        // As heavy as may be: every call with 16 of the 1,000.
+        let deepest = "def f(n):\n    return n if n < 1 else not not not not not not not not not f(n - 1)\ndef rule(event):\n    return f(40)\n";
+        assert!(matches!(run(deepest, &Setting::default()), Outcome::Value(_)));
+    };
+    thread.spawn(test).expect("a thread").join().expect("no panic");
 }
 
 #[test]
@@ -276,5 +282,26 @@ fn inner(line: &crate::ir::Line) -> Option<Rc<crate::ir::Code>> {
     match &line.stmt {
         crate::ir::Stmt::Assign(_, crate::ir::Expr::Func(make)) => Some(make.code.clone()),
         _ => None,
+    }
+}
+
+#[test]
+fn keys_are_found_in_any_case_in_small_and_in_large_events() {
+    for count in [1, crate::event::FEW - 3, crate::event::FEW - 2, 200] {
+        let mut map: serde_json::Map<String, serde_json::Value> =
+            (0..count).map(|i| (format!("Key{i}"), json!(i))).collect();
+        map.insert("name".into(), json!("first"));
+        map.insert("NAME".into(), json!("second"));
+        let ascii = Event::new(&map).0;
+        map.insert("\u{212a}elvin".into(), json!("k"));
+        let other = Event::new(&map).0;
+        for event in [&ascii, &other] {
+            let text = |key: &str| event.get(key).map(crate::canonical::canonical);
+            assert_eq!(text("Key0"), text("kEY0"));
+            assert_eq!(text("key0").as_deref(), Some("0"));
+            assert_eq!((text("NAME"), text("name")), (Some("'second'".into()), Some("'first'".into())), "{count}");
+            assert_eq!((text("Name"), text("gone"), text("Ä")), (Some("'first'".into()), None, None), "{count}");
+        }
+        assert!(ascii.get("kelvin").is_none() && other.get("kelvin").is_some(), "{count}");
     }
 }

@@ -8,6 +8,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use ahash::RandomState;
 use serde_json::Value as Json;
 
 use crate::exc::{R, type_error};
@@ -21,8 +22,10 @@ pub struct EvDict {
     pub items: Vec<(Rc<str>, Value)>,
     /// True for the event itself.
     pub root: bool,
-    exact: OnceCell<HashMap<Rc<str>, usize>>,
-    folded: OnceCell<HashMap<String, usize>>,
+    /// True if every key is ASCII.
+    ascii: OnceCell<bool>,
+    exact: OnceCell<HashMap<Rc<str>, usize, RandomState>>,
+    folded: OnceCell<HashMap<String, usize, RandomState>>,
 }
 
 /// A list of the event.
@@ -32,8 +35,13 @@ pub struct EvList {
     pub items: Vec<Value>,
 }
 
-/// Entries up to which a map is searched in order.
-const FEW: usize = 8;
+/// Entries up to which a map is searched in order: to make an index costs more than the few searches of an event.
+pub(crate) const FEW: usize = 48;
+
+/// Seeds are fixed: no order depends on a hash.
+fn hashes() -> RandomState {
+    RandomState::with_seeds(5, 6, 7, 8)
+}
 
 impl EvDict {
     /// Value of an exact key.
@@ -41,33 +49,34 @@ impl EvDict {
         if self.items.len() <= FEW {
             return self.items.iter().find(|(k, _)| &**k == key).map(|(_, v)| v);
         }
-        let index =
-            self.exact.get_or_init(|| self.items.iter().enumerate().map(|(i, (k, _))| (k.clone(), i)).collect());
+        let index = self.exact.get_or_init(|| {
+            let mut index = HashMap::with_capacity_and_hasher(self.items.len(), hashes());
+            for (i, (k, _)) in self.items.iter().enumerate() {
+                index.insert(k.clone(), i);
+            }
+            index
+        });
         index.get(key).map(|i| &self.items[*i].1)
     }
 
     /// Value of a key, exact or without regard to case.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.exact(key).or_else(|| {
-            let folded = self.folded.get_or_init(|| {
-                let mut index = HashMap::with_capacity(self.items.len());
-                for (i, (k, _)) in self.items.iter().enumerate() {
-                    index.entry(k.to_lowercase()).or_insert(i);
-                }
-                index
-            });
-            // Most keys are short and ASCII: they are folded on the stack.
-            let mut short = [0u8; 64];
-            let found = match short.get_mut(..key.len()) {
-                Some(place) if key.is_ascii() => {
-                    place.copy_from_slice(key.as_bytes());
-                    place.make_ascii_lowercase();
-                    std::str::from_utf8(place).ok().and_then(|k| folded.get(k))
-                }
-                _ => folded.get(&key.to_lowercase()),
-            };
-            found.map(|i| &self.items[*i].1)
-        })
+        self.exact(key).or_else(|| self.ignoring_case(key))
+    }
+
+    fn ignoring_case(&self, key: &str) -> Option<&Value> {
+        let ascii = || *self.ascii.get_or_init(|| self.items.iter().all(|(k, _)| k.is_ascii()));
+        if self.items.len() <= FEW && key.is_ascii() && ascii() {
+            return self.items.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v);
+        }
+        let folded = self.folded.get_or_init(|| {
+            let mut index = HashMap::with_capacity_and_hasher(self.items.len(), hashes());
+            for (i, (k, _)) in self.items.iter().enumerate() {
+                index.entry(k.to_lowercase()).or_insert(i);
+            }
+            index
+        });
+        folded.get(&key.to_lowercase()).map(|i| &self.items[*i].1)
     }
 
     /// Value of any key.

@@ -6,7 +6,7 @@ use crate::eval::Frame;
 use crate::event::{EvDict, EvList};
 use crate::exc::{ExcClass, Kind, R, Stop, raise, type_error, unknown, value_error};
 use crate::ir::Code;
-use crate::native::{Args, Vm};
+use crate::native::{Args, MORE_STACK, RED_ZONE, Vm};
 use crate::value::{Dict, List, Part, Set, Tuple, Value};
 
 /// An iterator.
@@ -302,7 +302,7 @@ impl Gen {
     fn next(&mut self, vm: &mut Vm) -> R<Option<Value>> {
         let code = self.code.clone();
         vm.enter(&code)?;
-        let value = self.step(vm, &code);
+        let value = stacker::maybe_grow(RED_ZONE, MORE_STACK, || self.step(vm, &code));
         vm.leave(&code);
         value
     }

@@ -1,7 +1,7 @@
 //! Python detections, compiled to a typed IR and evaluated natively with Python's semantics.
 //!
 //! [`lower`] turns source into [`ir`]; [`library`] loads modules and resolves imports; [`compile`] says per function
-//! whether everything that it reaches is built; [`eval`] evaluates; [`run`] is the way in for an engine. A construct
+//! whether everything that it reaches is built; [`filter`] what must hold of an event for it to match; [`eval`] evaluates; [`run`] is the way in for an engine. A construct
 //! that is not built is never guessed: it ends the evaluation as [`Outcome::Unknown`] and is named in the [`Report`].
 //!
 //! The same inputs give the same outputs: there is no clock but the one that is handed in, no random number, and no
@@ -16,6 +16,7 @@ pub mod compile;
 pub mod eval;
 pub mod event;
 pub mod exc;
+pub mod filter;
 pub mod format;
 pub mod ir;
 pub mod iter;
@@ -39,6 +40,7 @@ pub mod unicode;
 pub mod value;
 
 pub use compile::{Compiled, FUNCTIONS, FunctionReport, Report, compile};
+pub use filter::{Condition, How, Test};
 pub use ir::Gap;
 pub use library::{Library, LoadError, Source};
 pub use model::{DataModel, Mapping};

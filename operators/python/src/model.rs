@@ -28,13 +28,13 @@ pub enum Mapping {
 }
 
 impl DataModel {
-    fn find(&self, name: &str) -> Option<&Mapping> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Mapping> {
         self.mappings.iter().find(|(n, _)| &**n == name).map(|(_, m)| m)
     }
 }
 
 /// The segments of a plain dotted path.
-fn segments(path: &str) -> R<Vec<&str>> {
+pub(crate) fn segments(path: &str) -> R<Vec<&str>> {
     let plain = path.strip_prefix("$.").unwrap_or(path);
     if plain.contains(['[', '*', '?', '(', '$']) || plain.contains("..") {
         return unknown(format!("the path {path} of a data model"));

@@ -14,6 +14,12 @@ pub const MAX_CALLS: u32 = 60;
 /// Statements and expressions inside one another, summed over the calls: what bounds the stack of the thread.
 pub const MAX_WEIGHT: u32 = 1_000;
 
+/// Stack that a call must find, in bytes: what the statements and expressions of one function, and the natives that they
+/// call, may take. A debug build's frames are several times larger.
+pub(crate) const RED_ZONE: usize = if cfg!(debug_assertions) { 2 << 20 } else { 256 << 10 };
+/// Stack that it is given where it does not.
+pub(crate) const MORE_STACK: usize = 8 * RED_ZONE;
+
 /// Arguments of a native call.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {

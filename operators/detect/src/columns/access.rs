@@ -268,7 +268,7 @@ fn tag_of(v: &Value) -> u8 {
 /// Hits to expect of a literal that was not seen true, by its kind.
 fn prior(literal: &Literal) -> f64 {
     match literal {
-        Literal::Test(_, Predicate::Equals(_)) => 0.1,
+        Literal::Test(_, Predicate::Equals(_) | Predicate::NoText) => 0.1,
         Literal::Test(_, Predicate::In(_)) => 0.2,
         Literal::Test(_, Predicate::Like(like)) if like.is_plain() => 0.2,
         Literal::Test(_, Predicate::Like(_)) => 0.4,

@@ -6,7 +6,7 @@ use super::hasher;
 use crate::expr::{Comparison, Expr, Quantifier};
 use crate::key::KeySpec;
 use crate::predicate::Predicate;
-use crate::rule::{Body, Rule};
+use crate::rule::Rule;
 use crate::{detect, scope};
 use model::path::Seg;
 use model::{Layout, Path, Severity};
@@ -114,14 +114,10 @@ impl Plan {
     pub fn new(rules: &[Rule], layout: &Arc<Layout>) -> Plan {
         let mut c = Compiler { plan: Plan::empty(layout), known: HashMap::new() };
         for (i, rule) in rules.iter().enumerate().filter(|(_, r)| r.log_types.contains(&layout.log_type)) {
-            let body: &[Expr] = match &rule.body {
-                Body::Yaml(exprs) => exprs,
-                Body::Lua { .. } => &[],
-            };
-            let root = c.all(rule.filters.iter().chain(body));
+            let root = c.all(rule.filters.iter().chain(rule.body.columns(&layout.log_type)));
             let severities = rule.dynamic_severities.iter().map(|(s, v)| (*s, c.all(v))).collect();
             c.plan.rules.push(Compiled { rule: i, root, whole: false, severities });
-            detect::keys_of(rule, &mut |k| _ = c.key(k));
+            detect::keys_of(rule, &layout.log_type, &mut |k| _ = c.key(k));
         }
         let mut plan = c.plan;
         let costs: Vec<u32> = (0..plan.literals.len() as LitId).map(|l| plan.literal_cost(l)).collect();

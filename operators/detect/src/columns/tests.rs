@@ -53,7 +53,7 @@ pub fn layout_for(log_type: &str, rules: &[Rule]) -> Arc<Layout> {
     let mut paths = BTreeSet::new();
     for rule in rules {
         let mut keys = Vec::new();
-        detect::keys_of(rule, &mut |k| keys.push(k));
+        detect::keys_of(rule, LOG_TYPE, &mut |k| keys.push(k));
         scope::columns(&keys, |p| _ = paths.insert(p));
     }
     support::layout(log_type, &paths)
@@ -76,7 +76,7 @@ pub fn fast(program: &mut Program, rules: &[Rule], batches: &[&[J]]) -> Vec<Vec<
 pub fn slow(rules: &[Rule], events: &[J]) -> Vec<(usize, usize)> {
     let holds = |r: &Rule, e: &J| match &r.body {
         Body::Yaml(body) => eval::all(&r.filters, e) && eval::all(body, e),
-        Body::Lua { .. } => false,
+        Body::Lua { .. } | Body::Python(_) => false,
     };
     let row = |(row, e): (usize, &J)| {
         rules.iter().enumerate().filter(|(_, r)| holds(r, e)).map(move |(i, _)| (row, i)).collect::<Vec<_>>()

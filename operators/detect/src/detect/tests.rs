@@ -58,6 +58,17 @@ fn run(node: &dyn Node, batches: &[&[J]], store_events: bool) -> (Vec<Match>, Ve
     (matches.collect(), ctx.counts)
 }
 
+/// Run events through a node with the detections of the folder `d`.
+pub(crate) fn run_files(files: &MemFiles, log_type: &str, events: &[J]) -> Vec<Match> {
+    let (rules, problems) = Rules::open(&json!({"rules": ["d"]}), files).unwrap_or_else(|p| panic!("{p:?}"));
+    assert!(problems.iter().all(|p| p.warning), "{problems:?}");
+    let mut out = Vec::new();
+    let layout = support::layout(log_type, &rules.needs().of(log_type));
+    rules.detect(false).batch(&support::batch(&layout, events), &mut out);
+    let one = |r| if let Record::Match(m) = r { *m } else { panic!("{r:?}") };
+    out.into_iter().map(one).collect()
+}
+
 fn sample() -> MemFiles {
     let full = "DisplayName: Sign-in\nDetection:\n  - {Key: name, Condition: Equals, Value: login}\n\
         AlertTitle: 'Login of {user.name} from {p_enrichment.geo.ip.country}'\n\

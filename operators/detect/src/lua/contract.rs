@@ -1,83 +1,10 @@
-//! The contract between a rule and the engine: what each function must return, and what happens when it does not.
-//!
-//! | function | absent | fails or returns something else | too long |
-//! |---|---|---|---|
-//! | `title` | `DisplayName`, else the rule's id | the rule's id | cut to 1,000 characters |
-//! | `description`, `reference`, `runbook` | the static text | empty | cut |
-//! | `severity` | static | static | – |
-//! | `destinations` | routing rules | routing rules | first 10 |
-//! | `dedup` | the title, else `defaultDedupString:<id>` | `defaultDedupString:<id>` | cut |
-//! | `alert_context` | none | `{"_error": …}` | over 204,800 characters: `{"_error": …}` |
-//! | `unique` | none | none | cut |
-//!
-//! A failing auxiliary function never costs the match; its error is kept for tests of rules ([`Found::errors`]).
+//! What the functions of a Lua rule must return, as [`crate::contract`] has it.
 use super::{Machine, function, value};
+pub use crate::contract::{Found, Outcome, kind};
+use crate::contract::{MAX_DESTINATIONS, SEVERITIES, context_text, default_dedup, error_context, fixed};
 pub use crate::template::clip as cut;
 use mlua::{AnyUserData, Table, Value};
 use model::{RuleMeta, Severity};
-use serde_json::json;
-
-/// Longest `alert_context`, in characters of its JSON.
-pub const MAX_CONTEXT: usize = 204_800;
-/// Most destinations a rule can choose.
-pub const MAX_DESTINATIONS: usize = 10;
-
-/// Kinds of failure; a rule error is deduplicated by its kind.
-pub mod kind {
-    /// The chunk does not compile, fails when run, or defines no `rule`.
-    pub const LOAD: &str = "LoadError";
-    /// The rule raised an error.
-    pub const RUNTIME: &str = "RuntimeError";
-    /// A function returned a value of the wrong type.
-    pub const RETURN: &str = "FunctionReturnTypeError";
-    /// The tick or CPU limit.
-    pub const TIME: &str = "TimeLimitError";
-    /// The memory limit.
-    pub const MEMORY: &str = "MemoryLimitError";
-    /// Not evaluated: the rule was stopped at these limits too often before.
-    pub const QUARANTINE: &str = "QuarantineError";
-}
-
-/// Result of one rule on one event.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// No match.
-    No,
-    /// A match, with everything the rule says about it.
-    Match(Box<Found>),
-    /// A rule error.
-    Error {
-        /// See [`kind`].
-        kind: String,
-        /// What happened, with file and line where known.
-        message: String,
-    },
-}
-
-/// What a rule says about a match, after fallbacks and cuts.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
-    /// Title.
-    pub title: String,
-    /// Description.
-    pub description: String,
-    /// Reference.
-    pub reference: String,
-    /// Severity.
-    pub severity: Severity,
-    /// Runbook.
-    pub runbook: String,
-    /// `None` = routing rules, empty = no delivery.
-    pub destinations: Option<Vec<String>>,
-    /// Dedup string, never empty.
-    pub dedup: String,
-    /// JSON object text.
-    pub context: Option<String>,
-    /// Value to count instead of events.
-    pub unique: Option<String>,
-    /// Auxiliary functions that failed: name and error.
-    pub errors: Vec<(&'static str, String)>,
-}
 
 /// Why an evaluation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +31,6 @@ impl From<Failure> for Outcome {
     }
 }
 
-/// Dedup string of a rule that names none.
-pub fn default_dedup(id: &str) -> String {
-    format!("defaultDedupString:{id}")
-}
-
 /// Call the auxiliary functions of a rule that matched, in the order of the contract.
 pub(super) fn found(m: &Machine, meta: &RuleMeta, env: &Table, event: &AnyUserData) -> Found {
     let mut aux = Aux { m, env, event, errors: Vec::new() };
@@ -128,10 +50,6 @@ pub(super) fn found(m: &Machine, meta: &RuleMeta, env: &Table, event: &AnyUserDa
     let unique = aux.text("unique").ok();
     let errors = aux.errors;
     Found { title, description, reference, severity, runbook, destinations, dedup, context, unique, errors }
-}
-
-fn fixed(text: &str, failed: bool) -> String {
-    if failed { String::new() } else { text.into() }
 }
 
 struct Aux<'a> {
@@ -167,11 +85,10 @@ impl Aux<'_> {
         let read = |_: &Machine, v: Value| match &v {
             Value::String(s) => {
                 let s = s.to_string_lossy();
-                let one_of = "one of INFO, LOW, MEDIUM, HIGH, CRITICAL, DEFAULT";
                 match Severity::parse(&s) {
                     Some(severity) => Ok(Some(severity)),
                     None if s.eq_ignore_ascii_case("DEFAULT") => Ok(None),
-                    None => Err(Failure::wrong_type("severity", one_of, &format!("{:?}", cut(s)))),
+                    None => Err(Failure::wrong_type("severity", SEVERITIES, &format!("{:?}", cut(s)))),
                 }
             }
             other => Err(Failure::wrong_type("severity", "a string", other.type_name())),
@@ -206,20 +123,10 @@ impl Aux<'_> {
             if !json.is_object() {
                 return Err(Failure::wrong_type("alert_context", "a table with string keys", value::name_of(&v)));
             }
-            let text = json.to_string();
-            match text.chars().count() {
-                n if n > MAX_CONTEXT => Ok(error_context(format!(
-                    "alert_context size is [{n}] characters, bigger than maximum of [{MAX_CONTEXT}] characters"
-                ))),
-                _ => Ok(text),
-            }
+            Ok(context_text(&json))
         };
         self.call("alert_context", read).unwrap_or_else(|e| Some(error_context(format!("{}: {}", e.kind, e.message))))
     }
-}
-
-fn error_context(message: String) -> String {
-    json!({ "_error": message }).to_string()
 }
 
 /// True if an error of the machine is the memory limit, however it is wrapped.

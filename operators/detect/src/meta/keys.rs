@@ -5,6 +5,7 @@
 use crate::condition::nearest;
 use crate::expr::{self, Expr};
 use crate::key::KeySpec;
+use crate::python::AnalysisType;
 use crate::template::Template;
 use model::{Problem, RuleMeta, Severity};
 use serde_json::{Map, Value as J};
@@ -43,6 +44,23 @@ pub const KNOWN: &[&str] = &[
     "Threshold",
 ];
 
+/// Keys that a policy has besides, and those of a rule that it has not.
+const POLICY: (&[&str], &[&str]) = (
+    &[
+        "ActionDelaySeconds",
+        "AutoRemediationID",
+        "AutoRemediationParameters",
+        "PolicyID",
+        "ResourceTypes",
+        "Suppressions",
+    ],
+    &["InlineFilters", "LogTypes", "RuleID", "ScheduledQueries"],
+);
+/// The same of a scheduled rule.
+const SCHEDULED: (&[&str], &[&str]) = (&["ScheduledQueries"], &["LogTypes"]);
+/// The same of a rule.
+const RULE: (&[&str], &[&str]) = (&[], &[]);
+
 /// Longest id, display name, tag or list item, in characters.
 pub const MAX_NAME: usize = 1_000;
 /// Longest description, reference, runbook, in characters.
@@ -57,27 +75,46 @@ pub const BAD_ID: &[char] = &['<', '>', '&', '"', '%'];
 /// The keys of one file, and where findings go.
 pub struct Keys<'a> {
     map: &'a Map<String, J>,
+    entry: AnalysisType,
     found: &'a mut Vec<Problem>,
 }
 
+/// In what the body of a detection is written, if not in its YAML file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    Lua,
+    Python,
+}
+
 impl<'a> Keys<'a> {
-    pub fn new(map: &'a Map<String, J>, found: &'a mut Vec<Problem>) -> Keys<'a> {
-        Keys { map, found }
+    pub fn new(map: &'a Map<String, J>, entry: AnalysisType, found: &'a mut Vec<Problem>) -> Keys<'a> {
+        Keys { map, entry, found }
     }
 
     /// Unknown keys are mistakes, not extensions.
     pub fn check_names(&mut self) {
-        for key in self.map.keys().filter(|k| !KNOWN.contains(&k.as_str())) {
-            let p = Problem::at(key, format!("`{key}` is not a key of a rule"));
-            self.found.push(match (key.as_str(), nearest(key, KNOWN.iter().copied())) {
-                ("ScheduledQueries", _) => p.hint("scheduled rules are not run here; name `LogTypes`"),
+        let (what, (more, fewer)) = match self.entry {
+            AnalysisType::Rule => ("rule", RULE),
+            AnalysisType::ScheduledRule => ("scheduled rule", SCHEDULED),
+            AnalysisType::Policy => ("policy", POLICY),
+        };
+        let known: Vec<&str> = KNOWN.iter().chain(more).filter(|k| !fewer.contains(k)).copied().collect();
+        self.only(what, &known);
+        ["Status", "CreatedBy", "BaseVersion"].iter().for_each(|key| drop(self.text(key, MAX_NAME)));
+        self.flag("OnlyUseBaseRiskScore");
+    }
+
+    /// Findings for keys that are not among the known ones of a kind of file.
+    pub fn only(&mut self, what: &str, known: &[&str]) {
+        for key in self.map.keys().filter(|k| !known.contains(&k.as_str())) {
+            let p = Problem::at(key, format!("`{key}` is not a key of a {what}"));
+            self.found.push(match (key.as_str(), nearest(key, known.iter().copied())) {
+                ("ScheduledQueries", _) => p.hint("write `AnalysisType: scheduled_rule`, or name `LogTypes`"),
                 ("BaseDetection", _) => p.hint("derived detections are not run here; copy the base"),
                 (_, Some(near)) => p.hint(format!("did you mean `{near}`?")),
                 (_, None) => p,
             });
         }
-        ["Status", "CreatedBy", "BaseVersion"].iter().for_each(|key| drop(self.text(key, MAX_NAME)));
-        self.flag("OnlyUseBaseRiskScore");
     }
 
     pub fn meta(&mut self) -> RuleMeta {
@@ -110,6 +147,20 @@ impl<'a> Keys<'a> {
     }
 
     pub fn log_types(&mut self) -> Vec<Arc<str>> {
+        match self.entry {
+            // Types of resources are no log types, though some have the same names: AWS.CloudTrail is also a trail.
+            AnalysisType::Policy => {
+                self.list("ResourceTypes");
+                return Vec::new();
+            }
+            AnalysisType::ScheduledRule => {
+                if self.list("ScheduledQueries").is_empty() {
+                    self.bad("ScheduledQueries", "is missing or empty", Some("name the query whose rows it is for"));
+                }
+                return Vec::new();
+            }
+            AnalysisType::Rule => {}
+        }
         let list = self.list("LogTypes");
         match self.map.get("LogTypes") {
             None => self.bad("LogTypes", "is missing", Some("write `LogTypes: [AWS.CloudTrail]`")),
@@ -135,7 +186,8 @@ impl<'a> Keys<'a> {
             }
             (None, None) => {
                 let p = Problem::at("", "the rule has no body");
-                self.found.push(p.hint("write `Detection:` (match expressions) or `Filename: name.lua`"));
+                self.found
+                    .push(p.hint("write `Detection:` (match expressions) or `Filename:` with a .lua or .py file"));
                 None
             }
             (Some(v), None) => Some(expr::parse_exprs(v, "Detection", self.found)),
@@ -143,64 +195,78 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Name of the body's file.
-    pub fn filename(&mut self) -> Option<String> {
+    /// Name of the body's file, and its language.
+    pub fn filename(&mut self) -> Option<(String, Language)> {
         let name = self.text("Filename", MAX_NAME)?;
+        let language = match name.rsplit_once('.') {
+            Some((_, "lua" | "luau")) => Some(Language::Lua),
+            Some((_, "py")) => Some(Language::Python),
+            _ => None,
+        };
         if name.starts_with('/') || name.split('/').any(|part| part == "..") {
             self.bad("Filename", "must stay in the folder of the rule file", None);
-        } else if !name.ends_with(".lua") && !name.ends_with(".luau") {
-            let hint = "bodies are written in Lua (.lua) or as match expressions under `Detection`";
-            self.bad("Filename", &format!("names `{name}`, which is not a Lua file"), Some(hint));
+        } else if language.is_none() {
+            let hint = "bodies are written in Lua (.lua), in Python (.py) or as match expressions under `Detection`";
+            self.bad("Filename", &format!("names `{name}`, which is not a Lua or Python file"), Some(hint));
+        } else if language == Some(Language::Lua) && self.entry != AnalysisType::Rule {
+            let what = format!("names `{name}`, but a {} is written in Python", self.entry.name());
+            self.bad("Filename", &what, None);
         } else {
-            return Some(name);
+            return language.map(|l| (name, l));
         }
         None
     }
 
-    pub fn alert_title(&mut self, lua: bool) -> Option<Template> {
-        self.yaml_only("AlertTitle", lua, "title")?;
+    pub fn alert_title(&mut self, script: Option<Language>) -> Option<Template> {
+        self.yaml_only("AlertTitle", script, "title")?;
         let text = self.text("AlertTitle", MAX_NAME)?;
         Template::parse(&text).map_err(|e| self.bad("AlertTitle", &e, None)).ok()
     }
 
-    pub fn alert_context(&mut self, lua: bool) -> Vec<(String, KeySpec)> {
-        let value = self.yaml_only("AlertContext", lua, "alert_context");
+    pub fn alert_context(&mut self, script: Option<Language>) -> Vec<(String, KeySpec)> {
+        let value = self.yaml_only("AlertContext", script, "alert_context");
         value.map_or(Vec::new(), |v| expr::parse_alert_context(v, "AlertContext", self.found))
     }
 
-    pub fn group_by(&mut self, lua: bool) -> Vec<KeySpec> {
-        let value = self.yaml_only("GroupBy", lua, "dedup");
+    pub fn group_by(&mut self, script: Option<Language>) -> Vec<KeySpec> {
+        let value = self.yaml_only("GroupBy", script, "dedup");
         value.map_or(Vec::new(), |v| expr::parse_group_by(v, "GroupBy", self.found))
     }
 
-    pub fn dynamic_severities(&mut self, lua: bool) -> Vec<(Severity, Vec<Expr>)> {
-        let value = self.yaml_only("DynamicSeverities", lua, "severity");
+    pub fn dynamic_severities(&mut self, script: Option<Language>) -> Vec<(Severity, Vec<Expr>)> {
+        let value = self.yaml_only("DynamicSeverities", script, "severity");
         value.map_or(Vec::new(), |v| expr::parse_dynamic_severities(v, "DynamicSeverities", self.found))
     }
 
-    /// A key that says in YAML what a Lua rule says in a function.
-    fn yaml_only(&mut self, key: &str, lua: bool, function: &str) -> Option<&'a J> {
+    /// A key that says in YAML what a script says in a function. Collections of Python rules have some that never had
+    /// an effect, so there it is no error.
+    fn yaml_only(&mut self, key: &str, script: Option<Language>, function: &str) -> Option<&'a J> {
         let value = self.map.get(key)?;
-        if lua {
-            let hint = format!("define `{function}(event)` in the Lua file");
-            self.bad(key, "belongs to rules with `Detection`", Some(&hint));
-            return None;
+        let p = Problem::at(key, format!("`{key}` belongs to rules with `Detection`"));
+        match script {
+            None => return Some(value),
+            Some(Language::Lua) => self.found.push(p.hint(format!("define `{function}(event)` in the Lua file"))),
+            Some(Language::Python) => {
+                let p = p.hint(format!("it has no effect; define `{function}(event)` in the Python file"));
+                self.found.push(p.warn());
+            }
         }
-        Some(value)
+        None
     }
 
     fn id(&mut self) -> String {
-        let Some(id) = self.text("RuleID", MAX_NAME) else {
-            if !self.map.contains_key("RuleID") {
-                self.bad("RuleID", "is missing", Some("write `RuleID: Vendor.What.It.Finds`"));
+        let key = id_key(self.entry);
+        let Some(id) = self.text(key, MAX_NAME) else {
+            if !self.map.contains_key(key) {
+                self.bad(key, "is missing", Some(&format!("write `{key}: Vendor.What.It.Finds`")));
             }
             return String::new();
         };
         if id.is_empty() {
-            self.bad("RuleID", "is empty", None);
+            self.bad(key, "is empty", None);
         }
         if let Some(c) = id.chars().find(|c| BAD_ID.contains(c) || c.is_control()) {
-            self.bad("RuleID", &format!("holds {c:?}, which is not allowed in an id"), None);
+            self.bad(key, &format!("holds {c:?}, which is not allowed in an id"), None);
         }
         id
     }
@@ -244,7 +310,7 @@ impl<'a> Keys<'a> {
         out
     }
 
-    fn flag(&mut self, key: &str) -> Option<bool> {
+    pub fn flag(&mut self, key: &str) -> Option<bool> {
         match self.map.get(key)? {
             J::Bool(b) => return Some(*b),
             v => self.bad(key, &format!("cannot be {v}"), Some("write true or false")),
@@ -265,7 +331,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A text of at most `max` characters; absent and null are the same.
-    fn text(&mut self, key: &str, max: usize) -> Option<String> {
+    pub fn text(&mut self, key: &str, max: usize) -> Option<String> {
         match self.map.get(key)? {
             J::Null => return None,
             J::String(s) if s.chars().count() <= max => return Some(s.trim_end_matches('\n').to_string()),
@@ -275,7 +341,7 @@ impl<'a> Keys<'a> {
         None
     }
 
-    fn list(&mut self, key: &str) -> Vec<String> {
+    pub fn list(&mut self, key: &str) -> Vec<String> {
         match self.map.get(key) {
             None | Some(J::Null) => Vec::new(),
             Some(v) => self.items(key, v),
@@ -296,18 +362,28 @@ impl<'a> Keys<'a> {
                 J::String(s) if !s.is_empty() && s.chars().count() <= MAX_NAME => out.push(s.clone()),
                 J::String(s) if s.is_empty() => self.bad(&format!("{at}[{i}]"), "is empty", None),
                 J::String(_) => self.bad(&format!("{at}[{i}]"), &format!("is longer than {MAX_NAME} characters"), None),
+                // Sections of a standard are often written without quotes.
+                J::Number(n) if at.starts_with("Reports.") => out.push(n.to_string()),
                 v => self.bad(&format!("{at}[{i}]"), &format!("must be a text, not {v}"), Some("put it in quotes")),
             }
         }
         out
     }
 
-    fn bad(&mut self, at: &str, what: &str, hint: Option<&str>) {
+    pub fn bad(&mut self, at: &str, what: &str, hint: Option<&str>) {
         let p = Problem::at(at, format!("`{at}` {what}"));
         self.found.push(match hint {
             Some(h) => p.hint(h),
             None => p,
         });
+    }
+}
+
+/// Key of the id of a detection.
+pub fn id_key(entry: AnalysisType) -> &'static str {
+    match entry {
+        AnalysisType::Rule | AnalysisType::ScheduledRule => "RuleID",
+        AnalysisType::Policy => "PolicyID",
     }
 }
 

@@ -68,7 +68,10 @@ fn every_key_has_good_and_bad_values() {
         ("Runbook", vec!["Do this.".into()]),
         ("OutputIds", vec!["[a, b]".into(), "[]".into()]),
         ("Tags", vec!["[b, a]".into(), format!("[{max}]")]),
-        ("Reports", vec!["{'MITRE ATT&CK': ['TA0006:T1110', 'TA0001:T1078.004'], CIS: ['1.1']}".into(), "{}".into()]),
+        (
+            "Reports",
+            vec!["{'MITRE ATT&CK': ['TA0006:T1110', 'TA0001:T1078.004'], CIS: ['1.1', 1.2]}".into(), "{}".into()],
+        ),
         ("SummaryAttributes", vec!["[p_any_ip_addresses]".into()]),
         ("InlineFilters", vec!["[{All: []}]".into(), "[{KeyPath: a.b, Condition: Equals, Value: x}]".into()]),
         ("Tests", vec!["[{Name: t, ExpectedResult: true, Log: {a: 1}}]".into(), "[]".into()]),
@@ -114,7 +117,17 @@ fn every_key_has_good_and_bad_values() {
         ("BaseVersion", vec!["1".into()]),
         ("OnlyUseBaseRiskScore", vec!["x".into()]),
         ("Detection", vec!["[]".into(), "[{Key: a, Condition: Equals}]".into(), "x".into()]),
-        ("Filename", vec!["r.py".into(), "../r.lua".into(), "/r.lua".into(), "gone.lua".into(), "bad.lua".into()]),
+        (
+            "Filename",
+            vec![
+                "r.txt".into(),
+                "r.py".into(),
+                "../r.lua".into(),
+                "/r.lua".into(),
+                "gone.lua".into(),
+                "bad.lua".into(),
+            ],
+        ),
         ("AnalysisType", vec!["rules".into(), "5".into()]),
     ];
     for known in keys::KNOWN {
@@ -205,7 +218,7 @@ fn folders_types_and_duplicates() {
         ("rules/a.yml", &rule("One")),
         ("rules/sub/b.yaml", &rule("Two")),
         ("rules/c.yml", &rule("One")),
-        ("rules/policy.yml", "AnalysisType: policy\nPolicyID: P\n"),
+        ("rules/pack.yml", "AnalysisType: pack\nPackID: P\n"),
         ("rules/readme.md", "not yaml: ["),
         ("rules/broken.yml", "a: [1\n"),
     ]);
@@ -215,7 +228,7 @@ fn folders_types_and_duplicates() {
     let find = |what: &str| {
         problems.iter().find(|p| p.message.contains(what)).unwrap_or_else(|| panic!("{what}: {problems:?}"))
     };
-    assert!(find("policy").warning);
+    assert!(find("pack").warning);
     assert_eq!(find("not YAML").file.as_ref().unwrap().0, "rules/broken.yml");
     let twice = find("rules/a.yml");
     assert_eq!((twice.file.clone().unwrap(), twice.setting.as_str()), (("rules/c.yml".into(), 2, 1), "rules[0]"));

@@ -1,5 +1,6 @@
 //! A test case as written beside a rule.
 use crate::condition::nearest;
+use crate::python::AnalysisType;
 use model::{Problem, Severity};
 use serde_json::{Map, Value as J};
 
@@ -14,8 +15,11 @@ const KNOWN: &[&str] = &[
     "ExpectedSeverity",
     "ExpectedTitle",
     "Log",
+    "LogType",
     "Mocks",
     "Name",
+    "Resource",
+    "ResourceType",
 ];
 
 /// One case.
@@ -23,11 +27,11 @@ const KNOWN: &[&str] = &[
 pub struct Case {
     /// `Name`.
     pub name: String,
-    /// `ExpectedResult`: the rule matches.
+    /// `ExpectedResult`: the rule matches. Of a policy the opposite: it says whether the resource is as it should be.
     pub expected: bool,
-    /// `Log`: the event, with its `p_` fields if the rule reads them.
+    /// `Log`: the event, with its `p_` fields if the rule reads them; of a policy `Resource`.
     pub log: J,
-    /// `Mocks`: globals of the Lua rule to replace.
+    /// `Mocks`: globals of the script to replace.
     pub mocks: Vec<Mock>,
     /// `ExpectedTitle`.
     pub title: Option<String>,
@@ -52,7 +56,7 @@ pub struct Mock {
 
 impl Case {
     /// Read `Tests`; every mistake is a finding, cases with mistakes are left out.
-    pub fn read_all(tests: &J, lua: bool, found: &mut Vec<Problem>) -> Vec<Case> {
+    pub fn read_all(tests: &J, script: bool, entry: AnalysisType, found: &mut Vec<Problem>) -> Vec<Case> {
         let list = match tests {
             J::Null => return Vec::new(),
             J::Array(list) => list,
@@ -64,14 +68,15 @@ impl Case {
         if list.len() > MAX_CASES {
             found.push(Problem::at("Tests", format!("`Tests` has more than {MAX_CASES} cases")));
         }
-        let case = |(i, v): (usize, &J)| Reader { at: format!("Tests[{i}]"), lua, found }.case(v);
+        let case = |(i, v): (usize, &J)| Reader { at: format!("Tests[{i}]"), script, entry, found }.case(v);
         list.iter().take(MAX_CASES).enumerate().filter_map(case).collect()
     }
 }
 
 struct Reader<'a> {
     at: String,
-    lua: bool,
+    script: bool,
+    entry: AnalysisType,
     found: &'a mut Vec<Problem>,
 }
 
@@ -89,10 +94,13 @@ impl Reader<'_> {
                 None => p,
             });
         }
+        let log = if self.entry == AnalysisType::Policy && !map.contains_key("Log") { "Resource" } else { "Log" };
         let case = Case {
             name: self.required(map, "Name", "a text", J::as_str).map(String::from).unwrap_or_default(),
-            expected: self.required(map, "ExpectedResult", "true or false", J::as_bool).unwrap_or_default(),
-            log: self.required(map, "Log", "a mapping", J::as_object).map(|o| J::Object(o.clone())).unwrap_or_default(),
+            expected: self
+                .required(map, "ExpectedResult", "true or false", J::as_bool)
+                .is_some_and(|result| result == self.entry.alerting()),
+            log: self.required(map, log, "a mapping", J::as_object).map(|o| J::Object(o.clone())).unwrap_or_default(),
             mocks: self.mocks(map),
             title: self.optional(map, "ExpectedTitle", "a text", |v| v.as_str().map(String::from)),
             dedup: self.optional(map, "ExpectedDedup", "a text", |v| v.as_str().map(String::from)),
@@ -109,8 +117,8 @@ impl Reader<'_> {
 
     fn mocks(&mut self, map: &Map<String, J>) -> Vec<Mock> {
         let Some(v) = map.get("Mocks") else { return Vec::new() };
-        if !self.lua {
-            self.bad("Mocks", "replace functions of a Lua rule; this rule has none");
+        if !self.script {
+            self.bad("Mocks", "replace functions of a Lua or Python rule; this rule has none");
             return Vec::new();
         }
         let mock = |v: &J| match (v.as_object()?.len(), v.get("objectName")?.as_str()?, v.get("returnValue")?) {

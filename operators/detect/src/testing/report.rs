@@ -31,13 +31,24 @@ pub struct TestReport {
     /// `Name`.
     pub name: String,
     /// Verdict of the test.
-    pub passed: bool,
+    pub verdict: Verdict,
     /// Verdict of the rule.
     pub matched: bool,
     /// Fields that are not as expected.
     pub differences: Vec<Difference>,
     /// Errors of the rule or its functions.
     pub errors: Vec<String>,
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As expected.
+    Passed,
+    /// Not as expected.
+    Failed,
+    /// The rule came upon something of Python that is not built: it could be either.
+    Unknown,
 }
 
 /// A field that is not as expected.
@@ -62,7 +73,7 @@ impl Difference {
 impl RuleReport {
     /// True if every test passed and there are enough of them.
     pub fn passed(&self) -> bool {
-        self.shortage.is_none() && self.tests.iter().all(|t| t.passed)
+        self.shortage.is_none() && self.tests.iter().all(|t| t.verdict == Verdict::Passed)
     }
 }
 
@@ -72,10 +83,14 @@ impl Report {
         self.problems.iter().all(|p| p.warning) && self.rules.iter().all(RuleReport::passed)
     }
 
-    /// Number of tests that passed and that failed.
+    /// Number of tests that passed and that failed; the others are unknown.
     pub fn counts(&self) -> (usize, usize) {
-        let tests = || self.rules.iter().flat_map(|r| &r.tests);
-        (tests().filter(|t| t.passed).count(), tests().filter(|t| !t.passed).count())
+        (self.count(Verdict::Passed), self.count(Verdict::Failed))
+    }
+
+    /// Number of tests that ended so.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.rules.iter().flat_map(|r| &r.tests).filter(|t| t.verdict == verdict).count()
     }
 
     /// For a terminal. With `failures_only`, rules without failure are left out.
@@ -91,16 +106,23 @@ impl Report {
             if let Some(shortage) = &rule.shortage {
                 line(&mut out, format_args!("  {}  {shortage}", paint.red("FAIL")));
             }
-            rule.tests.iter().filter(|t| !failures_only || !t.passed).for_each(|t| t.write(&mut out, paint));
+            rule.tests
+                .iter()
+                .filter(|t| !failures_only || t.verdict != Verdict::Passed)
+                .for_each(|t| t.write(&mut out, paint));
         }
         let (passed, failed) = self.counts();
         let bad = self.problems.iter().filter(|p| !p.warning).count()
             + self.rules.iter().filter(|r| r.shortage.is_some()).count();
         let verdict = if self.passed() { paint.green("PASS") } else { paint.red("FAIL") };
+        let unknown = match self.count(Verdict::Unknown) {
+            0 => String::new(),
+            n => format!(" {n} unknown,"),
+        };
         line(
             &mut out,
             format_args!(
-                "{verdict}  {} rules: {passed} tests passed, {failed} failed, {bad} other findings",
+                "{verdict}  {} rules: {passed} tests passed, {failed} failed,{unknown} {bad} other findings",
                 self.rules.len()
             ),
         );
@@ -112,7 +134,7 @@ impl Report {
         let difference = |d: &Difference| json!({ "field": d.field, "expected": d.expected, "got": d.got });
         let test = |t: &TestReport| {
             json!({
-                "name": t.name, "passed": t.passed, "matched": t.matched, "errors": t.errors,
+                "name": t.name, "passed": t.verdict == Verdict::Passed, "unknown": t.verdict == Verdict::Unknown, "matched": t.matched, "errors": t.errors,
                 "differences": t.differences.iter().map(difference).collect::<Vec<_>>(),
             })
         };
@@ -130,7 +152,7 @@ impl Report {
         let (passed, failed) = self.counts();
         json!({
             "passed": self.passed(),
-            "tests": { "passed": passed, "failed": failed },
+            "tests": { "passed": passed, "failed": failed, "unknown": self.count(Verdict::Unknown) },
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "problems": self.problems.iter().map(finding).collect::<Vec<_>>(),
         })
@@ -149,7 +171,10 @@ impl Report {
         }
         for r in &self.rules {
             let shortage = r.shortage.iter().map(|s| ("number of tests".to_string(), Some(s.clone())));
-            let tests = r.tests.iter().map(|t| (t.name.clone(), (!t.passed).then(|| t.reasons().join("\n"))));
+            let tests = r
+                .tests
+                .iter()
+                .map(|t| (t.name.clone(), (t.verdict != Verdict::Passed).then(|| t.reasons().join("\n"))));
             suite(&mut out, &r.id, &r.file, shortage.chain(tests).collect());
         }
         out + "</testsuites>\n"
@@ -158,7 +183,11 @@ impl Report {
 
 impl TestReport {
     fn write(&self, out: &mut String, paint: Paint) {
-        let word = if self.passed { paint.green("PASS") } else { paint.red("FAIL") };
+        let word = match self.verdict {
+            Verdict::Passed => paint.green("PASS"),
+            Verdict::Failed => paint.red("FAIL"),
+            Verdict::Unknown => paint.yellow("UNKNOWN"),
+        };
         line(out, format_args!("  {word}  {}", self.name));
         for d in &self.differences {
             line(out, format_args!("        {}", d.field));

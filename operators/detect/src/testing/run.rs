@@ -1,19 +1,72 @@
-//! Runs the cases of one rule.
+//! Runs the cases of rules.
 use super::case::Case;
-use super::report::{Difference, RuleReport, TestReport};
+use super::report::{Difference, RuleReport, TestReport, Verdict};
+use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
-use crate::eval;
-use crate::lua::{Engine, Found, Limits, Outcome};
+use crate::python::AnalysisType;
 use crate::rule::{Body, Rule};
+use crate::{eval, lua, python};
 use serde_json::{Value as J, json};
+use std::rc::Rc;
 
-/// Run the cases of a rule; the rule has been checked, so its cases read without findings.
-pub(super) fn rule(rule: &Rule, minimum: usize) -> RuleReport {
-    let lua = matches!(rule.body, Body::Lua { .. });
-    let cases = Case::read_all(&rule.tests, lua, &mut Vec::new());
-    let mut engine = Engine::new(&[rule], Limits::default());
-    let tests = cases.iter().map(|case| test(rule, &mut engine, case)).collect();
-    RuleReport { id: rule.meta.id.to_string(), file: rule.file.clone(), tests, shortage: shortage(&cases, minimum) }
+/// Who runs the bodies of the rules under test.
+pub(super) struct Runner {
+    python: python::Engine,
+    /// Index of each rule's body in the Python engine.
+    scripts: Vec<Option<usize>>,
+    /// The clock that Python rules see, in milliseconds since 1970.
+    now_ms: i64,
+}
+
+impl Runner {
+    pub fn new(rules: &[&Rule], now_ms: i64) -> Runner {
+        let mut next = 0..;
+        let index = |r: &&Rule| matches!(r.body, Body::Python(_)).then(|| next.next()).flatten();
+        let scripts = rules.iter().map(index).collect();
+        Runner { python: python::Engine::new(rules, Default::default()), scripts, now_ms }
+    }
+
+    /// Run the cases of the rule of this index; it has been checked, so its cases read without findings.
+    pub fn rule(&self, at: usize, rule: &Rule, minimum: usize) -> RuleReport {
+        let cases = Case::read_all(&rule.tests, !matches!(rule.body, Body::Yaml(_)), entry(rule), &mut Vec::new());
+        let mut lua = matches!(rule.body, Body::Lua { .. }).then(|| lua::Engine::new(&[rule], Default::default()));
+        let outcome = |case: &Case| match (self.scripts[at], &mut lua) {
+            _ if !eval::all(&rule.filters, &case.log) => Outcome::No,
+            (Some(script), _) => self.python(script, case),
+            (_, Some(engine)) => {
+                engine.mock(0, &mocks(case));
+                engine.run(0, &engine.event(case.log.clone()))
+            }
+            _ => match &rule.body {
+                Body::Yaml(exprs) if eval::all(exprs, &case.log) => Outcome::Match(Box::new(describe(rule, &case.log))),
+                _ => Outcome::No,
+            },
+        };
+        let tests = cases.iter().zip(cases.iter().map(outcome)).map(|(case, outcome)| test(rule, case, outcome));
+        let tests = tests.collect();
+        RuleReport { id: rule.meta.id.to_string(), file: rule.file.clone(), tests, shortage: shortage(&cases, minimum) }
+    }
+
+    fn python(&self, script: usize, case: &Case) -> Outcome {
+        let log_type = case.log.get("p_log_type").and_then(J::as_str).unwrap_or_default();
+        let event = self.python.event(Rc::new(case.log.clone()), log_type, self.now_ms);
+        match mocks(case) {
+            none if none.is_empty() => self.python.run(script, &event),
+            mocks => self.python.run_mocked(script, &event, &mocks),
+        }
+    }
+}
+
+fn mocks(case: &Case) -> Vec<(String, J)> {
+    case.mocks.iter().map(|m| (m.name.clone(), m.value.clone())).collect()
+}
+
+/// What kind of detection a rule is.
+fn entry(rule: &Rule) -> AnalysisType {
+    match &rule.body {
+        Body::Python(script) => script.entry,
+        _ => AnalysisType::Rule,
+    }
 }
 
 /// What is missing to the demanded minimum.
@@ -25,20 +78,25 @@ fn shortage(cases: &[Case], minimum: usize) -> Option<String> {
     (minimum >= 2 && !both).then(|| "needs a test that expects a match and one that expects none".into())
 }
 
-fn test(rule: &Rule, engine: &mut Engine, case: &Case) -> TestReport {
-    let (outcome, mut errors) = match outcome(rule, engine, case) {
+fn test(rule: &Rule, case: &Case, outcome: Outcome) -> TestReport {
+    let mut unknown = false;
+    let (outcome, mut errors) = match outcome {
         Outcome::No => (Ok(None), Vec::new()),
         Outcome::Match(found) => {
             let errors = found.errors.iter().map(|(name, e)| format!("{name}(): {e}")).collect();
             (Ok(Some(found)), errors)
         }
-        Outcome::Error { kind, message } => (Err(()), vec![format!("{kind}: {message}")]),
+        Outcome::Error { kind, message } => {
+            unknown = kind == kind::UNSUPPORTED;
+            (Err(()), vec![format!("{kind}: {message}")])
+        }
     };
     let mut differences = Vec::new();
     let matched = match &outcome {
         Ok(found) => {
             let matched = found.is_some();
-            compare("ExpectedResult", &json!(case.expected), &json!(matched), &mut differences);
+            let says = |alert: bool| json!(alert == entry(rule).alerting());
+            compare("ExpectedResult", &says(case.expected), &says(matched), &mut differences);
             matched
         }
         Err(()) => false,
@@ -50,24 +108,12 @@ fn test(rule: &Rule, engine: &mut Engine, case: &Case) -> TestReport {
     if !case.expected && outcome.is_ok() {
         errors.clear();
     }
-    let passed = errors.is_empty() && differences.is_empty();
-    TestReport { name: case.name.clone(), passed, matched, differences, errors }
-}
-
-/// Evaluate a rule on the event of a case.
-fn outcome(rule: &Rule, engine: &mut Engine, case: &Case) -> Outcome {
-    if !eval::all(&rule.filters, &case.log) {
-        return Outcome::No;
-    }
-    match &rule.body {
-        Body::Yaml(exprs) if eval::all(exprs, &case.log) => Outcome::Match(Box::new(describe(rule, &case.log))),
-        Body::Yaml(_) => Outcome::No,
-        Body::Lua { .. } => {
-            let mocks: Vec<_> = case.mocks.iter().map(|m| (m.name.clone(), m.value.clone())).collect();
-            engine.mock(0, &mocks);
-            engine.run(0, &engine.event(case.log.clone()))
-        }
-    }
+    let verdict = match (unknown, errors.is_empty() && differences.is_empty()) {
+        (true, _) => Verdict::Unknown,
+        (_, true) => Verdict::Passed,
+        (_, false) => Verdict::Failed,
+    };
+    TestReport { name: case.name.clone(), verdict, matched, differences, errors }
 }
 
 /// Compare what the case fixes beyond the verdict.

@@ -25,7 +25,8 @@ fn folder() -> MemFiles {
 
 #[test]
 fn all_tests_pass() {
-    let report = run(&folder(), &["detections".into()], &Options { filter: None, minimum_tests: 2 });
+    let report =
+        run(&folder(), &["detections".into()], &Options { filter: None, minimum_tests: 2, ..Options::default() });
     assert!(report.passed() && report.problems.is_empty(), "{}", report.to_text(false, true));
     assert!(report.counts().0 >= 2 * report.rules.len());
 }

@@ -65,7 +65,7 @@ fn both() -> Vec<(&'static str, String)> {
 
 #[test]
 fn yaml_and_lua_tests_pass() {
-    let report = run_of(&both(), Options { filter: None, minimum_tests: 2 });
+    let report = run_of(&both(), Options { filter: None, minimum_tests: 2, ..Options::default() });
     assert!(report.passed(), "{}", report.to_text(false, false));
     assert_eq!((report.counts(), report.rules.len()), ((4, 0), 2));
 }
@@ -97,7 +97,7 @@ fn errors_fail_a_case_that_expects_a_match_only() {
                 - {Name: no match, ExpectedResult: false, Log: {yes: false}}\n  \
                 - {Name: rule fails, ExpectedResult: false, Log: {yes: 1}}\n";
     let report = run_of(&[("r/l.yml", format!("{HEAD}{yaml}")), ("r/l.lua", lua.into())], Options::default());
-    let passed: Vec<bool> = report.rules[0].tests.iter().map(|t| t.passed).collect();
+    let passed: Vec<bool> = report.rules[0].tests.iter().map(|t| t.verdict == Verdict::Passed).collect();
     assert_eq!(passed, [false, true, false]);
     assert!(report.rules[0].tests[0].errors[0].starts_with("title(): RuntimeError: r/l.lua:1:"));
     assert!(report.rules[0].tests[2].errors[0].contains("must return a boolean"));
@@ -110,13 +110,17 @@ fn minimum_and_filter() {
     );
     let two = one.replace("Tests: [", "Tests: [{Name: u, ExpectedResult: true, Log: {}}, ");
     let shortage = |text: &str, minimum_tests| {
-        run_of(&[("r/a.yml", text.into())], Options { filter: None, minimum_tests }).rules[0].shortage.clone()
+        run_of(&[("r/a.yml", text.into())], Options { filter: None, minimum_tests, ..Options::default() }).rules[0]
+            .shortage
+            .clone()
     };
     assert_eq!(shortage(&one, 0), None);
     assert_eq!(shortage(&one, 1), None);
     assert_eq!(shortage(&one, 2).unwrap(), "has 1 of at least 2 tests");
     assert!(shortage(&two, 2).unwrap().contains("one that expects none"));
-    let filtered = |f: &str| run_of(&both(), Options { filter: Some(f.into()), minimum_tests: 0 }).rules.len();
+    let filtered = |f: &str| {
+        run_of(&both(), Options { filter: Some(f.into()), minimum_tests: 0, ..Options::default() }).rules.len()
+    };
     assert_eq!((filtered("Lua.One"), filtered("A.B"), filtered("r/yaml"), filtered("nothing")), (1, 2, 1, 0));
 }
 
@@ -141,7 +145,7 @@ fn reports_in_three_forms() {
     assert!(!report.to_text(false, true).contains("Yaml.One") && report.to_text(true, false).contains("\u{1b}[31m"));
 
     let j = report.to_json();
-    assert_eq!(j["tests"], json!({"passed": 3, "failed": 1}));
+    assert_eq!(j["tests"], json!({"passed": 3, "failed": 1, "unknown": 0}));
     assert_eq!(j["rules"][0]["tests"][0]["differences"][0]["got"], json!("\"known ann\""));
     assert_eq!((&j["problems"][0]["line"], &j["passed"]), (&json!(2), &json!(false)));
 

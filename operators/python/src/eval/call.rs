@@ -10,7 +10,7 @@ use crate::exc::{Exc, ExcClass, Kind, Place, R, Stop, raise, type_error, unknown
 use crate::ir::{self, Item, MakeFunc};
 use crate::iter::Iter;
 use crate::name::Name;
-use crate::native::{Args, Vm};
+use crate::native::{Args, MORE_STACK, RED_ZONE, Vm};
 use crate::stdlib;
 use crate::types;
 use crate::value::{Func, Value};
@@ -217,7 +217,7 @@ impl Vm {
         }
         bind(func, &mut frame, this, args)?;
         self.enter(code)?;
-        let outcome = self.block(&mut frame, &code.body);
+        let outcome = stacker::maybe_grow(RED_ZONE, MORE_STACK, || self.block(&mut frame, &code.body));
         self.leave(code);
         if !code.cells.is_empty() {
             super::release::release(&frame);

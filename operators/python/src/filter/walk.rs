@@ -1,0 +1,749 @@
+//! The walk over a function.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::condition::{Condition, How};
+use super::{MAX_TESTS, MAX_WALK};
+use crate::ir::{Args, Clause, Code, Collect, Comp, Expr, Item, Line, Stmt, Target};
+use crate::model::{self, DataModel, Mapping};
+use crate::module::Module;
+use crate::name::Name;
+use crate::native::MAX_WEIGHT;
+use crate::ops::Cmp;
+use crate::value::{Func, Value};
+
+/// Returns of a function that are told apart.
+const MAX_CASES: usize = 16;
+/// Elements of a constant over which `any(…)` and `all(…)` are unrolled.
+const MAX_UNROLL: usize = 100;
+
+const TRUE: Condition = Condition::Always(true);
+const FALSE: Condition = Condition::Always(false);
+
+/// When a function called with the event does anything but return `False`.
+pub(super) fn alerts(func: &Rc<Func>, model: Option<&DataModel>) -> Condition {
+    let mut budget = MAX_WALK;
+    let Some(out) = call(func, vec![Sym::Event], 0, model, &mut budget) else { return TRUE };
+    out.truthy.or(out.odd).or(out.raises)
+}
+
+/// What is known of a value.
+#[derive(Clone, Debug)]
+enum Sym {
+    /// A variable that has none yet, or may have none: reading it may raise.
+    Unbound,
+    /// Nothing.
+    Any,
+    /// The event.
+    Event,
+    /// A constant; what is in it does not change.
+    Const(Value),
+    /// What stands at a path of the event. Only where that is a text is anything known.
+    Field(Rc<[Rc<str>]>),
+    /// A `bool`: when it may be true, when false.
+    Test(Rc<(Condition, Condition)>),
+    /// A display whose elements are known.
+    Items(Rc<[Sym]>),
+    /// One of these, each when its condition may hold.
+    Cases(Rc<[(Condition, Sym)]>),
+}
+
+/// What is known of an expression.
+#[derive(Debug)]
+struct Out {
+    /// When it may be true.
+    truthy: Condition,
+    /// When it may be false.
+    falsy: Condition,
+    /// When it may be something false other than `False`.
+    odd: Condition,
+    /// When its truth may not be asked.
+    doubt: Condition,
+    /// When it may raise.
+    raises: Condition,
+    sym: Sym,
+}
+
+impl Out {
+    /// Anything may come of it.
+    fn any() -> Out {
+        Out { raises: TRUE, ..Out::of(Sym::Any) }
+    }
+
+    /// A `bool`.
+    fn test(truthy: Condition, falsy: Condition, raises: Condition) -> Out {
+        Out { raises, ..Out::of(Sym::Test(Rc::new((truthy, falsy)))) }
+    }
+
+    /// Nothing yet.
+    fn none() -> Out {
+        Out { truthy: FALSE, falsy: FALSE, odd: FALSE, doubt: FALSE, raises: FALSE, sym: Sym::Any }
+    }
+
+    fn of(sym: Sym) -> Out {
+        if let Sym::Cases(cases) = &sym {
+            let mut out = Out { sym: sym.clone(), ..Out::none() };
+            for (when, sym) in cases.iter() {
+                let one = Out::of(sym.clone());
+                let add = |to: &mut Condition, c: Condition| *to = std::mem::replace(to, FALSE).or(when.clone().and(c));
+                add(&mut out.truthy, one.truthy);
+                add(&mut out.falsy, one.falsy);
+                add(&mut out.odd, one.odd);
+                add(&mut out.doubt, one.doubt);
+                add(&mut out.raises, one.raises);
+            }
+            return out;
+        }
+        let known = |b: bool| Condition::Always(b);
+        let (truthy, falsy, odd, doubt) = match &sym {
+            Sym::Unbound | Sym::Any | Sym::Cases(_) => (TRUE, TRUE, TRUE, TRUE),
+            Sym::Event => (TRUE, TRUE, TRUE, FALSE),
+            Sym::Const(value) => match crate::ops::truthy(value) {
+                Ok(b) => (known(b), known(!b), known(!b && !matches!(value, Value::Bool(_))), FALSE),
+                Err(_) => (TRUE, TRUE, TRUE, TRUE),
+            },
+            Sym::Field(path) => {
+                let empty = |negated| Condition::text(path, How::In(BTreeSet::from(["".into()])), negated);
+                (empty(true), empty(false), empty(false), FALSE)
+            }
+            Sym::Test(test) => (test.0.clone(), test.1.clone(), FALSE, FALSE),
+            Sym::Items(items) => (known(!items.is_empty()), known(items.is_empty()), known(items.is_empty()), FALSE),
+        };
+        let raises = known(matches!(sym, Sym::Unbound));
+        Out { truthy, falsy, odd, doubt, raises, sym }
+    }
+
+    /// The same, where something before it may have raised.
+    fn after(mut self, raises: Condition) -> Out {
+        self.raises = raises.or(self.raises);
+        self
+    }
+
+    /// When it, or asking for its truth, may raise.
+    fn asked(&self) -> Condition {
+        self.raises.clone().or(self.doubt.clone())
+    }
+
+    /// `not`.
+    fn not(self) -> Out {
+        let raises = self.asked();
+        Out::test(self.falsy, self.truthy, raises)
+    }
+}
+
+/// Variables of a call.
+struct Walk<'a> {
+    code: &'a Rc<Code>,
+    module: Rc<Module>,
+    slots: Vec<Sym>,
+    /// Of the code and of what calls it.
+    weight: u32,
+    model: Option<&'a DataModel>,
+    budget: &'a mut u32,
+    /// What the returns so far give, each under its condition.
+    out: Out,
+    returns: Vec<(Condition, Sym)>,
+}
+
+/// What a call gives; `None` if the budget is used up.
+fn call(func: &Rc<Func>, args: Vec<Sym>, weight: u32, model: Option<&DataModel>, budget: &mut u32) -> Option<Out> {
+    let code = &func.code;
+    let module = func.module.upgrade()?;
+    let params = &code.params;
+    let plain = !params.rest && !params.kw_rest && params.keyword_only.is_empty() && func.closure.is_empty();
+    let weight = weight + code.weight;
+    if weight > MAX_WEIGHT / 2 || !plain || args.len() > params.names.len() || code.comp.is_some() {
+        return Some(Out::any());
+    }
+    let mut slots = vec![Sym::Unbound; code.slots.len()];
+    let missing = params.names.len() - args.len();
+    let Some(from) = func.defaults.len().checked_sub(missing) else { return Some(Out::any()) };
+    let defaults = func.defaults[from..].iter().map(|v| Sym::Const(v.clone()));
+    args.into_iter().chain(defaults).zip(&mut slots).for_each(|(arg, slot)| *slot = arg);
+    // What inner functions share may be assigned there.
+    for slot in &code.cells {
+        let slot = &mut slots[*slot as usize];
+        *slot = if matches!(slot, Sym::Unbound) { Sym::Unbound } else { Sym::Any };
+    }
+    let mut walk = Walk { code, module, slots, weight, model, budget, out: Out::none(), returns: Vec::new() };
+    if let Some(end) = walk.block(&code.body, TRUE)? {
+        walk.give(end, Out::of(Sym::Const(Value::None)));
+    }
+    let (mut out, returns) = (walk.out, walk.returns);
+    let is_bool = |s: &Sym| matches!(s, Sym::Test(_) | Sym::Const(Value::Bool(_)));
+    out.sym = match &returns[..] {
+        [(_, one)] => one.clone(),
+        list if list.iter().all(|(_, s)| is_bool(s)) => Sym::Test(Rc::new((out.truthy.clone(), out.falsy.clone()))),
+        list if list.len() <= MAX_CASES => Sym::Cases(returns.into()),
+        _ => Sym::Any,
+    };
+    Some(out)
+}
+
+impl Walk<'_> {
+    /// Take from the budget.
+    fn step(&mut self) -> Option<()> {
+        *self.budget = self.budget.checked_sub(1)?;
+        Some(())
+    }
+
+    /// A return under a condition.
+    fn give(&mut self, path: Condition, out: Out) {
+        self.raise(path.clone().and(out.raises));
+        let add = |to: &mut Condition, c: Condition| *to = std::mem::replace(to, FALSE).or(path.clone().and(c));
+        add(&mut self.out.truthy, out.truthy);
+        add(&mut self.out.falsy, out.falsy);
+        add(&mut self.out.odd, out.odd);
+        add(&mut self.out.doubt, out.doubt);
+        // A variable that may have none has raised already.
+        let sym = if let Sym::Unbound = out.sym { Sym::Any } else { out.sym };
+        self.returns.push((path, sym));
+    }
+
+    /// An exception under a condition.
+    fn raise(&mut self, when: Condition) {
+        let before = std::mem::replace(&mut self.out.raises, FALSE);
+        self.out.raises = before.or(when);
+    }
+
+    /// Statements under a condition; the condition under which they come to their end, if they can. `None` when the
+    /// budget is used up.
+    fn block(&mut self, lines: &[Line], mut path: Condition) -> Option<Option<Condition>> {
+        for line in lines {
+            self.step()?;
+            if path.size() > MAX_TESTS {
+                return None;
+            }
+            match &line.stmt {
+                Stmt::Pass => {}
+                Stmt::Expr(e) => {
+                    let out = self.expr(e)?;
+                    self.raise(path.clone().and(out.raises));
+                }
+                Stmt::Assign(targets, value) => {
+                    let out = self.expr(value)?;
+                    self.raise(path.clone().and(out.raises));
+                    for target in targets {
+                        if !self.assign(target, out.sym.clone()) {
+                            self.give(path, Out::any());
+                            return Some(None);
+                        }
+                    }
+                }
+                Stmt::Return(e) => {
+                    let out = self.expr(e)?;
+                    self.give(path, out);
+                    return Some(None);
+                }
+                Stmt::If(branches, otherwise) => {
+                    path = match self.branches(branches, otherwise, path)? {
+                        Some(path) => path,
+                        None => return Some(None),
+                    };
+                }
+                Stmt::Raise(..) => {
+                    self.raise(path);
+                    return Some(None);
+                }
+                // Nothing is known of what comes of the others.
+                _ => {
+                    self.give(path, Out::any());
+                    return Some(None);
+                }
+            }
+        }
+        Some(Some(path))
+    }
+
+    fn branches(
+        &mut self,
+        branches: &[(Expr, Vec<Line>)],
+        otherwise: &[Line],
+        mut path: Condition,
+    ) -> Option<Option<Condition>> {
+        let mut ends: Vec<(Condition, Vec<Sym>)> = Vec::new();
+        for (test, body) in branches {
+            let out = self.expr(test)?;
+            self.raise(path.clone().and(out.asked()));
+            let before = self.slots.clone();
+            let inside = path.clone().and(out.truthy);
+            if inside != FALSE
+                && let Some(end) = self.block(body, inside)?
+            {
+                ends.push((end, std::mem::take(&mut self.slots)));
+            }
+            self.slots = before;
+            path = path.and(out.falsy);
+        }
+        if path != FALSE
+            && let Some(end) = self.block(otherwise, path)?
+        {
+            ends.push((end, self.slots.clone()));
+        }
+        let mut ends = ends.into_iter();
+        let Some((mut path, slots)) = ends.next() else { return Some(None) };
+        self.slots = slots;
+        for (end, slots) in ends {
+            path = path.or(end);
+            self.slots.iter_mut().zip(slots).for_each(|(a, b)| *a = merge(std::mem::replace(a, Sym::Any), b));
+        }
+        Some(Some(path))
+    }
+
+    /// Assign; false if it may have another effect.
+    fn assign(&mut self, target: &Target, sym: Sym) -> bool {
+        match target {
+            Target::Local(slot) => {
+                let shared = self.code.cells.contains(slot);
+                self.slots[*slot as usize] = if shared { Sym::Any } else { sym };
+                true
+            }
+            // What functions assign is not read as a constant.
+            Target::Global(_) => true,
+            _ => false,
+        }
+    }
+
+    /// What is known of an expression.
+    fn expr(&mut self, e: &Expr) -> Option<Out> {
+        self.step()?;
+        Some(match e {
+            Expr::Const(value) => Out::of(Sym::Const(value.clone())),
+            Expr::Local(slot) => Out::of(self.slots[*slot as usize].clone()),
+            Expr::Global(slot) => global(&self.module, *slot),
+            Expr::Not(inner) => self.expr(inner)?.not(),
+            Expr::And(parts) => self.chain(parts, true)?,
+            Expr::Or(parts) => self.chain(parts, false)?,
+            Expr::Compare(left, rest) => match &rest[..] {
+                [(op, right)] => {
+                    let (a, b) = (self.expr(left)?, self.expr(right)?);
+                    compare(*op, &a.sym, &b.sym).after(a.raises.or(b.raises))
+                }
+                _ => return self.lost(),
+            },
+            Expr::List(items) | Expr::Tuple(items) | Expr::Set(items) => {
+                let Some((syms, raises)) = self.items(items)? else { return self.lost() };
+                let hashed = |s: &Sym| matches!(s, Sym::Const(Value::Str(_)));
+                let safe = !matches!(e, Expr::Set(_)) || syms.iter().all(hashed);
+                let constant = |s: &Sym| if let Sym::Const(v) = s { Some(v.clone()) } else { None };
+                let sym = match (e, syms.iter().map(constant).collect()) {
+                    (Expr::Tuple(_), Some(values)) => Sym::Const(Value::tuple(values)),
+                    _ => Sym::Items(syms.into()),
+                };
+                Out::of(sym).after(if safe { raises } else { TRUE })
+            }
+            Expr::Dict(entries) => {
+                let (mut raises, mut safe) = (FALSE, true);
+                for (key, value) in entries {
+                    safe &= matches!(key, Some(Expr::Const(Value::Str(_))));
+                    raises = raises.or(self.expr(value)?.raises);
+                }
+                if !safe {
+                    return self.lost();
+                }
+                Out::of(Sym::Any).after(raises)
+            }
+            Expr::Index(parts) => {
+                let (object, key) = (self.expr(&parts.0)?, self.expr(&parts.1)?);
+                match (path_of(&object.sym), &key.sym) {
+                    (Some(path), Sym::Const(Value::Str(key))) => {
+                        let path = longer(path, std::slice::from_ref(key));
+                        let raises = object.raises.or(Condition::no_text(&path));
+                        Out::of(Sym::Field(path)).after(raises)
+                    }
+                    _ => return self.lost(),
+                }
+            }
+            Expr::Attr(object, _, name) => {
+                let object = self.expr(object)?;
+                match &object.sym {
+                    Sym::Const(Value::Module(module)) => member(module, name),
+                    _ => return self.lost(),
+                }
+            }
+            Expr::Walrus(parts) => {
+                let out = self.expr(&parts.1)?;
+                if !self.assign(&parts.0, out.sym.clone()) {
+                    return self.lost();
+                }
+                out
+            }
+            Expr::Method(object, name, text, args) => {
+                let object = self.expr(object)?;
+                match &object.sym {
+                    Sym::Const(Value::Module(module)) => return self.call(member(module, text), args),
+                    _ => return self.method(object, *name, args),
+                }
+            }
+            Expr::Call(function, args) => {
+                let function = self.expr(function)?;
+                return self.call(function, args);
+            }
+            Expr::Comp(collect @ (Collect::Any | Collect::All), comp) => return self.unroll(*collect, comp),
+            _ => return self.lost(),
+        })
+    }
+
+    /// An expression of which nothing is known: it may have assigned any variable.
+    fn lost(&mut self) -> Option<Out> {
+        for slot in &mut self.slots {
+            *slot = Sym::Unbound;
+        }
+        Some(Out::any())
+    }
+
+    /// `and`, `or`: the value that decides.
+    fn chain(&mut self, parts: &[Expr], all: bool) -> Option<Out> {
+        let mut out = Out::none();
+        let (mut path, mut bools) = (TRUE, true);
+        let mut ends: Option<Vec<Sym>> = None;
+        for (i, part) in parts.iter().enumerate() {
+            let one = self.expr(part)?;
+            let last = i + 1 == parts.len();
+            bools &= matches!(one.sym, Sym::Test(_) | Sym::Const(Value::Bool(_)));
+            let add = |to: &mut Condition, c: &Condition| {
+                *to = std::mem::replace(to, FALSE).or(path.clone().and(c.clone()));
+            };
+            add(&mut out.raises, &if last { one.raises.clone() } else { one.asked() });
+            if all || last {
+                add(&mut out.falsy, &one.falsy);
+                add(&mut out.odd, &one.odd);
+            }
+            if !all || last {
+                add(&mut out.truthy, &one.truthy);
+            }
+            if last {
+                add(&mut out.doubt, &one.doubt);
+            }
+            path = path.and(if all { one.truthy } else { one.falsy });
+            // A later part may not be looked at, and then assigns nothing.
+            let slots = self.slots.clone();
+            ends = Some(match ends {
+                None => slots,
+                Some(ends) => ends.into_iter().zip(slots).map(|(a, b)| merge(a, b)).collect(),
+            });
+        }
+        self.slots = ends.unwrap_or_default();
+        if bools {
+            out.sym = Sym::Test(Rc::new((out.truthy.clone(), out.falsy.clone())));
+        }
+        Some(out)
+    }
+
+    /// Elements of a display; `None` in it if one is spread.
+    fn items(&mut self, items: &[Item]) -> Option<Option<(Vec<Sym>, Condition)>> {
+        let (mut syms, mut raises) = (Vec::new(), FALSE);
+        for item in items {
+            let Item::One(e) = item else { return Some(None) };
+            let out = self.expr(e)?;
+            raises = raises.or(out.raises);
+            syms.push(out.sym);
+        }
+        Some(Some((syms, raises)))
+    }
+
+    fn arguments(&mut self, args: &Args) -> Option<Option<(Vec<Sym>, Condition)>> {
+        let Some((syms, mut raises)) = self.items(&args.pos)? else { return Some(None) };
+        for (name, e) in &args.kw {
+            if name.as_deref() != Some("default") {
+                return Some(None);
+            }
+            raises = raises.or(self.expr(e)?.raises);
+        }
+        Some(Some((syms, raises)))
+    }
+
+    fn method(&mut self, object: Out, name: Name, args: &Args) -> Option<Out> {
+        let Some((syms, raises)) = self.arguments(args)? else { return self.lost() };
+        let keyword = !args.kw.is_empty();
+        let text = |s: &Sym| if let Sym::Const(Value::Str(t)) = s { Some(t.clone()) } else { None };
+        let texts: Option<Vec<Rc<str>>> = syms.iter().map(text).collect();
+        let before = object.raises.or(raises);
+        let out = match (&object.sym, name, &texts) {
+            // A map that a data model's path gives is a dict, whose `get` takes no names.
+            (Sym::Field(_), Name::get, _) if keyword => return self.lost(),
+            (Sym::Event | Sym::Field(_), Name::get, _) if (1..=2).contains(&(syms.len() + usize::from(keyword))) => {
+                let (Some(path), Some(Sym::Const(Value::Str(key)))) = (path_of(&object.sym), syms.first()) else {
+                    return self.lost();
+                };
+                let root = matches!(object.sym, Sym::Event);
+                let path = longer(path, std::slice::from_ref(key));
+                // What is no map has no such method.
+                let raises = if root { FALSE } else { Condition::no_text(&path) };
+                Out::of(Sym::Field(path)).after(raises)
+            }
+            (Sym::Event, Name::deep_get, Some(keys)) if !keys.is_empty() => Out::of(Sym::Field(longer(&[], keys))),
+            (Sym::Event, Name::udm, Some(names)) if names.len() == 1 => {
+                let default = if keyword { Sym::Any } else { Sym::Const(Value::None) };
+                match self.udm(&names[0], default)? {
+                    Some(out) => out,
+                    None => return self.lost(),
+                }
+            }
+            (Sym::Field(path), Name::startswith | Name::endswith, _) if syms.len() == 1 && !keyword => {
+                let Some(parts) = parts(&syms[0]) else { return self.lost() };
+                let how = |part: &Rc<str>| match name {
+                    Name::startswith => How::StartsWith(part.clone()),
+                    _ => How::EndsWith(part.clone()),
+                };
+                let none = || Condition::no_text(path);
+                let any = parts.iter().map(|p| Condition::text(path, how(p), false)).fold(none(), Condition::or);
+                let all = parts.iter().map(|p| Condition::text(path, how(p), true)).fold(TRUE, Condition::and);
+                Out::test(any, all, none())
+            }
+            // A text comes of it, of which nothing is known.
+            (
+                Sym::Field(path),
+                Name::lower | Name::upper | Name::casefold | Name::strip | Name::lstrip | Name::rstrip,
+                Some(texts),
+            ) if texts.is_empty() && !keyword => Out { raises: Condition::no_text(path), ..Out::of(Sym::Any) },
+            _ => return self.lost(),
+        };
+        Some(out.after(before))
+    }
+
+    /// `event.udm(name)` where a data model maps the name; `None` in it if nothing is known of what comes of it.
+    fn udm(&mut self, name: &str, default: Sym) -> Option<Option<Out>> {
+        let Some(model) = self.model else { return Some(None) };
+        let out = match model.find(name) {
+            Some(Mapping::Path(path)) => match model::segments(path) {
+                Ok(keys) => {
+                    let keys: Vec<Rc<str>> = keys.into_iter().map(Rc::from).collect();
+                    Out::of(Sym::Field(keys.into()))
+                }
+                Err(_) => return Some(None),
+            },
+            Some(Mapping::Method(method)) => {
+                let Some(Value::Func(func)) = model.module.as_ref().and_then(|m| m.get(method)) else {
+                    return Some(None);
+                };
+                let out = call(&func, vec![Sym::Event], self.weight, self.model, self.budget)?;
+                let is_none = |s: &Sym| matches!(s, Sym::Const(Value::None));
+                let or_default = |s: &Sym| if is_none(s) { default.clone() } else { s.clone() };
+                match &out.sym {
+                    Sym::Cases(cases) => {
+                        let cases: Vec<(Condition, Sym)> =
+                            cases.iter().map(|(when, s)| (when.clone(), or_default(s))).collect();
+                        Out::of(Sym::Cases(cases.into())).after(out.raises)
+                    }
+                    sym => Out::of(or_default(sym)).after(out.raises),
+                }
+            }
+            None => return Some(None),
+        };
+        Some(Some(out))
+    }
+
+    fn call(&mut self, callee: Out, args: &Args) -> Option<Out> {
+        let Some((syms, raises)) = self.arguments(args)? else { return self.lost() };
+        if !args.kw.is_empty() {
+            return self.lost();
+        }
+        let before = callee.raises.or(raises);
+        let out = match &callee.sym {
+            Sym::Const(Value::Func(func)) => {
+                // A display could be changed there.
+                let given = syms.into_iter().map(|s| if let Sym::Items(_) = s { Sym::Any } else { s }).collect();
+                call(func, given, self.weight, self.model, self.budget)?
+            }
+            Sym::Const(Value::Native(native)) => match (native.name, &syms[..]) {
+                ("all", [Sym::Items(items)]) => every(items, true),
+                ("any", [Sym::Items(items)]) => every(items, false),
+                _ => return self.lost(),
+            },
+            Sym::Const(Value::Type(crate::value::Type::Bool)) if syms.len() == 1 => {
+                let one = Out::of(syms[0].clone());
+                Out::test(one.truthy, one.falsy, one.doubt)
+            }
+            _ => return self.lost(),
+        };
+        Some(out.after(before))
+    }
+
+    /// `any(… for x in CONSTANT)`, `all(…)`: one after the other.
+    fn unroll(&mut self, collect: Collect, comp: &Comp) -> Option<Out> {
+        let [Clause { target: Target::Local(slot), iter, ifs }] = &comp.clauses[..] else { return self.lost() };
+        let over = self.expr(iter)?;
+        // A list comprehension looks at every element before one decides.
+        let plain = comp.cells.is_empty() && ifs.is_empty() && comp.generator;
+        let Some(texts) = members(&over.sym).filter(|(t, whole)| plain && *whole && t.len() <= MAX_UNROLL) else {
+            return self.lost();
+        };
+        let all = collect == Collect::All;
+        let (mut path, mut decided, mut raises) = (TRUE, FALSE, FALSE);
+        for text in texts.0 {
+            let before = self.slots.clone();
+            self.slots[*slot as usize] = Sym::Const(Value::Str(text));
+            let one = self.expr(&comp.element)?;
+            raises = raises.or(path.clone().and(one.asked()));
+            let (decides, goes_on) = if all { (one.falsy, one.truthy) } else { (one.truthy, one.falsy) };
+            decided = decided.or(path.clone().and(decides));
+            path = path.and(goes_on);
+            // Whether this element is looked at is not known, so neither is what it assigns.
+            self.slots = before.into_iter().zip(std::mem::take(&mut self.slots)).map(|(a, b)| merge(a, b)).collect();
+            if path.size() + decided.size() > 2 * MAX_TESTS {
+                return None;
+            }
+        }
+        self.slots[*slot as usize] = Sym::Unbound;
+        let (truthy, falsy) = if all { (path, decided) } else { (decided, path) };
+        Some(Out::test(truthy, falsy, raises).after(over.raises))
+    }
+}
+
+/// What a module's global is: known if no function assigns it.
+fn global(module: &Module, slot: u32) -> Out {
+    if module.written.borrow().iter().any(|(written, _)| *written == slot) {
+        return Out::any();
+    }
+    match &module.globals.borrow()[slot as usize] {
+        Value::Unbound | Value::Missing(_) => Out::any(),
+        value => Out::of(Sym::Const(value.clone())),
+    }
+}
+
+/// A name of another module.
+fn member(module: &Module, name: &str) -> Out {
+    module.slot(name).map_or_else(Out::any, |slot| global(module, slot))
+}
+
+/// `all([…])`, `any([…])` of elements that have been looked at.
+fn every(items: &[Sym], all: bool) -> Out {
+    let (mut path, mut decided, mut raises) = (TRUE, FALSE, FALSE);
+    for item in items {
+        let one = Out::of(item.clone());
+        raises = raises.or(path.clone().and(one.doubt));
+        let (decides, goes_on) = if all { (one.falsy, one.truthy) } else { (one.truthy, one.falsy) };
+        decided = decided.or(path.clone().and(decides));
+        path = path.and(goes_on);
+    }
+    let (truthy, falsy) = if all { (path, decided) } else { (decided, path) };
+    Out::test(truthy, falsy, raises)
+}
+
+/// A comparison.
+fn compare(op: Cmp, a: &Sym, b: &Sym) -> Out {
+    let (op, negated) = match op {
+        Cmp::Ne => (Cmp::Eq, true),
+        Cmp::NotIn => (Cmp::In, true),
+        Cmp::IsNot => (Cmp::Is, true),
+        op => (op, false),
+    };
+    let one_of = |path: &[Rc<str>], set: BTreeSet<Rc<str>>, raises: Condition| {
+        let test = |negated| Condition::text(path, How::In(set.clone()), negated);
+        Out::test(test(false), test(true), raises)
+    };
+    let out = match (op, a, b) {
+        (op, Sym::Cases(cases), other) | (op @ (Cmp::Eq | Cmp::Is), other, Sym::Cases(cases)) => {
+            let mut out = Out::none();
+            for (when, sym) in cases.iter() {
+                let one = if let Sym::Cases(_) = sym { Out::any() } else { compare(op, sym, other) };
+                let add = |to: &mut Condition, c: Condition| *to = std::mem::replace(to, FALSE).or(when.clone().and(c));
+                add(&mut out.truthy, one.truthy);
+                add(&mut out.falsy, one.falsy);
+                add(&mut out.raises, one.raises);
+            }
+            Out::test(out.truthy, out.falsy, out.raises)
+        }
+        (Cmp::Eq, Sym::Field(path), Sym::Const(Value::Str(text)))
+        | (Cmp::Eq, Sym::Const(Value::Str(text)), Sym::Field(path)) => {
+            one_of(path, BTreeSet::from([text.clone()]), FALSE)
+        }
+        (Cmp::Eq, Sym::Field(path), Sym::Const(Value::None | Value::Bool(_) | Value::Int(_)))
+        | (Cmp::Is, Sym::Field(path), Sym::Const(Value::None | Value::Bool(_))) => {
+            Out::test(Condition::no_text(path), TRUE, FALSE)
+        }
+        (Cmp::Eq, Sym::Field(a), Sym::Field(b)) => {
+            // Of two containers that are deep inside one another this raises.
+            Out::test(TRUE, TRUE, Condition::no_text(a).or(Condition::no_text(b)))
+        }
+        (Cmp::In, Sym::Field(path), container) => match members(container) {
+            // What cannot be hashed raises in a set.
+            Some((texts, _)) => one_of(path, texts.into_iter().collect(), Condition::no_text(path)),
+            None => Out::any(),
+        },
+        (Cmp::In, Sym::Const(Value::Str(part)), Sym::Field(path)) => {
+            let test = |negated| Condition::text(path, How::Contains(part.clone()), negated);
+            Out::test(test(false), test(true), Condition::no_text(path))
+        }
+        (op, Sym::Const(a), Sym::Const(b)) => match crate::ops::compare(op, a, b) {
+            Ok(b) => Out::of(Sym::Const(Value::Bool(b))),
+            Err(_) => Out::any(),
+        },
+        _ => Out::any(),
+    };
+    if negated { out.not() } else { out }
+}
+
+/// Texts in a constant container, and whether nothing else is in it; `None` if something is in it that is no scalar.
+fn members(sym: &Sym) -> Option<(Vec<Rc<str>>, bool)> {
+    let values: Vec<Value> = match sym {
+        Sym::Items(items) => {
+            let value = |s: &Sym| if let Sym::Const(v) = s { Some(v.clone()) } else { None };
+            items.iter().map(value).collect::<Option<_>>()?
+        }
+        Sym::Const(Value::List(l)) => l.items.borrow().clone(),
+        Sym::Const(Value::Tuple(t)) => t.0.clone(),
+        Sym::Const(Value::Set(s)) => s.table.borrow().keys().cloned().collect(),
+        Sym::Const(Value::Dict(d)) => d.table.borrow().keys().cloned().collect(),
+        _ => return None,
+    };
+    let mut texts = Vec::new();
+    for value in &values {
+        match value {
+            Value::Str(s) => texts.push(s.clone()),
+            Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
+            _ => return None,
+        }
+    }
+    let whole = texts.len() == values.len();
+    Some((texts, whole))
+}
+
+/// What `startswith` takes: a text, or a tuple of them.
+fn parts(sym: &Sym) -> Option<Vec<Rc<str>>> {
+    match sym {
+        Sym::Const(Value::Str(s)) => Some(vec![s.clone()]),
+        Sym::Const(Value::Tuple(_)) => members(sym).filter(|(_, whole)| *whole).map(|(texts, _)| texts),
+        _ => None,
+    }
+}
+
+/// Path of the event, or of a field of it.
+fn path_of(sym: &Sym) -> Option<&[Rc<str>]> {
+    match sym {
+        Sym::Event => Some(&[]),
+        Sym::Field(path) => Some(path),
+        _ => None,
+    }
+}
+
+fn longer(path: &[Rc<str>], keys: &[Rc<str>]) -> Rc<[Rc<str>]> {
+    path.iter().chain(keys).cloned().collect()
+}
+
+/// What is known where two ways meet.
+fn merge(a: Sym, b: Sym) -> Sym {
+    let same = match (&a, &b) {
+        (Sym::Event, Sym::Event) => true,
+        (Sym::Field(a), Sym::Field(b)) => a == b,
+        (Sym::Test(a), Sym::Test(b)) => Rc::ptr_eq(a, b) || a == b,
+        (Sym::Items(a), Sym::Items(b)) => Rc::ptr_eq(a, b),
+        (Sym::Cases(a), Sym::Cases(b)) => Rc::ptr_eq(a, b),
+        (Sym::Const(Value::Str(a)), Sym::Const(Value::Str(b))) => a == b,
+        (Sym::Const(Value::Bool(a)), Sym::Const(Value::Bool(b))) => a == b,
+        (Sym::Const(Value::Int(a)), Sym::Const(Value::Int(b))) => a == b,
+        (Sym::Const(Value::None), Sym::Const(Value::None)) => true,
+        (Sym::Const(Value::List(a)), Sym::Const(Value::List(b))) => Rc::ptr_eq(a, b),
+        (Sym::Const(Value::Tuple(a)), Sym::Const(Value::Tuple(b))) => Rc::ptr_eq(a, b),
+        (Sym::Const(Value::Set(a)), Sym::Const(Value::Set(b))) => Rc::ptr_eq(a, b),
+        (Sym::Const(Value::Dict(a)), Sym::Const(Value::Dict(b))) => Rc::ptr_eq(a, b),
+        _ => false,
+    };
+    match same {
+        true => a,
+        false if matches!(a, Sym::Unbound) || matches!(b, Sym::Unbound) => Sym::Unbound,
+        false => Sym::Any,
+    }
+}
