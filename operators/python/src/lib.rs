@@ -13,6 +13,7 @@ pub mod canonical;
 mod checks;
 pub mod class;
 pub mod compile;
+pub mod cpython;
 pub mod eval;
 pub mod event;
 pub mod exc;
