@@ -1,10 +1,14 @@
 //! The unit tests of a detections repository in CPython workers, and beside them in the compiled evaluator.
 //!
-//! `cargo run --release -p python --example cpython -- CHECKOUT [--python P] [--venv V] [--apart] [--only ID] [--turns N]`
+//! ```text
+//! cargo run --release -p python --example cpython -- CHECKOUT [--python P] [--venv V] [--apart] [--only ID]
+//!     [--mutations N] [--seed S] [--turns N]
+//! ```
 //!
 //! A test passes if the verdict is the expected one and, where that is a match, no other function raises. Every function's
-//! result is compared with that of the compiled evaluator. `--turns` then calls every detection N times with its test
-//! events, and says how long that took.
+//! result is compared with that of the compiled evaluator, and the results of N mutations of every test event: a value is
+//! dropped, replaced, wrapped, or changed in a character or in case. `--turns` then calls every detection N times with its
+//! test events, and says how long that took.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,10 +20,11 @@ use std::time::Instant;
 use python::cpython::verify::Verdict;
 use python::cpython::worker::AFTER;
 use python::cpython::{
-    Answer, Call, Detection, Field, Home, Model, Module, NoCache, Output, Pool, Settings, Sources, Tally, compare,
+    Answer, Call, Detection, Difference, Field, Home, Model, Module, NoCache, Output, Pool, Settings, Sources, Tally,
+    compare,
 };
 use python::{Compiled, DataModel, Event, Library, Mapping, Setting, Source, compile};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 /// Stack for debug builds of the compiled evaluator.
 const STACK: usize = 256 << 20;
@@ -40,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let (mut root, mut settings, mut only, mut turns) = (PathBuf::new(), Settings::default(), None, 0usize);
+    let (mut mutations, mut random) = (0usize, Random(1));
     settings.home = Home::Together(2);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -48,6 +54,8 @@ fn run() -> Result<(), Box<dyn Error>> {
             "--venv" => settings.venv = args.next().map(Into::into),
             "--apart" => settings.home = Home::Apart,
             "--only" => only = args.next(),
+            "--mutations" => mutations = args.next().unwrap_or_default().parse()?,
+            "--seed" => random = Random(args.next().unwrap_or_default().parse()?),
             "--turns" => turns = args.next().unwrap_or_default().parse()?,
             path => root = path.into(),
         }
@@ -95,17 +103,13 @@ fn run() -> Result<(), Box<dyn Error>> {
             }
         }
         // A mock is a value of the detection's module: it is not compared.
-        let (Some(compiled), Some(log), true) = (&known[test.detection], test.event.as_object(), test.mocks.is_empty())
-        else {
-            continue;
-        };
-        let model = log.get("p_log_type").and_then(Json::as_str).and_then(|t| shared.get(t)).cloned();
-        let setting = Setting { model, clock, ..Setting::default() };
-        for found in compare(compiled, &Event::new(log), &setting, answer, &mut tally) {
-            if found.verdict != Verdict::Unknown {
-                println!("{:?}: {} [{}] {}", found.verdict, d.id, test.name, found.function);
-                println!("    compiled {}\n    CPython  {}", cut(&found.compiled), cut(&found.cpython));
-            }
+        let (Some(compiled), true) = (&known[test.detection], test.mocks.is_empty()) else { continue };
+        show(d, &test.name, &test.event, &compared(compiled, &test.event, &shared, clock, answer, &mut tally));
+        let events: Vec<Json> = (0..mutations).map(|_| mutate(&test.event, &mut random)).collect();
+        let texts: Vec<String> = events.iter().map(Json::to_string).collect();
+        let calls: Vec<Call> = texts.iter().map(|text| Call { event: text, mocks: &[], ..call }).collect();
+        for (event, answer) in events.iter().zip(&pool.call(&calls, clock, &mut NoCache)?) {
+            show(d, &test.name, event, &compared(compiled, event, &shared, clock, answer, &mut tally));
         }
     }
     println!("tests {}: passed {passed}, failed {failed}; {:.1?}", tests.len(), start.elapsed());
@@ -131,6 +135,98 @@ fn run() -> Result<(), Box<dyn Error>> {
         println!("{count} calls in {time:.1?}: {:.0} µs for a call", time.as_secs_f64() * 1e6 / count as f64);
     }
     Ok(())
+}
+
+/// Compare the answer to an event with what the compiled evaluator gives.
+fn compared(
+    compiled: &Compiled,
+    event: &Json,
+    models: &BTreeMap<String, Rc<DataModel>>,
+    clock: i64,
+    answer: &Answer,
+    tally: &mut Tally,
+) -> Vec<Difference> {
+    let Some(log) = event.as_object() else { return vec![] };
+    let model = log.get("p_log_type").and_then(Json::as_str).and_then(|t| models.get(t)).cloned();
+    let setting = Setting { model, clock, ..Setting::default() };
+    compare(compiled, &Event::new(log), &setting, answer, tally)
+}
+
+fn show(detection: &Detection, test: &str, event: &Json, differences: &[Difference]) {
+    for found in differences.iter().filter(|d| d.verdict == Verdict::Different) {
+        println!("{:?}: {} [{test}] {}", found.verdict, detection.id, found.function);
+        println!("    compiled {}\n    CPython  {}", cut(&found.compiled), cut(&found.cpython));
+        println!("    event    {}", cut(&event.to_string()));
+    }
+}
+
+/// Random numbers that a seed repeats (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end.max(1) as u64) as usize
+    }
+}
+
+/// The event with one to three places changed.
+fn mutate(event: &Json, random: &mut Random) -> Json {
+    let mut event = event.clone();
+    for _ in 0..=random.below(3) {
+        let mut places = Vec::new();
+        pointers(&event, String::new(), &mut places);
+        if places.is_empty() {
+            break;
+        }
+        let place = places.swap_remove(random.below(places.len()));
+        let (above, key) = place.rsplit_once('/').unwrap_or_default();
+        let Some(old) = event.pointer(&place).cloned() else { continue };
+        let scalars =
+            [json!(null), json!(true), json!(0), json!(-7), json!(2.5), json!(""), json!("x"), json!([]), json!({})];
+        let new = match (random.below(7), &old) {
+            (0, _) => {
+                match event.pointer_mut(above) {
+                    Some(Json::Object(map)) => drop(map.shift_remove(&key.replace("~1", "/").replace("~0", "~"))),
+                    Some(Json::Array(list)) => drop(list.remove(key.parse().unwrap_or_default())),
+                    _ => {}
+                }
+                continue;
+            }
+            (1, _) => json!([old]),
+            (2, _) => json!({ "k": old }),
+            (3, Json::String(text)) => match text.chars().any(char::is_lowercase) {
+                true => json!(text.to_uppercase()),
+                false => json!(text.to_lowercase()),
+            },
+            (4, Json::String(text)) if !text.is_empty() => {
+                let at = random.below(text.chars().count());
+                let other = ['x', 'X', ' ', '.', ':', '/'][random.below(6)];
+                json!(text.chars().enumerate().map(|(i, c)| if i == at { other } else { c }).collect::<String>())
+            }
+            _ => scalars[random.below(scalars.len())].clone(),
+        };
+        if let Some(value) = event.pointer_mut(&place) {
+            *value = new;
+        }
+    }
+    event
+}
+
+/// JSON pointers of everything in a value.
+fn pointers(value: &Json, at: String, places: &mut Vec<String>) {
+    let mut below = |key: String, value: &Json| {
+        let place = format!("{at}/{key}");
+        places.push(place.clone());
+        pointers(value, place, places);
+    };
+    match value {
+        Json::Object(map) => map.iter().for_each(|(k, v)| below(k.replace('~', "~0").replace('/', "~1"), v)),
+        Json::Array(list) => list.iter().enumerate().for_each(|(i, v)| below(i.to_string(), v)),
+        _ => {}
+    }
 }
 
 fn good(answer: &Answer, expected: bool, alerting: bool) -> bool {

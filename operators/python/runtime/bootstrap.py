@@ -43,6 +43,7 @@ def start():
 
         def __init__(self, modules):
             self.modules = modules
+            self.loaded = lambda module, text: None
 
         def find_spec(self, name, path=None, target=None):
             """The spec of a module in memory."""
@@ -65,6 +66,7 @@ def start():
             """Run its body."""
             file, text, _ = self.modules[module.__spec__.name]
             exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
+            self.loaded(module, text)
 
     modules = {name: tuple(module) for name, module in first["runtime"].items()}
     sys.meta_path.insert(0, Memory(modules))
@@ -73,7 +75,8 @@ def start():
     # What is imported from here on sees the fixed clock.
     clock.install()
     helpers = {module["name"]: (module["file"], module["text"], False) for module in first["helpers"]}
-    sys.meta_path.insert(1, Memory({name: module for name, module in helpers.items() if name not in modules}))
+    helpers = Memory({name: module for name, module in helpers.items() if name not in modules})
+    sys.meta_path.insert(1, helpers)
     serve.serve(first, helpers, frame, REPLIES)
 
 

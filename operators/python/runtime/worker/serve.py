@@ -34,11 +34,13 @@ class Worker:
     """Modules that are loaded, and what they were after loading."""
 
     def __init__(self, models, helpers):
-        self.helpers = helpers
         self.detections = {}
         self.models = {}
-        self.kept = {}
         self.modules = {}
+        # What loading left: of detections by id, of everything that several of them may use.
+        self.own = {}
+        self.shared = []
+        helpers.loaded = lambda module, text: self.shared.append(state.Kept(module, text))
         for model in models:
             self.add_model(model)
 
@@ -47,15 +49,7 @@ class Worker:
         module = types.ModuleType(name)
         module.__file__ = file
         exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
-        self.kept[("own", name)] = state.Kept(module, text)
-        self.keep_helpers()
         return module
-
-    def keep_helpers(self):
-        """Remember helpers that were imported on the way."""
-        for name, (_, text, _) in self.helpers.items():
-            if name in sys.modules and ("helper", name) not in self.kept:
-                self.kept[("helper", name)] = state.Kept(sys.modules[name], text)
 
     def add_model(self, model):
         """A data model; its module is loaded when a method of it is called first."""
@@ -64,6 +58,7 @@ class Worker:
             name = "model " + model["name"]
             if name not in self.modules:
                 self.modules[name] = self.run_module(name, model["file"], model["text"])
+                self.shared.append(state.Kept(self.modules[name], model["text"]))
             return self.modules[name]
 
         mappings = {}
@@ -75,14 +70,24 @@ class Worker:
         for log_type in model["log_types"]:
             self.models[log_type] = DataModel(mappings)
 
+    def restore(self):
+        """Put back what detections share."""
+        for kept in self.shared:
+            kept.restore()
+
     def load(self, request):
         """Load a detection."""
         clock.set_call(request["clock"], 0)
         try:
+            self.restore()
             module = self.run_module(request["id"], request["file"], request["text"])
             entry = "policy" if request["policy"] else "rule"
             if not callable(getattr(module, entry, None)):
                 raise AttributeError(f"there is no function {entry}()")
+            # What loading a detection does to a helper belongs to loading.
+            for kept in self.shared:
+                kept.renew()
+            self.own[request["id"]] = state.Kept(module, request["text"])
             self.detections[request["id"]] = (module, entry)
             gc.collect()
             gc.freeze()
@@ -93,8 +98,8 @@ class Worker:
     def call(self, clock_micros, call, text):
         """Results of a detection on an event: of the entry function, and on a match of the others in order."""
         module, entry = self.detections[call["id"]]
-        for kept in list(self.kept.values()):
-            kept.restore()
+        self.own[call["id"]].restore()
+        self.restore()
         clock.set_call(clock_micros, zlib.crc32(text))
         answer = []
         try:
@@ -127,7 +132,6 @@ class Worker:
                 continue
             if name == entry and value is not alerting:
                 break
-        self.keep_helpers()
         return answer
 
 

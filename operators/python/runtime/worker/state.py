@@ -23,8 +23,12 @@ class Kept:
 
     def __init__(self, module, text):
         self.live = vars(module)
-        self.names = dict(self.live)
         self.assigned = assigned(text)
+        self.take()
+
+    def take(self):
+        """What is there now is what loading left."""
+        self.names = dict(self.live)
         self.containers = []
         for name, value in self.names.items():
             if type(value) in KEPT and not name.startswith("__"):
@@ -32,6 +36,15 @@ class Kept:
                     self.containers.append((value, copy.deepcopy(value)))
                 except Exception:  # pylint: disable=broad-except
                     continue  # what cannot be copied cannot be put back
+
+    def same_names(self):
+        """Is every name what it was?"""
+        return self.live.keys() == self.names.keys() and all(map(is_, self.live.values(), self.names.values()))
+
+    def renew(self):
+        """After a detection was loaded: what it changed stays."""
+        if not self.same_names() or any(changed(value, copied) for value, copied in self.containers):
+            self.take()
 
     def restore(self):
         """Put names and containers back."""
@@ -41,11 +54,16 @@ class Kept:
                 self.live.pop(name, None)
             elif self.live.get(name, MISSING) is not value:
                 self.live[name] = value
-        if self.live.keys() != self.names.keys() or not all(map(is_, self.live.values(), self.names.values())):
+        if not self.same_names():
             self.live.clear()
             self.live.update(self.names)
         for value, copied in self.containers:
-            if value != copied or (isinstance(value, dict) and list(value) != list(copied)):
+            if changed(value, copied):
                 fresh = copy.deepcopy(copied)
                 value.clear()
                 (value.extend if isinstance(value, (list, deque, bytearray)) else value.update)(fresh)
+
+
+def changed(value, copied):
+    """Is a container another one, or in another order?"""
+    return value != copied or (isinstance(value, dict) and list(value) != list(copied))

@@ -63,6 +63,7 @@ pub fn compare(
     };
     compiled.begin();
     // A policy and its functions are called with a plain dict.
+    let mut unknown = false;
     let policy = outputs.first().is_some_and(|(function, _)| function == "policy");
     for (function, output) in outputs {
         let argument = Value::EvDict(event.0.clone());
@@ -70,7 +71,12 @@ pub fn compare(
             true => compiled.call_value(function, crate::event::plain(&argument), setting),
             false => compiled.call(function, event, setting),
         };
-        let (verdict, ours, theirs) = one(&outcome, output);
+        let (mut verdict, ours, theirs) = one(&outcome, output);
+        // What a function that was not run to its end would have left for the next one is not known.
+        unknown |= verdict == Verdict::Unknown;
+        if unknown {
+            verdict = Verdict::Unknown;
+        }
         count(function, verdict, ours, theirs);
     }
     differences
