@@ -1,6 +1,6 @@
 """Data models: names of fields that log types have in common."""
 
-from panther_core.immutable import plain
+from panther_core.immutable import MISSING, wrap
 
 
 def parts(path):
@@ -36,24 +36,35 @@ class Path:
     """A field by its path, on the event as it is: keys are exact."""
 
     def __init__(self, path):
-        self.name = path[2:] if path.startswith("$.") else path
+        self.path = path
         self.steps = parts(path)
 
-    def __call__(self, event):
-        hits = [event._items]
+    def _find(self, event):
+        """Where the field is, and its value; None if there is none."""
+        hits = [((), event._items)]
         for step in self.steps:
             below = []
-            for value in hits:
-                if step is None:
-                    below.extend(value.values() if isinstance(value, dict) else value if isinstance(value, list) else [])
-                elif isinstance(step, int):
-                    below.extend(value[step : step + 1] if isinstance(value, list) else [])
+            for place, value in hits:
+                if step is None and isinstance(value, dict):
+                    below.extend((place + (key,), item) for key, item in value.items())
+                elif isinstance(value, list) and (step is None or isinstance(step, int)):
+                    every = range(len(value)) if step is None else range(len(value))[step : step + 1]
+                    below.extend((place + (f"[{number}]",), value[number]) for number in every)
                 elif isinstance(value, dict) and step in value:
-                    below.append(value[step])
+                    below.append((place + (step,), value[step]))
             hits = below
         if len(hits) > 1:
-            raise ValueError(f"the path {self.name} of the data model finds {len(hits)} values, it must find one")
-        return plain(hits[0]) if hits else None
+            raise Exception(f"the path {self.path} of the data model finds {len(hits)} values, it must find one")
+        return hits[0] if hits else None
+
+    def __call__(self, event):
+        hit = self._find(event)
+        return MISSING if hit is None else wrap(hit[1])
+
+    def place(self, event):
+        """The path that was found, or None."""
+        hit = self._find(event)
+        return None if hit is None else ".".join(map(str, hit[0]))
 
 
 class Method:
@@ -64,7 +75,11 @@ class Method:
         self.module = module
 
     def __call__(self, event):
-        return getattr(self.module(), self.name)(event)
+        return wrap(getattr(self.module(), self.name)(event))
+
+    def place(self, _event):
+        """The name of the function."""
+        return self.name
 
 
 class DataModel:

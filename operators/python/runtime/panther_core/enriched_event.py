@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
-from panther_core.immutable import ImmutableCaseInsensitiveDict, plain
+from panther_core.exceptions import PantherError
+from panther_core.immutable import MISSING, ImmutableCaseInsensitiveDict, plain, wrap
 
 
 def _is_list(value):
@@ -48,55 +49,50 @@ class PantherEvent(ImmutableCaseInsensitiveDict):
         super().__init__(event)
         self.data_model = data_model
 
-    def deep_get(self, *keys, default=None):
-        """The value below one key after the other; the default if it is missing or None."""
-        value = self
-        for key in keys:
-            value = value.get(key, default) if isinstance(value, Mapping) else default
-        return default if value is None else value
-
     def deep_walk(self, *keys, default=None, return_val="all"):
         """As deep_get, but lists on the way are walked through: every value once, one value without a list."""
         return _walk(plain(self._items), keys, default, return_val)
 
-    def lookup(self, table, key):
+    def lookup(self, lookup_name, lookup_key):
         """The row of a lookup table. Outside of tests rows come with the event, in p_enrichment."""
         mocked = self._items.get("_mocked_lookup_data_")
-        if isinstance(mocked, dict) and isinstance(mocked.get(table), dict):
-            return mocked[table].get(key)
+        if isinstance(mocked, dict) and isinstance(mocked.get(lookup_name), dict):
+            return wrap(mocked[lookup_name].get(lookup_key))
         return None
 
     def udm(self, *keys, default=None):
-        """A field by its name in the data model, else in p_udm, else in the event; there a falsy value counts as missing."""
+        """A field by its name in the data model, else in p_udm, else in the event.
+
+        The default stands for a path that leads nowhere, and outside of the model for every falsy value.
+        """
         if len(keys) == 1 and self.data_model is not None:
             mapping = self.data_model.find(keys[0])
             if mapping is not None:
                 value = mapping(self)
-                return default if value is None else value
-        for path in (("p_udm",) + keys, keys):
-            value = self.deep_get(*path)
-            if value:
-                return value
+                return default if value is MISSING else value
+        if keys:
+            for path in (("p_udm",) + keys, keys):
+                value = self.deep_get(*path)
+                if value:
+                    return value
         return default
 
     def udm_path(self, key):
-        """The path, or the name of the method, by which the data model finds a field."""
-        mapping = self.data_model.find(key) if self.data_model is not None else None
-        return None if mapping is None else mapping.name
+        """The path to the field that the data model finds, or the name of its method; None if it finds none."""
+        if self.data_model is None:
+            log_type = self.get("p_log_type")
+            raise PantherError(f"there is no data model for the log type: {log_type}")
+        mapping = self.data_model.find(key)
+        return None if mapping is None else mapping.place(self)
 
     def event_time_epoch(self):
-        """Seconds since 1970 of p_event_time, which is UTC; 0 without one."""
+        """Seconds since 1970 of p_event_time (2024-05-01 10:00:00.000000000, UTC); 0 without one."""
         text = self.get("p_event_time")
-        if not isinstance(text, str):
+        if text is None:
             return 0
-        text = text.strip().replace("T", " ", 1)
-        text = text[:-1] if text.endswith("Z") else text
-        whole, _, fraction = text.partition(".")
-        for form in ("%Y-%m-%d %H:%M:%S%z", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"):
-            try:
-                time = datetime.strptime(whole + fraction.lstrip("0123456789"), form)
-            except ValueError:
-                continue
-            time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-            return int(time.timestamp())
-        raise ValueError(f"time data {text!r} is not a time")
+        whole, _, fraction = (text + "").partition(".")
+        try:
+            time = datetime.strptime(whole, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+        except ValueError:
+            return 0
+        return int(time.timestamp()) if not fraction or fraction.isdigit() else 0

@@ -1,10 +1,14 @@
 """Read-only containers of an event.
 
-Keys ignore case: an exact key is found first, then the first key in the order of the event that is equal but for case.
-What is taken out of a container is wrapped when it is taken; the data itself is never copied.
+Keys ignore case: an exact key is found first, then the first key in the order of the event that is equal but for case. A
+key that is no text has no case: looking for it raises AttributeError. What is taken out of a container is wrapped when it
+is taken. A list of the event is a tuple inside: so it prints, so it is sliced, and so its errors say.
 """
 
 from collections.abc import Mapping, Sequence
+
+
+MISSING = object()
 
 
 def wrap(value):
@@ -19,7 +23,7 @@ def wrap(value):
 
 def plain(value):
     """A copy that can be changed: dict and list all the way down."""
-    if isinstance(value, (ImmutableContainer)):
+    if isinstance(value, ImmutableContainer):
         value = value._items
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -42,10 +46,10 @@ class ImmutableContainer:
         return plain(self._items)
 
     def __copy__(self):
-        return self.copy()
+        return self
 
     def __deepcopy__(self, _memo):
-        return self.copy()
+        return self
 
 
 class ImmutableList(ImmutableContainer, Sequence):
@@ -54,7 +58,7 @@ class ImmutableList(ImmutableContainer, Sequence):
     __slots__ = ()
 
     def __init__(self, items=()):
-        self._items = items._items if isinstance(items, ImmutableList) else items
+        self._items = items._items if isinstance(items, ImmutableList) else tuple(items)
 
     def __getitem__(self, index):
         return wrap(self._items[index])
@@ -69,7 +73,7 @@ class ImmutableList(ImmutableContainer, Sequence):
         if isinstance(other, ImmutableList):
             other = other._items
         if isinstance(other, (list, tuple)):
-            return list(self._items) == plain(other)
+            return list(self._items) == list(other)
         return NotImplemented
 
 
@@ -84,31 +88,39 @@ class ImmutableCaseInsensitiveDict(ImmutableContainer, Mapping):
             self._items = dict(self._items)
         self._folded = None
 
-    def _key(self, key):
-        if key in self._items:
-            return key
-        if isinstance(key, str):
-            if self._folded is None:
-                self._folded = {}
-                for known in self._items:
-                    if isinstance(known, str):
-                        self._folded.setdefault(known.lower(), known)
-            return self._folded.get(key.lower(), _MISSING)
-        return _MISSING
+    def _find(self, key):
+        """Value of a key, as it is in the data."""
+        value = self._items.get(key, MISSING)
+        if value is not MISSING:
+            return value
+        folded = key.lower()
+        if self._folded is None:
+            self._folded = {}
+            for known in self._items:
+                if isinstance(known, str):
+                    self._folded.setdefault(known.lower(), known)
+        return self._items[self._folded[folded]] if folded in self._folded else MISSING
 
     def __getitem__(self, key):
-        found = self._key(key)
-        if found is _MISSING:
+        found = self._find(key)
+        if found is MISSING:
             raise KeyError(key)
-        return wrap(self._items[found])
+        return wrap(found)
 
     def get(self, key, default=None):
         """Value of a key, or the default if there is none; a value of None is returned as it is."""
-        found = self._key(key)
-        return default if found is _MISSING else wrap(self._items[found])
+        found = self._find(key)
+        return default if found is MISSING else wrap(found)
 
     def __contains__(self, key):
-        return self._key(key) is not _MISSING
+        return self._find(key) is not MISSING
+
+    def deep_get(self, *keys, default=None):
+        """The value below one key after the other; the default if it is missing or None."""
+        value = self
+        for key in keys:
+            value = value.get(key, default) if isinstance(value, Mapping) else default
+        return default if value is None else value
 
     def __iter__(self):
         return iter(self._items)
@@ -124,6 +136,3 @@ class ImmutableCaseInsensitiveDict(ImmutableContainer, Mapping):
     def to_dict(self):
         """A copy that can be changed."""
         return self.copy()
-
-
-_MISSING = object()

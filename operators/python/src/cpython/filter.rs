@@ -103,7 +103,7 @@ pub fn filter() -> Result<BpfProgram, String> {
     #[cfg(target_arch = "x86_64")]
     add(libc::SYS_open, &[(1, Dword, MaskedEq(CHANGES as u64), 0)])?;
     for request in [libc::TCGETS, libc::FIOCLEX, libc::FIONCLEX] {
-        add(libc::SYS_ioctl, &[(1, Dword, Eq, request as u64)])?;
+        add(libc::SYS_ioctl, &[(1, Dword, Eq, request)])?;
     }
     for command in [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL] {
         add(libc::SYS_fcntl, &[(1, Dword, Eq, command as u64)])?;

@@ -16,7 +16,7 @@ pub const VERSION: u32 = 1;
 pub const BOOTSTRAP: &str = include_str!("../../runtime/bootstrap.py");
 
 /// Modules that every worker has: name, file, text, is it a package.
-const RUNTIME: [(&str, &str, &str, bool); 15] = [
+const RUNTIME: [(&str, &str, &str, bool); 16] = [
     ("boto3", "boto3.py", include_str!("../../runtime/boto3.py"), false),
     ("botocore", "botocore/__init__.py", include_str!("../../runtime/botocore/__init__.py"), true),
     ("botocore.exceptions", "botocore/exceptions.py", include_str!("../../runtime/botocore/exceptions.py"), false),
@@ -25,6 +25,12 @@ const RUNTIME: [(&str, &str, &str, bool); 15] = [
         "panther_core.immutable",
         "panther_core/immutable.py",
         include_str!("../../runtime/panther_core/immutable.py"),
+        false,
+    ),
+    (
+        "panther_core.exceptions",
+        "panther_core/exceptions.py",
+        include_str!("../../runtime/panther_core/exceptions.py"),
         false,
     ),
     (
