@@ -35,10 +35,9 @@ def start():
     sys.argv[:] = ["worker"]
     sys.dont_write_bytecode = True
 
-    import importlib.abc
-    import importlib.machinery
+    from importlib.machinery import ModuleSpec
 
-    class Memory(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    class Memory:
         """Modules whose source is in memory: name to (file, text, is it a package)."""
 
         def __init__(self, modules):
@@ -50,9 +49,13 @@ def start():
             if name not in self.modules:
                 return None
             file, _, package = self.modules[name]
-            spec = importlib.machinery.ModuleSpec(name, self, origin=file, is_package=package)
+            spec = ModuleSpec(name, self, origin=file, is_package=package)
             spec.has_location = True
             return spec
+
+        def create_module(self, spec):
+            """An ordinary module."""
+            return None
 
         def get_source(self, fullname):
             """Its text."""

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::spawn::Spaces;
 use super::worker::AFTER;
-use super::{Answer, Call, Detection, Limits, NoCache, Output, Pool, Settings, Sources};
+use super::{Answer, Call, Detection, Home, Limits, NoCache, Output, Pool, Settings, Sources};
 
 /// A section of an attack file: name, what the answer must say, text.
 fn sections(file: &str) -> Vec<(String, Option<String>, String)> {
@@ -29,12 +29,12 @@ fn sections(file: &str) -> Vec<(String, Option<String>, String)> {
 
 const GOOD: &str = "def rule(event):\n    return event.get('n') == 1\ndef title(event):\n    return 'good'\n";
 
-fn pool(attacks: Vec<(String, String)>, limits: Limits, spaces: &[Spaces]) -> Option<Pool> {
+fn pool(attacks: Vec<(String, String)>, home: Home, limits: Limits, spaces: &[Spaces]) -> Option<Pool> {
     let detection =
         |id: &str, text: &str| Detection { id: id.into(), file: id.into(), text: text.into(), policy: false };
     let mut detections = vec![detection("good", GOOD)];
     detections.extend(attacks.iter().map(|(name, text)| detection(name, text)));
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = Settings { home, limits, ..Settings::default() };
     match Pool::open_in(&settings, Sources { detections, ..Sources::default() }, spaces) {
         Ok(pool) => Some(pool),
         Err(problem) => {
@@ -46,12 +46,12 @@ fn pool(attacks: Vec<(String, String)>, limits: Limits, spaces: &[Spaces]) -> Op
 
 fn limits() -> Limits {
     Limits {
-        call_cpu: Duration::from_millis(250),
+        call_cpu: Duration::from_millis(150),
         call_wall: Duration::from_millis(2000),
         load_cpu: Duration::from_millis(1000),
         load_wall: Duration::from_secs(60),
         memory: 256 << 20,
-        processes: 4,
+        processes: 8,
         ..Limits::default()
     }
 }
@@ -119,7 +119,7 @@ fn escape(spaces: &[Spaces], seen: &[&str]) {
         format!("def rule(event):\n{lines}")
     };
     let detections = attempts.iter().map(|(name, _, text)| (name.clone(), body(text))).collect();
-    let Some(pool) = pool(detections, limits(), spaces) else { return };
+    let Some(pool) = pool(detections, Home::Together(4), limits(), spaces) else { return };
     println!("{:?}", pool.isolation());
     assert_eq!(attempts.iter().map(|a| &a.0).collect::<BTreeSet<_>>().len(), attempts.len(), "two of one name");
     let mut out = Vec::new();
@@ -153,7 +153,9 @@ fn a_detection_that_does_harm_harms_only_itself() {
     let attacks = sections(include_str!("../../runtime/attacks/hostile.txt"));
     assert!(attacks.len() >= 100, "{} scripts", attacks.len());
     let detections = attacks.iter().map(|(name, _, text)| (name.clone(), text.clone())).collect();
-    let Some(pool) = pool(detections, limits(), &[Spaces::Own, Spaces::OwnButUsers, Spaces::None]) else { return };
+    let Some(pool) = pool(detections, Home::Apart, limits(), &[Spaces::Own, Spaces::OwnButUsers, Spaces::None]) else {
+        return;
+    };
     let run = &|part: &[(String, Option<String>, String)]| {
         let (mut wrong, mut slowest) = (Vec::new(), Duration::ZERO);
         for (name, says, _) in part {

@@ -321,18 +321,22 @@ pub fn kill(pid: libc::pid_t, patience: bool) -> String {
     let mut status = 0;
     let step = Duration::from_millis(1);
     let turns = if patience { PATIENCE.as_millis() / step.as_millis() } else { 0 };
-    // SAFETY: the process is a child of ours that nobody else waits for.
-    let mut ended = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) == pid };
-    for _ in 0..turns {
-        if ended {
-            break;
+    let mut ended = false;
+    for turn in 0..=turns {
+        // SAFETY: the status is ours.
+        match unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } {
+            0 if turn < turns => std::thread::sleep(step),
+            0 => {}
+            // Somebody else has waited for all children: its number may belong to another process by now.
+            -1 => return "was killed".into(),
+            _ => {
+                ended = true;
+                break;
+            }
         }
-        std::thread::sleep(step);
-        // SAFETY: as above.
-        ended = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) == pid };
     }
     if !ended {
-        // SAFETY: as above.
+        // SAFETY: the process is a child of ours that has not been waited for.
         unsafe {
             libc::kill(pid, libc::SIGKILL);
             while libc::waitpid(pid, &mut status, 0) < 0 && *libc::__errno_location() == libc::EINTR {}
