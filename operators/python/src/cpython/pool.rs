@@ -301,5 +301,5 @@ fn prepare(
     }
     let why = refused.pop().unwrap_or_default();
     Err(Problem::at("python", format!("{}: {why}", interpreter.program.display()))
-        .hint("run it by hand to see whether it works: `python3 -S -c pass`"))
+        .hint("see whether any user can run it (`setpriv --reuid=65534 --clear-groups PROGRAM -S -c pass`): one below /root cannot"))
 }

@@ -24,6 +24,8 @@ const HIGH: libc::c_int = 100;
 const STACK: u64 = 8 << 20;
 /// The user that a worker is.
 const NOBODY: u32 = 65_534;
+/// Version of the structures of `capset`.
+const CAPABILITIES: u32 = 0x2008_0522;
 /// Where the root of a worker is made: no file of an interpreter is ever below it.
 const ROOT: &str = "/proc";
 /// Address space layout is not random: identities, and with them some hashes, repeat.
@@ -41,13 +43,12 @@ pub enum Spaces {
 }
 
 /// Steps of a start, for messages.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 12] = [
     "waiting for the go-ahead",
     "making its mounts its own",
     "mounting its root",
     "filling its root",
     "moving into its root",
-    "becoming another user",
     "dying with its parent",
     "giving up privileges",
     "Landlock",
@@ -71,6 +72,8 @@ pub struct Launch {
     limits: Vec<(u32, u64)>,
     /// Effective user and group of this process.
     us: (u32, u32),
+    /// Above every number of a descriptor of this process.
+    open_files: libc::c_int,
 }
 
 /// A process that was started, with its pipes.
@@ -132,6 +135,14 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
         check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC))?;
         Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
     }
+}
+
+/// The limit of numbers of descriptors; one of the kernel's default for root bounds it.
+fn open_files() -> io::Result<libc::c_int> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is ours.
+    unsafe { check(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit))? };
+    Ok(limit.rlim_max.min(1 << 20) as libc::c_int)
 }
 
 /// The same under a number that no other descriptor of a worker gets.
@@ -216,6 +227,7 @@ impl Launch {
                 (libc::RLIMIT_RTPRIO, 0),
             ],
             us,
+            open_files: open_files()?,
         })
     }
 
@@ -263,7 +275,11 @@ impl Launch {
         // and never returns.
         let pid = unsafe {
             let size = std::mem::size_of::<libc::clone_args>();
-            let pid = libc::syscall(libc::SYS_clone3, &mut arguments, size) as libc::pid_t;
+            let pid = match self.spaces {
+                // Containers often refuse `clone3`, because a filter cannot see its flags.
+                Spaces::None => libc::fork(),
+                _ => libc::syscall(libc::SYS_clone3, &mut arguments, size) as libc::pid_t,
+            };
             if pid == 0 {
                 child.run();
             }
@@ -421,25 +437,28 @@ impl Child<'_> {
                 done(libc::mount(null, slash, null, closed, null.cast()).into())?;
                 done(libc::sethostname(c"worker".as_ptr(), 6).into())?;
             }
-            *step = 5;
             if self.launch.us.0 == 0 {
-                // Not by the C library, which would tell threads that a copy does not have.
-                done(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()))?;
-                done(libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY))?;
-                done(libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY))?;
+                // Not by the C library, which would tell threads that a copy does not have. A container may have no other
+                // user; privileges are given up below in any case.
+                libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
+                libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);
+                libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY);
             }
-            *step = 6;
+            *step = 5;
             // Becoming another user has undone it.
             done(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0).into())?;
             libc::umask(0o077);
             libc::personality(NO_RANDOM_LAYOUT);
-            *step = 7;
+            *step = 6;
             done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into())?;
+            // With this a program of root gets no capability that its process has not: from here on none.
+            let (head, none) = ([CAPABILITIES, 0], [0u32; 6]);
+            done(libc::syscall(libc::SYS_capset, head.as_ptr(), none.as_ptr()))?;
             if let Some(rules) = self.landlock {
-                *step = 8;
+                *step = 7;
                 done(libc::syscall(libc::SYS_landlock_restrict_self, rules, 0))?;
             }
-            *step = 9;
+            *step = 8;
             // The program's descriptor is made while the old limit still holds.
             done(libc::dup3(self.launch.program.as_raw_fd(), PROGRAM, libc::O_CLOEXEC).into())?;
             for number in 0..3 {
@@ -447,17 +466,22 @@ impl Child<'_> {
             }
             done(libc::dup2(self.requests, 3).into())?;
             done(libc::dup2(self.replies, 4).into())?;
-            done(libc::syscall(libc::SYS_close_range, 5, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC))?;
-            *step = 10;
+            if libc::syscall(libc::SYS_close_range, 5, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
+                // Kernels before 5.11, and containers that do not know the call.
+                for number in 5..self.launch.open_files {
+                    libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+                }
+            }
+            *step = 9;
             for (limit, value) in &self.launch.limits {
                 let value = libc::rlimit { rlim_cur: *value, rlim_max: *value };
                 done(libc::setrlimit(*limit, &value).into())?;
             }
-            *step = 11;
+            *step = 10;
             if let Some(filter) = &self.launch.filter {
                 seccompiler::apply_filter(filter).ok()?;
             }
-            *step = 12;
+            *step = 11;
             let empty = c"".as_ptr();
             let (arguments, environment) = (self.arguments.as_ptr(), self.environment.as_ptr());
             libc::syscall(libc::SYS_execveat, PROGRAM, empty, arguments, environment, libc::AT_EMPTY_PATH);
