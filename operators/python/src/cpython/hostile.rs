@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -34,7 +35,9 @@ fn pool(attacks: Vec<(String, String)>, home: Home, limits: Limits, spaces: &[Sp
         |id: &str, text: &str| Detection { id: id.into(), file: id.into(), text: text.into(), policy: false };
     let mut detections = vec![detection("good", GOOD)];
     detections.extend(attacks.iter().map(|(name, text)| detection(name, text)));
-    let settings = Settings { home, limits, ..Settings::default() };
+    // Without namespaces a worker of root is nobody, who cannot read an interpreter below /root.
+    let python = Some("/usr/bin/python3".into()).filter(|p: &PathBuf| *spaces == [Spaces::None] && p.exists());
+    let settings = Settings { python, home, limits, ..Settings::default() };
     match Pool::open_in(&settings, Sources { detections, ..Sources::default() }, spaces) {
         Ok(pool) => Some(pool),
         Err(problem) => {
