@@ -4,6 +4,8 @@
 //! whether everything that it reaches is built; [`filter`] what must hold of an event for it to match; [`eval`] evaluates; [`run`] is the way in for an engine. A construct
 //! that is not built is never guessed: it ends the evaluation as [`Outcome::Unknown`] and is named in the [`Report`].
 //!
+//! [`cpython`] runs what is not built in worker processes of a CPython of the machine, and compares the two.
+//!
 //! The same inputs give the same outputs: there is no clock but the one that is handed in, no random number, and no
 //! order but that of insertion. Steps, memory and depth are bounded.
 
@@ -13,6 +15,7 @@ pub mod canonical;
 mod checks;
 pub mod class;
 pub mod compile;
+pub mod cpython;
 pub mod eval;
 pub mod event;
 pub mod exc;

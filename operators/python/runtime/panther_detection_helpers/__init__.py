@@ -1,0 +1,1 @@
+"""Helpers that detections import: the cache."""

@@ -1,0 +1,1 @@
+"""The worker: everything between the pipes and the detections."""
