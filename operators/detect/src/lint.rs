@@ -385,7 +385,7 @@ fn costly(pattern: &str) -> Option<(&'static str, &'static str)> {
     if regex::RegexBuilder::new(pattern).size_limit(LARGE_REGEX).build().is_err() {
         return Some(("is large when compiled", "use smaller repetitions, or several conditions"));
     }
-    if witnesses(pattern).is_none() {
+    if witnesses(&hir).is_empty() {
         return Some((
             "holds no fixed text of three characters",
             "it is run on every value; with a text that every match has it would be run where that is found",

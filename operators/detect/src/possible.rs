@@ -337,8 +337,8 @@ mod tests {
     #[test]
     fn branches_are_bounded_and_doubt_holds() {
         let either =
-            "- Any:\n    - {Key: K, Condition: Equals, Value: x}\n    - {Key: K, Condition: Equals, Value: y}\n";
-        let many: String = (0..20).map(|i| either.replace('K', &format!("k{i}"))).collect();
+            "- Any:\n    - {Key: NAME, Condition: Equals, Value: x}\n    - {Key: NAME, Condition: Equals, Value: y}\n";
+        let many: String = (0..20).map(|i| either.replace("NAME", &format!("k{i}"))).collect();
         let no = "- {Key: a, Condition: Equals, Value: x}\n- {Key: a, Condition: Equals, Value: y}\n";
         assert!(never(&(many.clone() + no)), "single conditions are looked at before any branch");
         let hidden = "- Any:\n    - All:\n        - {Key: a, Condition: Equals, Value: x}\n        - {Key: a, Condition: Equals, Value: y}\n";
