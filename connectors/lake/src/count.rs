@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const DEPTH_MAX: usize = 12;
 
 /// Every file below a folder, sorted; an empty list if there is no folder.
-fn walk(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn walk(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     fn go(dir: &Path, depth: usize, out: &mut Vec<PathBuf>) -> std::io::Result<()> {
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
@@ -33,7 +33,7 @@ fn walk(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(out)
 }
 
-fn is_staged(path: &Path) -> bool {
+pub(crate) fn is_staged(path: &Path) -> bool {
     path.components().any(|c| c.as_os_str() == STAGING)
 }
 
@@ -56,17 +56,22 @@ pub fn count_rows_in(objects: &dyn Objects) -> Result<u64> {
 }
 
 fn count(names: &[String], read: impl Fn(&str) -> Result<Vec<u8>>, rows: impl Fn(&str) -> Result<u64>) -> Result<u64> {
-    // Staged files that are in the lake too, for the moment.
-    let mut spent = HashSet::new();
-    for list in names.iter().filter(|n| is_staged(Path::new(n)) && Intent::is(n)) {
-        let dir = list.rsplit_once('/').map_or("", |(dir, _)| dir);
-        spent.extend(Intent::of(&read(list)?)?.spent.iter().map(|s| format!("{dir}/{s}")));
-    }
+    let spent = spent(names, read)?;
     let mut sum = 0;
     for name in names.iter().filter(|n| n.ends_with(".parquet") && !spent.contains(*n)) {
         sum += rows(name).map_err(|e| format!("{name}: {e}"))?;
     }
     Ok(sum)
+}
+
+/// Staged files that are in the lake too, for the moment.
+pub(crate) fn spent(names: &[String], read: impl Fn(&str) -> Result<Vec<u8>>) -> Result<HashSet<String>> {
+    let mut spent = HashSet::new();
+    for list in names.iter().filter(|n| is_staged(Path::new(n)) && Intent::is(n)) {
+        let dir = list.rsplit_once('/').map_or("", |(dir, _)| dir);
+        spent.extend(Intent::of(&read(list)?)?.spent.iter().map(|s| format!("{dir}/{s}")));
+    }
+    Ok(spent)
 }
 
 fn rows<R: ChunkReader + 'static>(file: R) -> Result<u64> {

@@ -3,13 +3,14 @@
 //! `parquet.rs` is the sink (what is staged, when it becomes visible), `table.rs` and `rows.rs` turn batches and records into
 //! Arrow columns, `form.rs` says how they are encoded, `writer.rs` is one open file. `staged.rs` says which small files become
 //! a larger one, `merge.rs` makes it. `target.rs` is the folder or bucket, `staging.rs` what is not final there, `intent.rs`
-//! makes a commit undoable, `count.rs` reads back.
+//! makes a commit undoable, `count.rs` and `records.rs` read back.
 
 mod count;
 mod form;
 mod intent;
 mod merge;
 mod parquet;
+mod records;
 mod rows;
 mod staged;
 mod staging;
@@ -19,6 +20,7 @@ mod writer;
 
 pub use count::{count_rows, count_rows_in, files};
 pub use parquet::ParquetPart;
+pub use records::{find, find_in};
 
 /// Parts of this crate.
 pub fn parts() -> Vec<&'static dyn model::Part> {

@@ -134,7 +134,9 @@ fn ledger(path: &Path, audit: &mut Audit) -> Result<BTreeMap<(u64, String, Strin
             audit.violations += 1;
             audit.finding(format!("ledger line {}: epoch {} of {} is counted twice", i + 1, row.epoch, row.node));
         }
-        *rows.entry((row.epoch, row.node.to_string(), row.counter)).or_default() += row.n;
+        if row.counter != LedgerRow::CLOCK {
+            *rows.entry((row.epoch, row.node.to_string(), row.counter)).or_default() += row.n;
+        }
     }
     audit.epochs = epochs.len() as u64;
     Ok(rows)

@@ -28,6 +28,11 @@ impl Bundle {
     pub fn hash(&self) -> String {
         hash(&serde_json::to_vec(self).expect("plain data"))
     }
+    /// True if some file or list is not as it was.
+    pub fn changed(&self, disk: &dyn Files) -> bool {
+        self.files.iter().any(|(p, h)| disk.read(p).ok().map(|b| hash(&b)) != *h)
+            || self.lists.iter().any(|(p, l)| disk.list(p).unwrap_or_default() != *l)
+    }
 }
 
 /// xxh3-128 in hex.

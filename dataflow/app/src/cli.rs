@@ -15,7 +15,7 @@ pub struct Cli {
 const AFTER: &str = "\
 Exit codes: 0 ok, 1 findings (failed tests, audit differences), 2 usage, 65 data that cannot be used (or a replay that \
 does not reproduce what was committed), 69 no engine answers, 70 the engine failed and could not be restarted, \
-74 disk or data folder, 75 a disk is full and 76 another process is lost (without a \
+74 disk or data folder, 130 stopped with Ctrl-C (a replay prints what it has), 75 a disk is full and 76 another process is lost (without a \
 supervisor, which starts the engine again), 78 errors in the configuration.
 
 First steps:
@@ -49,6 +49,13 @@ pub enum Command {
     Tap(TapArgs),
     /// Re-count a finished or running pipeline's ledger from its outputs alone.
     Audit(AuditArgs),
+    /// Show which events made an alert, where they were read, and which rule, tables and topology judged them.
+    Explain(ExplainArgs),
+    /// Run detections over past data and show the alerts they would have made.
+    ///
+    /// Sources are read from their beginning beside a running engine; nothing of it is touched, and nothing is delivered.
+    /// Every event is judged at its own time by the topology's own dedup and limit.
+    Replay(ReplayArgs),
     /// Parse files with one log type and print normalised events as JSON lines.
     Parse(ParseArgs),
     /// Let a rule that the storm limiter holds create alerts again, and one that is quarantined run again.
@@ -111,7 +118,7 @@ pub struct RunArgs {
 impl RunArgs {
     /// Number of worker threads.
     pub fn workers(&self) -> usize {
-        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 256)
+        threads(self.workers)
     }
     /// Progress lines are wanted.
     pub fn progress(&self) -> bool {
@@ -194,6 +201,12 @@ pub struct TestArgs {
     /// Fail detections with fewer tests; 2 or more also asks for one true and one false case.
     #[arg(long, default_value_t = 0)]
     pub minimum_tests: usize,
+    /// Only show what fails.
+    #[arg(long)]
+    pub show_failures_only: bool,
+    /// Run again whenever a file changes, until Ctrl-C.
+    #[arg(long)]
+    pub watch: bool,
     /// Form of the result.
     #[arg(long, value_enum, default_value = "human")]
     pub output: Output,
@@ -206,6 +219,15 @@ pub enum RulesCommand {
     ///
     /// Nothing is written. The figures are of one thread and include the clock that is read around every decision.
     Cost(RulesCostArgs),
+    /// Show how a rule is run: its conditions as they are compiled, what wakes it, what it reads, and what a run's ledger says.
+    Explain(RulesExplainArgs),
+    /// Show what shadow rules (`shadow` of a detect node) match beside the live rules: what both match, what only one does.
+    Shadow(RulesShadowArgs),
+    /// Find everything doubtful about rules: some that can never match, fields that no schema has, missing tests and texts.
+    ///
+    /// `rules lint DIR` looks at rules alone, `rules lint topology.toml` as a topology runs them: with the log types that it
+    /// parses. Errors end with code 1; warnings do not, unless --strict.
+    Lint(RulesLintArgs),
     /// Look at rules in another form before a topology names them.
     #[command(subcommand)]
     Import(ImportCommand),
@@ -265,6 +287,72 @@ pub struct ImportSigmaArgs {
     pub output: Output,
 }
 
+/// `rules explain`.
+#[derive(Args)]
+pub struct RulesExplainArgs {
+    /// Id of the rule.
+    pub rule: String,
+    /// The topology file.
+    #[arg(long, default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Measure it on so many events of the sources first: what wakes a rule depends on what events look like.
+    #[arg(long, default_value_t = 0)]
+    pub events: u64,
+    /// Measure it on these files.
+    #[arg(long, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// The source that --input stands for, if there are several.
+    #[arg(long, value_name = "ID")]
+    pub source: Option<String>,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+impl RulesExplainArgs {
+    /// The measurement that is asked for.
+    pub fn measured(&self) -> RulesCostArgs {
+        let (topology, input, source) = (self.topology.clone(), self.input.clone(), self.source.clone());
+        RulesCostArgs { topology, input, source, events: self.events, top: 1, output: self.output }
+    }
+}
+
+/// `rules shadow`.
+#[derive(Args)]
+pub struct RulesShadowArgs {
+    /// The topology file.
+    #[arg(default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Events of each rule that are shown, where a sink stores them.
+    #[arg(long, default_value_t = 3)]
+    pub samples: usize,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// `rules lint`.
+#[derive(Args)]
+pub struct RulesLintArgs {
+    /// Files or folders of rules, or a topology.
+    pub paths: Vec<PathBuf>,
+    /// Look at the rules as this topology would run them.
+    #[arg(long, value_name = "FILE")]
+    pub topology: Option<PathBuf>,
+    /// Files or folders of schemas besides the shipped ones, for rules without a topology.
+    #[arg(long, value_name = "PATH")]
+    pub schemas: Vec<PathBuf>,
+    /// Ask for so many tests of each rule; from 2 on, for one that expects a match and one that does not.
+    #[arg(long, default_value_t = 0)]
+    pub minimum_tests: usize,
+    /// End with code 1 for warnings as well.
+    #[arg(long)]
+    pub strict: bool,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
 /// `rules cost`.
 #[derive(Args)]
 pub struct RulesCostArgs {
@@ -294,6 +382,82 @@ pub struct AuditArgs {
     /// The topology file.
     #[arg(default_value = "topology.toml")]
     pub topology: PathBuf,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+/// `replay`.
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// The topology file.
+    #[arg(default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Only show this rule; may be given several times.
+    #[arg(long, value_name = "ID")]
+    pub rule: Vec<String>,
+    /// Run these rules (files, folders) in place of those that the topology names.
+    #[arg(long, value_name = "PATH")]
+    pub rules: Vec<PathBuf>,
+    /// The detect node that --rules is for, if there are several.
+    #[arg(long, value_name = "ID")]
+    pub node: Option<String>,
+    /// First moment, by event time: 2026-03-01, or 2026-03-01T10:00:00Z. Default: the beginning.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// The moment behind the last. Default: now.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only read this source; may be given several times.
+    #[arg(long, value_name = "ID")]
+    pub source: Vec<String>,
+    /// Read these files in place of what the source reads.
+    #[arg(long, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Alerts of each rule that are shown.
+    #[arg(long, default_value_t = 3)]
+    pub samples: usize,
+    /// Worker threads; default: one per core. The result does not depend on it.
+    #[arg(short, long, env = "MILLSTREAM_WORKERS")]
+    pub workers: Option<usize>,
+    /// No progress on standard error.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Form of the result.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
+}
+
+impl ReplayArgs {
+    /// Number of worker threads.
+    pub fn workers(&self) -> usize {
+        threads(self.workers)
+    }
+    /// Progress lines are wanted.
+    pub fn progress(&self) -> bool {
+        !self.quiet
+    }
+}
+
+/// As many threads as asked for, or one per core.
+fn threads(wanted: Option<usize>) -> usize {
+    wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 256)
+}
+
+/// `explain`.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// Id of the alert: 32 hex digits.
+    pub alert: String,
+    /// The topology file; what it wrote is looked through.
+    #[arg(long, default_value = "topology.toml", env = "MILLSTREAM_TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Events that are shown, in the order of their positions.
+    #[arg(long, default_value_t = 20)]
+    pub events: usize,
+    /// Do not read the events' bytes from their files.
+    #[arg(long)]
+    pub no_raw: bool,
     /// Form of the result.
     #[arg(long, value_enum, default_value = "human")]
     pub output: Output,

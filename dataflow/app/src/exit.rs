@@ -10,3 +10,5 @@ pub const UNAVAILABLE: i32 = 69;
 pub const CONFIG: i32 = 78;
 /// The world (disk, log, network) does not let the command work.
 pub const IO: i32 = 74;
+/// Stopped by a person: what is printed covers a part of the input.
+pub const STOPPED: i32 = 130;

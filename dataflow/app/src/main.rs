@@ -8,17 +8,21 @@ mod cluster;
 mod control;
 mod demo;
 mod exit;
+mod explain;
 mod http;
 mod letters;
+mod lint;
 mod load;
 mod memory;
 mod metrics;
 mod parse_files;
 mod progress;
 mod registry;
+mod replay;
 mod rules;
 mod run;
 mod secrets;
+mod shadow;
 mod stats;
 mod supervise;
 mod tap;
@@ -53,11 +57,16 @@ fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Unsuppress(a) => check::unsuppress(&a),
         Command::Test(a) => test::test(&a),
         Command::Rules(cli::RulesCommand::Cost(a)) => rules::cost(&a),
+        Command::Rules(cli::RulesCommand::Explain(a)) => rules::explain(&a),
+        Command::Rules(cli::RulesCommand::Shadow(a)) => shadow::shadow(&a),
+        Command::Rules(cli::RulesCommand::Lint(a)) => lint::lint(&a),
         Command::Rules(cli::RulesCommand::Import(cli::ImportCommand::Sigma(a))) => rules::import_sigma(&a),
         Command::Rules(cli::RulesCommand::Import(cli::ImportCommand::Python(a))) => rules::import_python(&a),
         Command::Top(a) => top::top(&a),
         Command::Tap(a) => tap::tap(&a),
         Command::Audit(a) => audit::audit(&a),
+        Command::Replay(a) => replay::replay(&a),
+        Command::Explain(a) => explain::explain(&a),
         Command::Dlq(a) => letters::dlq(&a),
         Command::Txn(a) => letters::txn(&a),
         Command::Checkpoint(a) => checkpoint::checkpoint(&a),

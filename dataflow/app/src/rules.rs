@@ -1,16 +1,21 @@
 //! `millstream rules cost`: a topology's events, without the engine, through its stateless nodes up to the detections.
+//! `millstream rules explain`: how one rule is run.
 //! `millstream rules import`: which Sigma or Python rules of a collection run here, and why others do not.
-use crate::cli::{ImportPythonArgs, ImportSigmaArgs, Output, RulesCostArgs};
+use crate::cli::{ImportPythonArgs, ImportSigmaArgs, Output, RulesCostArgs, RulesExplainArgs};
+use crate::progress::group;
 use crate::{exit, load, parse_files};
-use anyhow::{Result, anyhow, bail};
-use detect::cost::{Costs, Meter};
+use anyhow::{Context, Result, anyhow, bail};
+use detect::cost::{Costs, Meter, RuleCost};
+use detect::explain::RuleExplained;
 use detect::sigma::mapping::Mappings;
 use detect::sigma::survey::survey;
 use local::DiskFiles;
 use model::source::Budget;
-use model::{Built, Ctx, Kind, Map, Packet, Reader, Source};
+use model::{Built, Ctx, Kind, LedgerRow, Map, Packet, Reader, Source};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use topology::Topology;
@@ -45,6 +50,94 @@ pub fn cost(args: &RulesCostArgs) -> Result<i32> {
         _ => costs.iter().for_each(|(id, c)| print!("detect.{id}: {}", c.table(args.top))),
     }
     Ok(0)
+}
+
+/// How a rule is run, and what a run's ledger says of it.
+#[derive(Serialize)]
+struct Explained {
+    /// Node that runs it.
+    node: String,
+    #[serde(flatten)]
+    rule: RuleExplained,
+    /// What it took on the events that were measured, if any were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<RuleCost>,
+    /// Events that the node saw in the ledger of the data folder, and counters of the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<(u64, BTreeMap<String, u64>)>,
+}
+
+/// Print how a rule is run.
+pub fn explain(args: &RulesExplainArgs) -> Result<i32> {
+    let loaded = load::from_disk(&args.topology);
+    let Some(t) = &loaded.topology else {
+        loaded.diagnostics.iter().for_each(|d| eprint!("{}", d.render(false)));
+        return Ok(exit::CONFIG);
+    };
+    let (dir, _) = load::place(&args.topology);
+    let mut all = Vec::new();
+    for n in t.nodes.iter().filter(|n| n.kind == Kind::Detect) {
+        let meter = Meter::open(&n.settings, &DiskFiles::new(&dir)).map_err(|p| anyhow!("{}: {p:?}", n.id))?;
+        let Some(rule) = meter.explain(&args.rule) else { continue };
+        let ledger = of_ledger(&load::data_dir(t), &n.id, &args.rule)?;
+        all.push(Explained { node: n.id.to_string(), rule, cost: None, ledger });
+    }
+    if all.is_empty() {
+        eprintln!("millstream: no rule of {} has the id `{}`", args.topology.display(), args.rule);
+        return Ok(exit::FINDINGS);
+    }
+    if args.events > 0 {
+        let mut pipe = Pipe::open(t, &args.measured())?;
+        pipe.run(args.events)?;
+        let costs = pipe.costs();
+        for x in &mut all {
+            x.rule = pipe.meter(&x.node).and_then(|m| m.explain(&args.rule)).unwrap_or_else(|| x.rule.clone());
+            x.cost = costs.get(&x.node).and_then(|c| c.rules.iter().find(|r| r.rule == args.rule)).cloned();
+        }
+    }
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&all)?),
+        _ => all.iter().for_each(|x| print!("{}", x.text())),
+    }
+    Ok(0)
+}
+
+impl Explained {
+    fn text(&self) -> String {
+        let mut out = format!("detect.{}: {}", self.node, self.rule.text());
+        if let Some(c) = &self.cost {
+            let each = c.ns as f64 / c.looked_at.max(1) as f64;
+            out +=
+                &format!("\nmeasured: looked at on {} events, {} matches, {each:.0} ns each\n", c.looked_at, c.matches);
+        }
+        if let Some((events, counters)) = &self.ledger {
+            let rate = |n: u64| n as f64 * 100.0 / (*events).max(1) as f64;
+            let all: Vec<String> = counters.iter().map(|(c, n)| format!("{c} {}", group(*n))).collect();
+            let matches = counters.get("matches").copied().unwrap_or(0);
+            out +=
+                &format!("\nledger: {} events, {:.4} % matched: {}\n", group(*events), rate(matches), all.join(", "));
+        }
+        out
+    }
+}
+
+/// Events of a detect node and counters of one of its rules, summed over the ledger; `None` if nothing has run.
+fn of_ledger(dir: &Path, node: &str, rule: &str) -> Result<Option<(u64, BTreeMap<String, u64>)>> {
+    let path = dir.join(format!("{}.jsonl", load::LEDGER));
+    let Ok(file) = std::fs::File::open(&path) else { return Ok(None) };
+    let (mut events, mut counters) = (0, BTreeMap::new());
+    for line in BufReader::new(file).lines() {
+        let row: LedgerRow = serde_json::from_str(&line?).with_context(|| path.display().to_string())?;
+        if *row.node == *node && row.rule.is_empty() && row.counter == "events" {
+            events += row.n;
+        }
+        if *row.rule == *rule {
+            *counters
+                .entry(if *row.node == *node { row.counter } else { format!("{}.{}", row.node, row.counter) })
+                .or_default() += row.n;
+        }
+    }
+    Ok(Some((events, counters)))
 }
 
 /// Tell what of a collection of Sigma rules is supported.
@@ -184,6 +277,11 @@ impl<'t> Pipe<'t> {
     fn seen(&self) -> u64 {
         let of = |p: &Option<Piece>| if let Some(Piece::Rules(meter)) = p { meter.events() } else { 0 };
         self.pieces.iter().map(of).max().unwrap_or(0)
+    }
+
+    fn meter(&self, node: &str) -> Option<&Meter> {
+        let at = self.topology.nodes.iter().position(|n| *n.id == *node)?;
+        if let Some(Piece::Rules(meter)) = &self.pieces[at] { Some(meter) } else { None }
     }
 
     fn costs(&self) -> BTreeMap<String, Costs> {

@@ -343,10 +343,7 @@ fn watch(args: &RunArgs, data_dir: PathBuf, shared: Arc<Shared>) {
 fn changed(path: &Path, shared: &Shared) -> bool {
     let running = shared.running.lock().expect("no holder panics").clone();
     let (dir, _) = load::place(path);
-    let disk = local::DiskFiles::new(&dir);
-    use model::Files;
-    running.files.iter().any(|(p, h)| disk.read(p).ok().map(|b| crate::bundle::hash(&b)) != *h)
-        || running.lists.iter().any(|(p, l)| disk.list(p).unwrap_or_default() != *l)
+    running.changed(&local::DiskFiles::new(&dir))
 }
 
 /// Check what is on disk and, if it differs and can be built, ask the session to seal for it.

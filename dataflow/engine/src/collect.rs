@@ -34,6 +34,7 @@ pub(crate) fn collect<'s>(
     tell: Option<Sender<Done>>,
     status: Arc<Status>,
     board: Board,
+    bundle: Arc<str>,
 ) {
     let scope = done.scope();
     let mut b = OperatorBuilder::new("collect".into(), scope);
@@ -85,7 +86,15 @@ pub(crate) fn collect<'s>(
                 let mut tally = stash.remove(&next).unwrap_or_default();
                 if let (Some(ledger), Some(tell)) = (&mut ledger, &tell) {
                     let rows = sum(tally.counts);
-                    let mut records: Vec<Record> = rows.iter().cloned().map(|r| Record::Ledger(Box::new(r))).collect();
+                    let clock = LedgerRow {
+                        epoch: next,
+                        node: ledger_id.clone(),
+                        rule: bundle.clone(),
+                        counter: LedgerRow::CLOCK.into(),
+                        n: info.now_ms.max(0) as u64,
+                    };
+                    let all = rows.iter().cloned().chain((!rows.is_empty()).then_some(clock));
+                    let mut records: Vec<Record> = all.map(|r| Record::Ledger(Box::new(r))).collect();
                     sort_records(&mut records);
                     let packets = if records.is_empty() { vec![] } else { vec![Packet::Records(records)] };
                     for closed in ledger.epoch(&info, vec![packets]) {

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub store: Arc<dyn Store>,
     pub start: Arc<Start>,
     pub generation: u64,
+    /// Hash of the topology bundle that every epoch of the session runs under.
+    pub bundle: Arc<str>,
     pub status: Arc<Status>,
 }
 
@@ -103,7 +105,7 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
         ports.push(streams);
     }
     let ledger = (scope.index() == 0).then(|| Shards::open(committer(plan, &plan.graph.ledger, vec![0])));
-    collect(scope.concatenate(done), start, ledger, tell, plan.status.clone(), board);
+    collect(scope.concatenate(done), start, ledger, tell, plan.status.clone(), board, plan.bundle.clone());
 }
 
 fn build(plan: &Plan, node: &GraphNode, shard: u32) -> Built {

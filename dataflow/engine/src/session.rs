@@ -87,6 +87,7 @@ pub fn run_in(mut session: Session, world: World) -> Result<Outcome> {
         store: store.clone(),
         start: start.clone(),
         generation: *generation,
+        bundle: session.bundle.as_str().into(),
         status: status.clone(),
     });
     let own = Mutex::new(Some(Coordinated { feed: Feed { epochs: epoch_rx, wake: wake_tx }, tell: done_tx }));

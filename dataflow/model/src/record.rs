@@ -219,6 +219,13 @@ pub struct LedgerRow {
     pub n: u64,
 }
 
+impl LedgerRow {
+    /// Counter of the row that says under which topology and at which time an epoch ran: its `node` is the ledger itself,
+    /// its `rule` the hash of the topology's bundle, its `n` the epoch's clock in milliseconds. Every epoch that counted
+    /// anything has one. It is no count, and is never summed.
+    pub const CLOCK: &str = "clock_ms";
+}
+
 impl Record {
     /// Total order inside an epoch: position, then kind, then rule. Sinks and keyed operators see this order.
     pub fn order(&self) -> (Pos, u8, &str, u8) {
@@ -258,7 +265,8 @@ fn object(text: &Option<String>) -> J {
 }
 
 impl Match {
-    /// A row of the signals table: the event with the `p_rule_*` and `p_alert_*` fields (functional spec §2.2).
+    /// A row of the signals table: the event with the `p_rule_*` and `p_alert_*` fields (functional spec §2.2), and where
+    /// exactly it was read.
     pub fn to_json(&self) -> J {
         let mut e = match self.event.as_deref().map(serde_json::from_str) {
             Some(Ok(J::Object(o))) => o,
@@ -269,7 +277,13 @@ impl Match {
         put("p_row_id", json!(format!("{:032x}", self.pos.row_id())));
         put("p_log_type", json!(self.log_type));
         put("p_event_time", json!(time::text_ms(self.event_ms)));
+        let at = &self.pos;
+        put(
+            "p_source_position",
+            json!({ "source": at.source, "partition": at.partition, "offset": at.offset, "ordinal": at.ordinal }),
+        );
         put("p_rule_id", json!(r.id));
+        put("p_rule_version", json!(r.version));
         put("p_rule_tags", json!(r.tags));
         put("p_rule_reports", json!(r.reports));
         put("p_rule_severity", json!(r.severity));

@@ -10,6 +10,7 @@
 mod access;
 mod cache;
 mod classes;
+pub mod explain;
 mod home;
 mod index;
 mod join;

@@ -70,6 +70,16 @@ impl Meter {
         self.matches.clear();
     }
 
+    /// The rules that are measured.
+    pub(crate) fn rules(&self) -> &[crate::rule::Rule] {
+        &self.detect.rules
+    }
+
+    /// The programs of the events so far.
+    pub(crate) fn programs(&self) -> &[crate::columns::Program] {
+        self.detect.programs.all()
+    }
+
     /// Events so far.
     pub fn events(&self) -> u64 {
         self.events

@@ -8,6 +8,7 @@ use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
 use crate::key::KeySpec;
 use crate::rule::{Body, Rule};
+use crate::shadow::Shadowed;
 use crate::sigma::mapping::Mappings;
 use crate::template::clip;
 use crate::{lua, meta, python, scope};
@@ -36,6 +37,10 @@ struct Settings {
     /// for. They are asked before the shipped mappings.
     #[serde(default)]
     sigma_mappings: Vec<String>,
+    /// Changed rules that run beside those of the same ids: files, folders or globs. What they match leaves by the outputs
+    /// `shadow`, `gained` and `lost`, never by the ordinary one; `millstream rules shadow` tells the difference.
+    #[serde(default)]
+    shadow: Vec<String>,
     /// Only rules for these log types; default: all that the rules name.
     #[serde(default)]
     log_types: Option<Vec<String>>,
@@ -80,7 +85,12 @@ impl Part for DetectPart {
             name: "rules",
             doc: "Matches events against detections written in YAML, Sigma, Lua or Python.",
             inputs: &[Flow::Events],
-            outputs: &[Port { name: "", flow: Flow::Matches, error: false }],
+            outputs: &[
+                Port { name: "", flow: Flow::Matches, error: false },
+                Port { name: "shadow", flow: Flow::Matches, error: false },
+                Port { name: "gained", flow: Flow::Matches, error: false },
+                Port { name: "lost", flow: Flow::Matches, error: false },
+            ],
             sharding: Sharding::Lanes,
         }
     }
@@ -97,6 +107,21 @@ impl Part for DetectPart {
     }
 }
 
+/// The enabled rules of a `[detect.*]` node with these settings, in the order of their ids; or every finding, if there is an
+/// error among them.
+pub fn load(settings: &serde_json::Value, files: &dyn Files) -> std::result::Result<Arc<[Rule]>, Vec<Problem>> {
+    load_either(settings, files, false)
+}
+
+/// As [`load`], or the shadow rules of the node.
+pub fn load_either(
+    settings: &serde_json::Value,
+    files: &dyn Files,
+    shadow: bool,
+) -> std::result::Result<Arc<[Rule]>, Vec<Problem>> {
+    Rules::open(settings, files).map(|(node, _)| if shadow { node.shadow } else { node.rules })
+}
+
 impl Rules {
     /// Load what the settings name; findings, if any of them is an error.
     pub(crate) fn open(
@@ -108,6 +133,11 @@ impl Rules {
         let (rules, mut found) = meta::load_with(files, &settings.rules, &mappings);
         problems.append(&mut found);
         problems.extend(python::survey::findings(&rules, settings.strict));
+        let (shadow, found) = match settings.shadow.is_empty() {
+            true => Default::default(),
+            false => meta::load_with(files, &settings.shadow, &mappings),
+        };
+        problems.extend(found.into_iter().map(|p| Problem { setting: p.setting.replacen("rules", "shadow", 1), ..p }));
         if problems.iter().any(|p| !p.warning) {
             return Err(problems);
         }
@@ -127,7 +157,11 @@ impl Rules {
             },
             python: ::python::Limits { steps: settings.python_steps, memory: bytes(settings.python_memory) },
         };
-        Ok((Rules { rules: rules.into(), disabled, limits }, problems))
+        let shadow = match shadow.is_empty() {
+            true => shadow,
+            false => select(shadow, settings.log_types.as_deref(), &mut Vec::new()),
+        };
+        Ok((Rules { rules: rules.into(), shadow: shadow.into(), disabled, limits }, problems))
     }
 
     /// The running node.
@@ -168,6 +202,8 @@ pub(crate) struct Limits {
 /// The checked node.
 pub(crate) struct Rules {
     rules: Arc<[Rule]>,
+    /// Rules that run beside them, see [`crate::shadow`].
+    shadow: Arc<[Rule]>,
     disabled: usize,
     limits: Limits,
 }
@@ -175,7 +211,7 @@ pub(crate) struct Rules {
 impl Node for Rules {
     fn needs(&self) -> Needs {
         let mut needs = Needs::default();
-        for rule in self.rules.iter() {
+        for rule in self.rules.iter().chain(self.shadow.iter()) {
             for log_type in &rule.log_types {
                 let mut keys = Vec::new();
                 keys_of(rule, log_type, &mut |k| keys.push(k));
@@ -189,7 +225,10 @@ impl Node for Rules {
         let lua = self.rules.iter().filter(|r| matches!(r.body, Body::Lua { .. })).count();
         let python = self.rules.iter().filter(|r| matches!(r.body, Body::Python(_))).count();
         let mut text = format!("{} rules", self.rules.len());
-        for (n, what) in [(lua, "Lua"), (python, "Python"), (self.disabled, "disabled, not loaded")] {
+        let shadow = self.shadow.len();
+        for (n, what) in
+            [(lua, "Lua"), (python, "Python"), (self.disabled, "disabled, not loaded"), (shadow, "in the shadow")]
+        {
             if n > 0 {
                 text += &format!(", {n} {what}");
             }
@@ -198,7 +237,12 @@ impl Node for Rules {
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Built> {
-        Ok(Built::Map(Box::new(self.detect(cx.store_events))))
+        let live = self.detect(cx.store_events);
+        if self.shadow.is_empty() {
+            return Ok(Built::Map(Box::new(live)));
+        }
+        let shadow = Detect::new(self.shadow.clone(), self.limits, cx.store_events);
+        Ok(Built::Map(Box::new(Shadowed::new(live, shadow))))
     }
 }
 
@@ -280,6 +324,19 @@ impl Detect {
             counted: Vec::new(),
             costs: None,
         }
+    }
+
+    /// Matches and failures of a batch, with their counts.
+    pub fn judge(&mut self, batch: &EventBatch, cx: &mut Ctx) -> Vec<Record> {
+        let mut out = Vec::new();
+        self.batch(batch, &mut out);
+        cx.count("events", batch.len() as u64);
+        for index in self.counted.drain(..) {
+            for (name, n) in ["matches", "errors", STOPPED].into_iter().zip(std::mem::take(&mut self.counts[index])) {
+                cx.count_rule(name, self.rules[index].meta.id.clone(), n);
+            }
+        }
+        out
     }
 
     pub fn batch(&mut self, batch: &EventBatch, out: &mut Vec<Record>) {
@@ -376,14 +433,7 @@ fn record(rule: &Rule, batch: &EventBatch, row: usize, outcome: Outcome) -> Opti
 impl Map for Detect {
     fn map(&mut self, input: Packet, cx: &mut Ctx) -> Result<()> {
         let Packet::Events(batch) = input else { return Err("detect takes events".into()) };
-        let mut out = Vec::new();
-        self.batch(&batch, &mut out);
-        cx.count("events", batch.len() as u64);
-        for index in self.counted.drain(..) {
-            for (name, n) in ["matches", "errors", STOPPED].into_iter().zip(std::mem::take(&mut self.counts[index])) {
-                cx.count_rule(name, self.rules[index].meta.id.clone(), n);
-            }
-        }
+        let out = self.judge(&batch, cx);
         cx.emit(0, Packet::Records(out));
         Ok(())
     }

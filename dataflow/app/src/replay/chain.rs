@@ -1,0 +1,85 @@
+//! The stateful part of a replay: the topology's dedup and limit nodes, one moment of event time after the other.
+use super::Plan;
+use super::report::Report;
+use super::spool::{Entry, Outlet};
+use anyhow::{Result, anyhow};
+use model::part::sort_records;
+use model::{Built, Ctx, EpochInfo, Keyed, Kind, Packet, Record};
+
+/// The nodes, by their place in the topology.
+pub struct Chain<'p> {
+    plan: &'p Plan<'p>,
+    nodes: Vec<Option<Box<dyn Keyed>>>,
+    epoch: u64,
+}
+
+impl<'p> Chain<'p> {
+    /// Build every node that keeps state.
+    pub fn open(plan: &'p Plan<'p>) -> Result<Chain<'p>> {
+        let mut nodes = Vec::new();
+        for (i, n) in plan.topology.nodes.iter().enumerate() {
+            let stateless = matches!(n.kind, Kind::Source | Kind::Sink | Kind::Parse | Kind::Transform | Kind::Enrich);
+            let built = (!stateless).then(|| plan.node(i).build(&plan.cx(i))).transpose();
+            nodes.push(match built.map_err(|e| anyhow!("{}: {e}", n.id))? {
+                Some(Built::Keyed(op)) => Some(op),
+                _ => None,
+            });
+        }
+        Ok(Chain { plan, nodes, epoch: 0 })
+    }
+
+    /// The matches of one moment.
+    pub fn at(&mut self, group: Vec<Entry>, report: &mut Report) -> Result<()> {
+        let Some(now_ms) = group.first().map(|e| e.found.event_ms) else { return Ok(()) };
+        let mut inbox: Vec<Vec<Record>> = vec![Vec::new(); self.nodes.len()];
+        for e in group {
+            report.matched(&e.found);
+            self.give(e.from, Record::Match(e.found), &mut inbox, report);
+        }
+        self.pass(now_ms, false, inbox, report)
+    }
+
+    /// No more matches: nodes that wait for a time see it come.
+    pub fn end(&mut self, now_ms: i64, report: &mut Report) -> Result<()> {
+        self.pass(now_ms, true, vec![Vec::new(); self.nodes.len()], report)
+    }
+
+    fn pass(&mut self, now_ms: i64, seal: bool, mut inbox: Vec<Vec<Record>>, report: &mut Report) -> Result<()> {
+        self.epoch += 1;
+        let info = EpochInfo { epoch: self.epoch, now_ms, commands: Vec::new(), snapshot: seal, seal };
+        for at in 0..self.nodes.len() {
+            let Some(op) = &mut self.nodes[at] else { continue };
+            let node = &self.plan.topology.nodes[at];
+            let (mut records, mut cx) = (std::mem::take(&mut inbox[at]), Ctx::default());
+            sort_records(&mut records);
+            op.epoch(&info, records, &mut cx).map_err(|e| anyhow!("{}: {e}", node.id))?;
+            for (counter, rule, n) in cx.counts {
+                report.count(node.kind, &rule, counter, n);
+            }
+            for (port, packet) in cx.out {
+                let Packet::Records(records) = packet else { continue };
+                records.into_iter().for_each(|r| self.give((at, port), r, &mut inbox, report));
+            }
+        }
+        Ok(())
+    }
+
+    /// Give what left a port to everyone who reads it; an alert that no other node here reads is one that was made.
+    fn give(&self, from: Outlet, record: Record, inbox: &mut [Vec<Record>], report: &mut Report) {
+        let mut passed_on = false;
+        for (at, node) in self.plan.topology.nodes.iter().enumerate().skip(from.0 + 1) {
+            if !node.inputs.contains(&from) {
+                continue;
+            }
+            if self.nodes[at].is_some() {
+                inbox[at].push(record.clone());
+                passed_on = true;
+            } else if node.kind == Kind::Sink {
+                report.sent(&node.id, &record);
+            }
+        }
+        if let (Record::Alert(alert), false, 0) = (&record, passed_on, from.1) {
+            report.made(alert);
+        }
+    }
+}
