@@ -160,7 +160,7 @@ impl OneRule<'_> {
 
     fn fields(&mut self) {
         let mut keys = Vec::new();
-        keys_of(self.rule, &mut |k| keys.push(k));
+        self.rule.log_types.iter().for_each(|t| keys_of(self.rule, t, &mut |k| keys.push(k)));
         let mut paths = Vec::new();
         keys.iter().for_each(|k| k.paths(&mut paths));
         let paths: BTreeSet<&Path> = paths.into_iter().collect();
@@ -274,7 +274,7 @@ impl OneRule<'_> {
         if self.map.is_none() {
             return;
         }
-        let cases = Case::read_all(&self.rule.tests, scripted, &mut Vec::new());
+        let cases = Case::read_all(&self.rule.tests, scripted, self.rule.body.entry(), &mut Vec::new());
         let (minimum, at) = (self.lint.minimum_tests, [Seg::Key("Tests".into())]);
         let hint = || Some("write `Tests:` with `Name`, `ExpectedResult` and `Log`".to_string());
         if cases.len() < minimum.max(1) {

@@ -167,6 +167,8 @@ fn kinds_of(test: &Predicate, yes: bool) -> u8 {
         (Null, false) => ANY & !(MISSING | NULL),
         (Empty, true) => MISSING | NULL | TEXT | LIST | OBJECT,
         (Empty, false) => ANY & !(MISSING | NULL),
+        (NoText, true) => ANY,
+        (NoText, false) => TEXT,
         (_, false) => ANY,
         (Equals(s) | Order(_, s), true) => scalar(s),
         (Text { .. } | Ip(_) | InCidr(_) | Matches(_), true) => TEXT,

@@ -4,7 +4,7 @@
 //! over single events. Nothing here depends on an event.
 use crate::expr::Expr;
 use crate::key::KeySpec;
-use crate::python::Script;
+use crate::python::{AnalysisType, Script};
 use crate::template::Template;
 use model::{RuleMeta, Severity};
 use std::sync::Arc;
@@ -53,6 +53,14 @@ pub enum Body {
 }
 
 impl Body {
+    /// What kind of detection it is.
+    pub fn entry(&self) -> AnalysisType {
+        match self {
+            Body::Python(script) => script.entry,
+            _ => AnalysisType::Rule,
+        }
+    }
+
     /// What the columns decide for events of a log type: nothing of a script but its filter.
     pub fn columns(&self, log_type: &str) -> &[Expr] {
         match self {

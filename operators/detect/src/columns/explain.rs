@@ -51,7 +51,7 @@ impl Program {
             }
         }
         let mut keys = Vec::new();
-        crate::detect::keys_of(rule, &mut |k| keys.push(k));
+        crate::detect::keys_of(rule, &self.plan.layout.log_type, &mut |k| keys.push(k));
         let reads: BTreeSet<String> = keys.iter().map(|k| k.to_string()).collect();
         Some(Explained {
             log_type: self.plan.layout.log_type.to_string(),
@@ -198,6 +198,7 @@ fn test_words(test: &Predicate) -> String {
         Predicate::Exists => "exists".into(),
         Predicate::Null => "is null or missing".into(),
         Predicate::Empty => "is empty, null or missing".into(),
+        Predicate::NoText => "is no text, or an empty one".into(),
         Predicate::Equals(v) => format!("= {}", scalar(v)),
         Predicate::Text { op, fold, text } => format!("{} {text:?}", text_op(*op, *fold)),
         Predicate::Contains { value, fold, .. } => format!("{} {}", text_op(TextOp::Contains, *fold), scalar(value)),

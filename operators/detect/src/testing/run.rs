@@ -3,7 +3,6 @@ use super::case::Case;
 use super::report::{Difference, RuleReport, TestReport, Verdict};
 use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
-use crate::python::AnalysisType;
 use crate::rule::{Body, Rule};
 use crate::{eval, lua, python};
 use serde_json::{Value as J, json};
@@ -28,7 +27,8 @@ impl Runner {
 
     /// Run the cases of the rule of this index; it has been checked, so its cases read without findings.
     pub fn rule(&self, at: usize, rule: &Rule, minimum: usize) -> RuleReport {
-        let cases = Case::read_all(&rule.tests, !matches!(rule.body, Body::Yaml(_)), entry(rule), &mut Vec::new());
+        let cases =
+            Case::read_all(&rule.tests, !matches!(rule.body, Body::Yaml(_)), rule.body.entry(), &mut Vec::new());
         let mut lua = matches!(rule.body, Body::Lua { .. }).then(|| lua::Engine::new(&[rule], Default::default()));
         let outcome = |case: &Case| match (self.scripts[at], &mut lua) {
             _ if !eval::all(&rule.filters, &case.log) => Outcome::No,
@@ -61,14 +61,6 @@ fn mocks(case: &Case) -> Vec<(String, J)> {
     case.mocks.iter().map(|m| (m.name.clone(), m.value.clone())).collect()
 }
 
-/// What kind of detection a rule is.
-fn entry(rule: &Rule) -> AnalysisType {
-    match &rule.body {
-        Body::Python(script) => script.entry,
-        _ => AnalysisType::Rule,
-    }
-}
-
 /// What is missing to the demanded minimum.
 fn shortage(cases: &[Case], minimum: usize) -> Option<String> {
     if cases.len() < minimum {
@@ -95,7 +87,7 @@ fn test(rule: &Rule, case: &Case, outcome: Outcome) -> TestReport {
     let matched = match &outcome {
         Ok(found) => {
             let matched = found.is_some();
-            let says = |alert: bool| json!(alert == entry(rule).alerting());
+            let says = |alert: bool| json!(alert == rule.body.entry().alerting());
             compare("ExpectedResult", &says(case.expected), &says(matched), &mut differences);
             matched
         }
