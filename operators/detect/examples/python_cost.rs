@@ -8,6 +8,7 @@
 #[path = "support/columns.rs"]
 mod support;
 
+use detect::columns::{Programs, view::View};
 use detect::contract::Outcome;
 use detect::detect::DetectPart;
 use detect::python::{self, Engine};
@@ -49,6 +50,9 @@ fn main() -> Result<(), model::Error> {
     let filtered = |r: &&Rule| matches!(&r.body, Body::Python(s) if s.is_filtered());
     println!("{} Python rules, {} with a filter", rules.len(), rules.iter().filter(filtered).count());
 
+    for rule in rules.iter().filter(|r| !filtered(r)) {
+        println!("  without: {}", rule.meta.id);
+    }
     let layout = support::layout(log_type, &node.needs().of(log_type));
     let batches: Vec<Arc<EventBatch>> =
         events.chunks(BATCH).map(|chunk| Arc::new(support::batch(&layout, chunk))).collect();
@@ -66,8 +70,63 @@ fn main() -> Result<(), model::Error> {
         best = best.min((cpu_ns() - begun) as f64 / events.len() as f64);
     }
     println!("node: {best:.0} ns/event, {counts:?}");
+    parts(&rules, &batches, log_type);
     plain(&rules, &events, log_type);
     check(&node, &rules, &events, log_type, mutations)
+}
+
+/// What the node does: columns, events as Python sees them, rules that are woken.
+fn parts(rules: &[Rule], batches: &[Arc<EventBatch>], log_type: &str) {
+    let list: Vec<&Rule> = rules.iter().collect();
+    let engine = Engine::new(&list, Default::default());
+    let mut programs = Programs::new(rules.to_vec().into());
+    let (mut columns, mut whole, mut events, mut run) = (0, 0, 0, 0);
+    let (mut rows, mut woken, mut count) = (0u64, 0u64, 0u64);
+    let mut by_rule = vec![(0u64, 0u64); list.len()];
+    for batch in batches.iter().chain(batches) {
+        let program = programs.of(batch);
+        let plan = program.plan();
+        let view = View::new(batch, &plan);
+        let mut hits = Vec::new();
+        let begun = cpu_ns();
+        program.run(&view, &mut hits);
+        columns += cpu_ns() - begun;
+        count += batch.len() as u64;
+        woken += hits.len() as u64;
+        for hits in hits.chunk_by(|a, b| a.0 == b.0) {
+            let begun = cpu_ns();
+            let json = view.whole(hits[0].0);
+            whole += cpu_ns() - begun;
+            let begun = cpu_ns();
+            let handle = engine.event(json, log_type, NOW_MS);
+            handle.prepare();
+            events += cpu_ns() - begun;
+            rows += 1;
+            for (_, hit) in hits {
+                let at = plan.rules[*hit].rule;
+                let begun = cpu_ns();
+                let _ = engine.run(at, &handle);
+                let took = cpu_ns() - begun;
+                run += took;
+                by_rule[at].0 += took;
+                by_rule[at].1 += 1;
+            }
+        }
+    }
+    let each = |ns: u64| ns as f64 / count as f64;
+    println!(
+        "  columns {:.0}, whole {:.0}, as Python sees it {:.0}, rules {:.0} ns/event",
+        each(columns),
+        each(whole),
+        each(events),
+        each(run)
+    );
+    println!("  {:.3} rules woken an event, on {:.3} of the events", each(woken), each(rows));
+    let mut by_rule: Vec<_> = by_rule.into_iter().zip(&list).filter(|(c, _)| c.1 > 0).collect();
+    by_rule.sort_unstable_by_key(|(cost, _)| std::cmp::Reverse(cost.0));
+    for ((ns, n), rule) in by_rule.iter().take(12) {
+        println!("    {:>6.0} ns/event, woken {:.4}, {:>6} ns each: {}", each(*ns), each(*n), ns / n, rule.meta.id);
+    }
 }
 
 /// Every rule on every event, without filters; then the same with events that are converted already.

@@ -164,6 +164,11 @@ impl Engine {
 }
 
 impl EventHandle {
+    /// Convert the event now; otherwise that is done when the first rule runs.
+    pub fn prepare(&self) {
+        self.event();
+    }
+
     fn event(&self) -> &::python::Event {
         self.event.get_or_init(|| match &*self.json {
             J::Object(map) => ::python::Event::new(map),

@@ -84,7 +84,7 @@ const RULES: &[(&str, &str)] = &[
     ("    return event.get('name') in LIST", "name in [a]"),
     (
         "    return event.get('name') in NAMES and ok(event)",
-        "((name in [Start,Stop] & errorCode in [] & errorMessage in []) | name in [])",
+        "(name in [Start,Stop] & errorCode in [] & errorMessage in [])",
     ),
     ("    if event.get('name') != 'a':\n        return False\n    return unknown(event)", "name in [a]"),
     (
@@ -143,6 +143,12 @@ const RULES: &[(&str, &str)] = &[
         "    return helpers.ok(event) and event.get('name') in helpers.NAMES",
         "(errorCode in [] & errorMessage in [] & name in [Start,Stop])",
     ),
+    (
+        "    found = {'a': lambda e: e.get('x'), 'b': ok}.get(event.get('name'))\n    if not found:\n        return False\n    return found(event)",
+        "name in [a,b]",
+    ),
+    ("    kinds = {'a': 1}\n    kinds['b'] = 2\n    return event.get('name') in kinds", "true"),
+    ("    kinds = {'a': 1}\n    kinds.update({'b': 2})\n    return event.get('name') in kinds", "true"),
     ("    return helpers.COUNT == 1 or event.get('name') == 'a'", "true"),
     ("    pass", "true"),
     ("    return False", "false"),

@@ -11,10 +11,13 @@ use crate::module::Module;
 use crate::name::Name;
 use crate::native::MAX_WEIGHT;
 use crate::ops::Cmp;
+use crate::table::Table;
 use crate::value::{Func, Value};
 
 /// Returns of a function that are told apart.
 const MAX_CASES: usize = 16;
+/// Tests of all ways that meet, up to which they are told apart.
+const MAX_MEETING: usize = 40;
 /// Elements of a constant over which `any(…)` and `all(…)` are unrolled.
 const MAX_UNROLL: usize = 100;
 
@@ -45,6 +48,8 @@ enum Sym {
     Test(Rc<(Condition, Condition)>),
     /// A display whose elements are known.
     Items(Rc<[Sym]>),
+    /// A dict display with these keys.
+    Keys(Rc<[Rc<str>]>),
     /// One of these, each when its condition may hold.
     Cases(Rc<[(Condition, Sym)]>),
 }
@@ -98,7 +103,7 @@ impl Out {
         let known = |b: bool| Condition::Always(b);
         let (truthy, falsy, odd, doubt) = match &sym {
             Sym::Unbound | Sym::Any | Sym::Cases(_) => (TRUE, TRUE, TRUE, TRUE),
-            Sym::Event => (TRUE, TRUE, TRUE, FALSE),
+            Sym::Event | Sym::Keys(_) => (TRUE, TRUE, TRUE, FALSE),
             Sym::Const(value) => match crate::ops::truthy(value) {
                 Ok(b) => (known(b), known(!b), known(!b && !matches!(value, Value::Bool(_))), FALSE),
                 Err(_) => (TRUE, TRUE, TRUE, TRUE),
@@ -281,14 +286,20 @@ impl Walk<'_> {
         {
             ends.push((end, self.slots.clone()));
         }
-        let mut ends = ends.into_iter();
-        let Some((mut path, slots)) = ends.next() else { return Some(None) };
-        self.slots = slots;
-        for (end, slots) in ends {
-            path = path.or(end);
-            self.slots.iter_mut().zip(slots).for_each(|(a, b)| *a = merge(std::mem::replace(a, Sym::Any), b));
-        }
-        Some(Some(path))
+        let Some((_, first)) = ends.first() else { return Some(None) };
+        // Which way it came decides what a variable is; as long as that is few tests.
+        let few = ends.len() <= MAX_CASES && ends.iter().map(|(end, _)| end.size()).sum::<usize>() <= MAX_MEETING;
+        let slots = (0..first.len()).map(|at| {
+            let syms = || ends.iter().map(|(end, slots)| (end.clone(), slots[at].clone()));
+            let merged = syms().map(|(_, s)| s).reduce(merge).unwrap_or(Sym::Any);
+            let plain = |s: &Sym| !matches!(s, Sym::Cases(_) | Sym::Items(_) | Sym::Keys(_));
+            match merged {
+                Sym::Any if few && ends.iter().all(|(_, slots)| plain(&slots[at])) => Sym::Cases(syms().collect()),
+                merged => merged,
+            }
+        });
+        self.slots = slots.collect();
+        Some(Some(ends.into_iter().map(|(end, _)| end).fold(FALSE, Condition::or)))
     }
 
     /// Assign; false if it may have another effect.
@@ -324,25 +335,32 @@ impl Walk<'_> {
             },
             Expr::List(items) | Expr::Tuple(items) | Expr::Set(items) => {
                 let Some((syms, raises)) = self.items(items)? else { return self.lost() };
-                let hashed = |s: &Sym| matches!(s, Sym::Const(Value::Str(_)));
-                let safe = !matches!(e, Expr::Set(_)) || syms.iter().all(hashed);
                 let constant = |s: &Sym| if let Sym::Const(v) = s { Some(v.clone()) } else { None };
-                let sym = match (e, syms.iter().map(constant).collect()) {
+                let values: Option<Vec<Value>> = syms.iter().map(constant).collect();
+                let sym = match (e, values) {
                     (Expr::Tuple(_), Some(values)) => Sym::Const(Value::tuple(values)),
+                    // Nothing but a test for membership knows what to do with it, so it is never changed.
+                    (Expr::Set(_), Some(values)) if values.iter().all(|v| matches!(v, Value::Str(_))) => {
+                        let mut table = Table::default();
+                        values.into_iter().for_each(|v| _ = table.set(v, Value::None));
+                        Sym::Const(Value::set(table))
+                    }
+                    (Expr::Set(_), _) => return self.lost(),
                     _ => Sym::Items(syms.into()),
                 };
-                Out::of(sym).after(if safe { raises } else { TRUE })
+                Out::of(sym).after(raises)
             }
             Expr::Dict(entries) => {
-                let (mut raises, mut safe) = (FALSE, true);
+                let (mut raises, mut keys) = (FALSE, Vec::new());
                 for (key, value) in entries {
-                    safe &= matches!(key, Some(Expr::Const(Value::Str(_))));
+                    let Some(Expr::Const(Value::Str(key))) = key else { return self.lost() };
+                    keys.push(key.clone());
                     raises = raises.or(self.expr(value)?.raises);
                 }
-                if !safe {
-                    return self.lost();
-                }
-                Out::of(Sym::Any).after(raises)
+                Out::of(Sym::Keys(keys.into())).after(raises)
+            }
+            Expr::Func(make) if make.defaults.is_empty() && make.kw_defaults.is_empty() && make.decorated.is_none() => {
+                Out::of(Sym::Any)
             }
             Expr::Index(parts) => {
                 let (object, key) = (self.expr(&parts.0)?, self.expr(&parts.1)?);
@@ -473,6 +491,14 @@ impl Walk<'_> {
                 let raises = if root { FALSE } else { Condition::no_text(&path) };
                 Out::of(Sym::Field(path)).after(raises)
             }
+            (Sym::Keys(keys), Name::get, _) if syms.len() == 1 && !keyword => {
+                let Sym::Field(path) = &syms[0] else { return self.lost() };
+                let set: BTreeSet<Rc<str>> = keys.iter().cloned().collect();
+                let there = |negated| Condition::text(path, How::In(set.clone()), negated);
+                let cases = [(there(false), Sym::Any), (there(true), Sym::Const(Value::None))];
+                // What cannot be hashed is no key.
+                Out::of(Sym::Cases(Rc::new(cases))).after(Condition::no_text(path))
+            }
             (Sym::Event, Name::deep_get, Some(keys)) if !keys.is_empty() => Out::of(Sym::Field(longer(&[], keys))),
             (Sym::Event, Name::udm, Some(names)) if names.len() == 1 => {
                 let default = if keyword { Sym::Any } else { Sym::Const(Value::None) };
@@ -544,7 +570,8 @@ impl Walk<'_> {
         let out = match &callee.sym {
             Sym::Const(Value::Func(func)) => {
                 // A display could be changed there.
-                let given = syms.into_iter().map(|s| if let Sym::Items(_) = s { Sym::Any } else { s }).collect();
+                let given =
+                    syms.into_iter().map(|s| if let Sym::Items(_) | Sym::Keys(_) = s { Sym::Any } else { s }).collect();
                 call(func, given, self.weight, self.model, self.budget)?
             }
             Sym::Const(Value::Native(native)) => match (native.name, &syms[..]) {
@@ -659,8 +686,12 @@ fn compare(op: Cmp, a: &Sym, b: &Sym) -> Out {
             Out::test(TRUE, TRUE, Condition::no_text(a).or(Condition::no_text(b)))
         }
         (Cmp::In, Sym::Field(path), container) => match members(container) {
-            // What cannot be hashed raises in a set.
-            Some((texts, _)) => one_of(path, texts.into_iter().collect(), Condition::no_text(path)),
+            Some((texts, _)) => {
+                // What cannot be hashed raises in a set.
+                let hashed = matches!(container, Sym::Keys(_) | Sym::Const(Value::Set(_) | Value::Dict(_)));
+                let raises = if hashed { Condition::no_text(path) } else { FALSE };
+                one_of(path, texts.into_iter().collect(), raises)
+            }
             None => Out::any(),
         },
         (Cmp::In, Sym::Const(Value::Str(part)), Sym::Field(path)) => {
@@ -683,6 +714,7 @@ fn members(sym: &Sym) -> Option<(Vec<Rc<str>>, bool)> {
             let value = |s: &Sym| if let Sym::Const(v) = s { Some(v.clone()) } else { None };
             items.iter().map(value).collect::<Option<_>>()?
         }
+        Sym::Keys(keys) => return Some((keys.to_vec(), true)),
         Sym::Const(Value::List(l)) => l.items.borrow().clone(),
         Sym::Const(Value::Tuple(t)) => t.0.clone(),
         Sym::Const(Value::Set(s)) => s.table.borrow().keys().cloned().collect(),
@@ -730,6 +762,7 @@ fn merge(a: Sym, b: Sym) -> Sym {
         (Sym::Field(a), Sym::Field(b)) => a == b,
         (Sym::Test(a), Sym::Test(b)) => Rc::ptr_eq(a, b) || a == b,
         (Sym::Items(a), Sym::Items(b)) => Rc::ptr_eq(a, b),
+        (Sym::Keys(a), Sym::Keys(b)) => Rc::ptr_eq(a, b),
         (Sym::Cases(a), Sym::Cases(b)) => Rc::ptr_eq(a, b),
         (Sym::Const(Value::Str(a)), Sym::Const(Value::Str(b))) => a == b,
         (Sym::Const(Value::Bool(a)), Sym::Const(Value::Bool(b))) => a == b,
