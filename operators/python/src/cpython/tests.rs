@@ -297,6 +297,22 @@ def title(event):
 }
 
 #[test]
+fn detections_share_the_cache_in_the_order_of_the_calls() {
+    let text = "
+from panther_detection_helpers.caching import add_to_string_set
+def rule(event): return True
+def title(event): return str(sorted(add_to_string_set('k', event['n'])))
+";
+    let Some(pool) = pool(&[("a", text), ("b", text)]) else { return };
+    let events = ["1", "2"].map(|n| json!({ "n": n }).to_string());
+    let mut cache = Memory { most: 1, ..Memory::default() };
+    let calls = [call("a", &events[0]), call("b", &events[0]), call("a", &events[1]), call("b", &events[1])];
+    let titles: Vec<Json> =
+        pool.call(&calls, CLOCK, &mut cache).unwrap().iter().map(|answer| short(answer)[1][1].clone()).collect();
+    assert_eq!(titles, ["['1']", "['1']", "['1', '2']", "['1', '2']"]);
+}
+
+#[test]
 fn entries_of_the_cache_expire_by_the_given_clock() {
     let text = "
 from panther_detection_helpers import caching as c
