@@ -163,7 +163,11 @@ unsafe fn fill(step: &Step) -> libc::c_long {
                 let file = libc::open(path.as_ptr(), libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC, 0o444);
                 if file >= 0 { libc::close(file).into() } else { -1 }
             }
-            Step::Link(to, path) => libc::symlink(to.as_ptr(), path.as_ptr()).into(),
+            // It is there already where it lies in a folder that was mounted.
+            Step::Link(to, path) => match libc::symlink(to.as_ptr(), path.as_ptr()) {
+                -1 if *libc::__errno_location() == libc::EEXIST => 0,
+                result => result.into(),
+            },
             Step::Bind(from, path) => {
                 let null = std::ptr::null();
                 let bind = libc::MS_BIND | libc::MS_REC;

@@ -55,8 +55,13 @@ impl Files {
                 Err(_) => {}
             }
         }
-        let own = interpreter.library.iter().chain(&interpreter.packages).chain(&interpreter.shared);
-        all.extend(own.filter_map(|p| p.canonicalize().ok()));
+        for path in interpreter.library.iter().chain(&interpreter.packages).chain(&interpreter.shared) {
+            let Ok(to) = path.canonicalize() else { continue };
+            if to != *path {
+                links.push((path.clone(), to.clone()));
+            }
+            all.insert(to);
+        }
         all.insert(interpreter.program.clone());
         let inside = |path: &Path| path.ancestors().skip(1).any(|above| all.contains(above));
         let readable = all.iter().filter(|p| !inside(p)).cloned().collect();

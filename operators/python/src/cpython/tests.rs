@@ -534,6 +534,20 @@ fn the_cases_of_the_compiled_evaluator_mean_the_same_here() {
 }
 
 #[test]
+fn an_interpreter_may_be_behind_symbolic_links() {
+    let Ok(found) = super::interpreter::Interpreter::find(&Settings::default()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(found.home.split(':').next().unwrap(), &link).unwrap();
+    let settings = Settings { python: Some(link.join("bin/python3")), ..Settings::default() };
+    let detections = vec![detection("a", "import json, decimal\ndef rule(event): return decimal.Decimal(1) == 1")];
+    let Some(pool) = open(&settings, Sources { detections, ..Sources::default() }) else { return };
+    assert_eq!(short(&ask(&pool, "a", "{}")), json!([["rule", true]]));
+    let other = open(&Settings::default(), Sources::default()).unwrap();
+    assert_eq!(pool.isolation(), other.isolation());
+}
+
+#[test]
 fn without_python_only_the_pool_is_missing() {
     let settings = Settings { python: Some("/nowhere/python3".into()), ..Settings::default() };
     let problem = Pool::open(&settings, Sources::default()).unwrap_err();
