@@ -123,7 +123,7 @@ fn escape(spaces: &[Spaces], seen: &[&str]) {
     };
     let detections = attempts.iter().map(|(name, _, text)| (name.clone(), body(text))).collect();
     let Some(pool) = pool(detections, Home::Together(4), limits(), spaces) else { return };
-    println!("{:?}", pool.isolation());
+    println!("{}", pool.isolation());
     assert_eq!(attempts.iter().map(|a| &a.0).collect::<BTreeSet<_>>().len(), attempts.len(), "two of one name");
     let mut out = Vec::new();
     for (name, _, _) in &attempts {

@@ -30,6 +30,16 @@ pub struct Isolation {
     pub missing: Vec<String>,
 }
 
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.layers.join(", "))?;
+        match self.missing.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; missing: {}", self.missing.join("; ")),
+        }
+    }
+}
+
 /// Files and folders that a worker reads.
 #[derive(Clone, Debug)]
 pub struct Files {

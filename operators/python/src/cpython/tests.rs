@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::spawn::{Launch, Spaces, Starter};
 use super::verify::{Verdict, compare};
-use super::worker::AFTER;
+use super::worker::{AFTER, BOOTSTRAP, Worker};
 use super::{
-    Answer, Cache, Call, Detection, Field, Home, Limits, Memory, Model, Module, NoCache, Output, Pool, Settings,
-    Sources,
+    Answer, Cache, Call, Detection, Field, Home, Isolation, Limits, Memory, Model, Module, NoCache, Output, Pool,
+    Settings, Sources,
 };
 use crate::{Event, Library, Setting, Source, compile};
 
@@ -475,7 +476,7 @@ def title(event): return lookup(1) + LIMIT()
 #[test]
 fn strict_refuses_what_the_machine_does_not_allow() {
     let Some(pool) = pool(&[("a", "def rule(event): return True")]) else { return };
-    println!("{:?}", pool.isolation());
+    println!("{}", pool.isolation());
     let whole = pool.isolation().missing.is_empty();
     let settings = Settings { strict: true, ..Settings::default() };
     match Pool::open(&settings, Sources::default()) {
@@ -531,6 +532,26 @@ fn the_cases_of_the_compiled_evaluator_mean_the_same_here() {
         assert!(tally[&Verdict::Equal] * 10 > texts.len() as u64 * 9, "{tally:?}");
     });
     compared.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_worker_of_another_version_is_refused() {
+    let Ok(interpreter) = super::interpreter::Interpreter::find(&Settings::default()) else { return };
+    let limits = Limits::default();
+    let first = String::from_utf8(super::worker::first(&interpreter, &Sources::default())).unwrap();
+    let start = |bootstrap: &str, first: &str| {
+        [Spaces::Own, Spaces::None].map(|spaces| {
+            let launch = Launch::new(&interpreter, bootstrap, &limits, spaces, &mut Isolation::default()).unwrap();
+            Worker::start(&Starter::new(launch).unwrap(), first.as_bytes(), &limits).err()
+        })
+    };
+    assert!(start(BOOTSTRAP, &first).contains(&None), "this version comes up");
+    // The worker refuses the engine's, and the engine the worker's.
+    let other = first.replace("\"version\":1,", "\"version\":2,");
+    let says = |found: [Option<String>; 2], what: &str| found.iter().flatten().any(|why| why.contains(what));
+    assert!(says(start(BOOTSTRAP, &other), "exit code 3"), "{:?}", start(BOOTSTRAP, &other));
+    let other = (BOOTSTRAP.replace("VERSION = 1", "VERSION = 2"), other);
+    assert!(says(start(&other.0, &other.1), "speaks another version"));
 }
 
 #[test]
