@@ -371,7 +371,9 @@ fn a_detection_that_cannot_be_loaded_is_an_error_of_every_event() {
 #[test]
 fn limits_hold_at_the_limit() {
     let text = "def rule(event): return True\ndef title(event): return str(len(event['x']))\ndef alert_context(event): return {'x': 'y' * event['size']}";
-    let detections: Vec<Detection> = ["a", "b", "c"].map(|id| detection(id, text)).into();
+    let mut detections: Vec<Detection> = ["a", "b", "c"].map(|id| detection(id, text)).into();
+    let deep = "def rule(event): return True\ndef title(event):\n    a = []\n    for _ in range(event['deep'] - 1): a = [a]\n    return a";
+    detections.push(detection("deep", deep));
     let limits = Limits { event: 200, batch: 2, processes: 1, ..Limits::default() };
     let settings = Settings { limits, ..Settings::default() };
     let Some(pool) = open(&settings, Sources { detections, ..Sources::default() }) else { return };
@@ -390,6 +392,13 @@ fn limits_hold_at_the_limit() {
     let most = (1 << 20) - 8;
     assert_eq!(short(&ask(&pool, "a", &event(most, 50)))[2][1]["x"].as_str().map(str::len), Some(most));
     assert_eq!(short(&ask(&pool, "a", &event(most + 1, 50)))[2], json!(["alert_context", "more than 1048576"]));
+    // Lists in one another: the last that has a JSON form, and the first that has none.
+    let depth = |n: usize| json!({"x": "", "size": 0, "deep": n}).to_string();
+    let kind = |n: usize| match &ask(&pool, "deep", &depth(n)) {
+        Answer::Outputs(outputs) => matches!(&outputs[1].1, Output::Value { json: Some(_), .. }),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((kind(100), kind(101)), (true, false));
     for bad in ["[1]", "5", "{", "null"] {
         let answer = short(&ask(&pool, "a", bad));
         assert!(answer[0][1].as_str().is_some_and(|text| text.contains("Error")), "{bad}: {answer}");
@@ -403,7 +412,7 @@ fn time_and_memory_have_an_end() {
         &Settings {
             limits: Limits {
                 call_cpu: Duration::from_millis(200),
-                call_wall: Duration::from_millis(1500),
+                call_wait: Duration::from_millis(1500),
                 memory: 128 << 20,
                 ..Limits::default()
             },
@@ -421,7 +430,7 @@ fn time_and_memory_have_an_end() {
     };
     assert_eq!(
         short(&ask(&pool, "loop", r#"{"n": 1}"#)),
-        json!("it took more than 200ms on a processor or 1.5s by the clock")
+        json!("it took more than 200ms on a processor or waited more than 1.5s")
     );
     assert_eq!(short(&ask(&pool, "loop", r#"{"n": 0}"#)), json!([["rule", false]]));
     assert_eq!(short(&ask(&pool, "memory", r#"{"n": 128}"#)), json!([["rule", "MemoryError: "]]));
