@@ -1,7 +1,7 @@
 //! Starting an interpreter that is shut in.
 //!
 //! A worker is made by `clone3`, in namespaces of its own. All that it needs before it becomes its program is made in
-//! [`Launch`]; [`super::child`] is what it does itself.
+//! [`Launch`]; what it does itself is in `child.rs`.
 
 use std::ffi::CString;
 use std::io::{self, Read, Write};
