@@ -79,7 +79,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let detections = sources.detections.clone();
     let start = Instant::now();
     let pool = Pool::open(&settings, sources).map_err(|problem| format!("{problem:?}"))?;
-    println!("CPython {}, {:?}", pool.version(), pool.isolation());
+    println!("CPython {}: {}", pool.version(), pool.isolation());
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as i64;
     let (mut passed, mut failed, mut tally) = (0, 0, Tally::new());
     for test in &tests {

@@ -14,6 +14,7 @@
 //! lasts for one event, "now" is the given clock, random numbers start anew with each event.
 
 pub mod cache;
+mod child;
 pub mod filter;
 pub mod interpreter;
 pub mod pool;

@@ -7,7 +7,8 @@ from panther_core.immutable import ImmutableCaseInsensitiveDict, ImmutableList
 
 # Texts are cut by the engine, after fewer characters than these.
 TEXT = 4096
-DEPTH = 200
+# Deeper values have no JSON form: the reader of the engine takes 128 levels, with those around a value.
+DEPTH = 100
 # Bytes of one result.
 SIZE = 1 << 20
 
@@ -62,7 +63,7 @@ class Writer:
             if not math.isfinite(value):
                 raise NoJson()
             return float(value)
-        if depth > DEPTH:
+        if depth >= DEPTH:
             raise NoJson()
         self.take(2)
         if isinstance(value, Mapping):

@@ -110,8 +110,11 @@ impl Pool {
         self.loaded(&mut self.state(*slot), *slot, detection, clock)
     }
 
-    /// Call detections with events; answers come in the order of the calls. `clock` is "now" for all of them, microseconds
-    /// since 1970.
+    /// Call detections with events, one after the other; answers come in the order of the calls. `clock` is "now" for all of
+    /// them, microseconds since 1970.
+    ///
+    /// Calls of one detection that follow one another travel in one frame. So order them by detection; only where
+    /// detections share keys of the cache the order of events is the one that counts.
     ///
     /// A call during which a worker breaks is repeated once on a new one. If it breaks again, that call is
     /// [`Answer::Failed`], and the calls after it go on: no call is lost and no other one is touched.
@@ -120,7 +123,8 @@ impl Pool {
     /// No worker can be started: the machine does not allow it any more. Nothing is known of the calls then.
     pub fn call(&self, calls: &[Call], clock: i64, cache: &mut dyn Cache) -> Result<Vec<Answer>, String> {
         let mut answers: Vec<Option<Answer>> = vec![None; calls.len()];
-        let mut by_slot: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut run: Vec<usize> = Vec::new();
+        let mut run_slot = 0;
         for (i, call) in calls.iter().enumerate() {
             match self.detections.get(call.detection) {
                 Some(_) if call.event.len() > self.limits.event => {
@@ -128,20 +132,42 @@ impl Pool {
                     let text = format!("the event has {} bytes, {most} are allowed", call.event.len());
                     answers[i] = Some(Answer::Failed(text));
                 }
-                Some((slot, _)) => by_slot.entry(*slot).or_default().push(i),
+                Some((slot, _)) => {
+                    if *slot != run_slot {
+                        self.run(run_slot, &run, calls, clock, cache, &mut answers)?;
+                        run.clear();
+                        run_slot = *slot;
+                    }
+                    run.push(i);
+                }
                 None => answers[i] = Some(unknown(call.detection)),
             }
         }
-        for (slot, numbers) in by_slot {
-            self.turn(slot);
-            let mut state = self.state(slot);
-            let mut rest = &numbers[..];
-            while !rest.is_empty() {
-                let done = self.some(&mut state, slot, calls, rest, clock, cache, &mut answers)?;
-                rest = &rest[done..];
-            }
-        }
+        self.run(run_slot, &run, calls, clock, cache, &mut answers)?;
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Answer calls of one slot that follow one another.
+    fn run(
+        &self,
+        slot: usize,
+        numbers: &[usize],
+        calls: &[Call],
+        clock: i64,
+        cache: &mut dyn Cache,
+        answers: &mut [Option<Answer>],
+    ) -> Result<(), String> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        self.turn(slot);
+        let mut state = self.state(slot);
+        let mut rest = numbers;
+        while !rest.is_empty() {
+            let done = self.some(&mut state, slot, calls, rest, clock, cache, answers)?;
+            rest = &rest[done..];
+        }
+        Ok(())
     }
 
     /// Answer some of the calls of one slot; how many.

@@ -30,6 +30,16 @@ pub struct Isolation {
     pub missing: Vec<String>,
 }
 
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.layers.join(", "))?;
+        match self.missing.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; missing: {}", self.missing.join("; ")),
+        }
+    }
+}
+
 /// Files and folders that a worker reads.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -55,8 +65,13 @@ impl Files {
                 Err(_) => {}
             }
         }
-        let own = interpreter.library.iter().chain(&interpreter.packages).chain(&interpreter.shared);
-        all.extend(own.filter_map(|p| p.canonicalize().ok()));
+        for path in interpreter.library.iter().chain(&interpreter.packages).chain(&interpreter.shared) {
+            let Ok(to) = path.canonicalize() else { continue };
+            if to != *path {
+                links.push((path.clone(), to.clone()));
+            }
+            all.insert(to);
+        }
         all.insert(interpreter.program.clone());
         let inside = |path: &Path| path.ancestors().skip(1).any(|above| all.contains(above));
         let readable = all.iter().filter(|p| !inside(p)).cloned().collect();

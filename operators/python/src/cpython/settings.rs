@@ -33,12 +33,12 @@ pub enum Home {
 pub struct Limits {
     /// Time on a processor that one event may take in one detection, with all its functions.
     pub call_cpu: Duration,
-    /// Time by the clock for the same: for one that waits without working.
-    pub call_wall: Duration,
+    /// Time in which it may neither be on a processor nor stand in line for one, for the same: for one that only waits.
+    pub call_wait: Duration,
     /// Time on a processor for starting and for loading a detection with its helpers.
     pub load_cpu: Duration,
-    /// Time by the clock for the same.
-    pub load_wall: Duration,
+    /// Time in which that may wait, as above: for files, mostly.
+    pub load_wait: Duration,
     /// Address space of a worker, bytes.
     pub memory: u64,
     /// Processes at a time. The one that was used least recently ends when another is needed.
@@ -59,9 +59,9 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             call_cpu: Duration::from_secs(1),
-            call_wall: Duration::from_secs(20),
+            call_wait: Duration::from_secs(5),
             load_cpu: Duration::from_secs(20),
-            load_wall: Duration::from_secs(120),
+            load_wait: Duration::from_secs(60),
             memory: 512 << 20,
             processes: 64,
             batch: 256,

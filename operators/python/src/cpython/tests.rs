@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::spawn::{Launch, Spaces, Starter};
 use super::verify::{Verdict, compare};
-use super::worker::AFTER;
+use super::worker::{AFTER, BOOTSTRAP, Worker};
 use super::{
-    Answer, Cache, Call, Detection, Field, Home, Limits, Memory, Model, Module, NoCache, Output, Pool, Settings,
-    Sources,
+    Answer, Cache, Call, Detection, Field, Home, Isolation, Limits, Memory, Model, Module, NoCache, Output, Pool,
+    Settings, Sources,
 };
 use crate::{Event, Library, Setting, Source, compile};
 
@@ -297,6 +298,22 @@ def title(event):
 }
 
 #[test]
+fn detections_share_the_cache_in_the_order_of_the_calls() {
+    let text = "
+from panther_detection_helpers.caching import add_to_string_set
+def rule(event): return True
+def title(event): return str(sorted(add_to_string_set('k', event['n'])))
+";
+    let Some(pool) = pool(&[("a", text), ("b", text)]) else { return };
+    let events = ["1", "2"].map(|n| json!({ "n": n }).to_string());
+    let mut cache = Memory { most: 1, ..Memory::default() };
+    let calls = [call("a", &events[0]), call("b", &events[0]), call("a", &events[1]), call("b", &events[1])];
+    let titles: Vec<Json> =
+        pool.call(&calls, CLOCK, &mut cache).unwrap().iter().map(|answer| short(answer)[1][1].clone()).collect();
+    assert_eq!(titles, ["['1']", "['1']", "['1', '2']", "['1', '2']"]);
+}
+
+#[test]
 fn entries_of_the_cache_expire_by_the_given_clock() {
     let text = "
 from panther_detection_helpers import caching as c
@@ -354,7 +371,9 @@ fn a_detection_that_cannot_be_loaded_is_an_error_of_every_event() {
 #[test]
 fn limits_hold_at_the_limit() {
     let text = "def rule(event): return True\ndef title(event): return str(len(event['x']))\ndef alert_context(event): return {'x': 'y' * event['size']}";
-    let detections: Vec<Detection> = ["a", "b", "c"].map(|id| detection(id, text)).into();
+    let mut detections: Vec<Detection> = ["a", "b", "c"].map(|id| detection(id, text)).into();
+    let deep = "def rule(event): return True\ndef title(event):\n    a = []\n    for _ in range(event['deep'] - 1): a = [a]\n    return a";
+    detections.push(detection("deep", deep));
     let limits = Limits { event: 200, batch: 2, processes: 1, ..Limits::default() };
     let settings = Settings { limits, ..Settings::default() };
     let Some(pool) = open(&settings, Sources { detections, ..Sources::default() }) else { return };
@@ -373,6 +392,13 @@ fn limits_hold_at_the_limit() {
     let most = (1 << 20) - 8;
     assert_eq!(short(&ask(&pool, "a", &event(most, 50)))[2][1]["x"].as_str().map(str::len), Some(most));
     assert_eq!(short(&ask(&pool, "a", &event(most + 1, 50)))[2], json!(["alert_context", "more than 1048576"]));
+    // Lists in one another: the last that has a JSON form, and the first that has none.
+    let depth = |n: usize| json!({"x": "", "size": 0, "deep": n}).to_string();
+    let kind = |n: usize| match &ask(&pool, "deep", &depth(n)) {
+        Answer::Outputs(outputs) => matches!(&outputs[1].1, Output::Value { json: Some(_), .. }),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((kind(100), kind(101)), (true, false));
     for bad in ["[1]", "5", "{", "null"] {
         let answer = short(&ask(&pool, "a", bad));
         assert!(answer[0][1].as_str().is_some_and(|text| text.contains("Error")), "{bad}: {answer}");
@@ -386,7 +412,7 @@ fn time_and_memory_have_an_end() {
         &Settings {
             limits: Limits {
                 call_cpu: Duration::from_millis(200),
-                call_wall: Duration::from_millis(1500),
+                call_wait: Duration::from_millis(1500),
                 memory: 128 << 20,
                 ..Limits::default()
             },
@@ -404,7 +430,7 @@ fn time_and_memory_have_an_end() {
     };
     assert_eq!(
         short(&ask(&pool, "loop", r#"{"n": 1}"#)),
-        json!("it took more than 200ms on a processor or 1.5s by the clock")
+        json!("it took more than 200ms on a processor or waited more than 1.5s")
     );
     assert_eq!(short(&ask(&pool, "loop", r#"{"n": 0}"#)), json!([["rule", false]]));
     assert_eq!(short(&ask(&pool, "memory", r#"{"n": 128}"#)), json!([["rule", "MemoryError: "]]));
@@ -459,7 +485,7 @@ def title(event): return lookup(1) + LIMIT()
 #[test]
 fn strict_refuses_what_the_machine_does_not_allow() {
     let Some(pool) = pool(&[("a", "def rule(event): return True")]) else { return };
-    println!("{:?}", pool.isolation());
+    println!("{}", pool.isolation());
     let whole = pool.isolation().missing.is_empty();
     let settings = Settings { strict: true, ..Settings::default() };
     match Pool::open(&settings, Sources::default()) {
@@ -515,6 +541,40 @@ fn the_cases_of_the_compiled_evaluator_mean_the_same_here() {
         assert!(tally[&Verdict::Equal] * 10 > texts.len() as u64 * 9, "{tally:?}");
     });
     compared.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_worker_of_another_version_is_refused() {
+    let Ok(interpreter) = super::interpreter::Interpreter::find(&Settings::default()) else { return };
+    let limits = Limits::default();
+    let first = String::from_utf8(super::worker::first(&interpreter, &Sources::default())).unwrap();
+    let start = |bootstrap: &str, first: &str| {
+        [Spaces::Own, Spaces::None].map(|spaces| {
+            let launch = Launch::new(&interpreter, bootstrap, &limits, spaces, &mut Isolation::default()).unwrap();
+            Worker::start(&Starter::new(launch).unwrap(), first.as_bytes(), &limits).err()
+        })
+    };
+    assert!(start(BOOTSTRAP, &first).contains(&None), "this version comes up");
+    // The worker refuses the engine's, and the engine the worker's.
+    let other = first.replace("\"version\":1,", "\"version\":2,");
+    let says = |found: [Option<String>; 2], what: &str| found.iter().flatten().any(|why| why.contains(what));
+    assert!(says(start(BOOTSTRAP, &other), "exit code 3"), "{:?}", start(BOOTSTRAP, &other));
+    let other = (BOOTSTRAP.replace("VERSION = 1", "VERSION = 2"), other);
+    assert!(says(start(&other.0, &other.1), "speaks another version"));
+}
+
+#[test]
+fn an_interpreter_may_be_behind_symbolic_links() {
+    let Ok(found) = super::interpreter::Interpreter::find(&Settings::default()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(found.home.split(':').next().unwrap(), &link).unwrap();
+    let settings = Settings { python: Some(link.join("bin/python3")), ..Settings::default() };
+    let detections = vec![detection("a", "import json, decimal\ndef rule(event): return decimal.Decimal(1) == 1")];
+    let Some(pool) = open(&settings, Sources { detections, ..Sources::default() }) else { return };
+    assert_eq!(short(&ask(&pool, "a", "{}")), json!([["rule", true]]));
+    let other = open(&Settings::default(), Sources::default()).unwrap();
+    assert_eq!(pool.isolation(), other.isolation());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Frames between the engine and a worker: four bytes of length, little-endian, then so many bytes.
 //!
-//! Neither side is waited for without an end: a [`Watch`] bounds what a worker may take, by its own time on a processor, so
-//! that a busy machine does not change a result, and by the clock, for one that waits without working.
+//! Neither side is waited for without an end: a [`Watch`] bounds what a worker may take. Its time on a processor counts, and
+//! the time in which it waits for something else than a processor, so that a busy machine does not change a result.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub enum Broken {
     /// Its pipe ended.
     Ended,
-    /// It took more than these times, on a processor or by the clock.
+    /// It took more time on a processor than the first, or waited longer than the second.
     Slow(Duration, Duration),
     /// It has answered, but its memory was used up on the way.
     Memory,
@@ -42,9 +42,18 @@ pub struct Wire {
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
     cpu: Duration,
-    wall: Duration,
-    cpu_end: Duration,
-    wall_end: Instant,
+    wait: Duration,
+    start: Instant,
+    before: Taken,
+}
+
+/// What a process has taken since its start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    /// Time on a processor.
+    cpu: Duration,
+    /// Time in line for a processor.
+    queue: Duration,
 }
 
 impl Wire {
@@ -55,12 +64,19 @@ impl Wire {
     }
 
     /// Begin to watch.
-    pub fn watch(&self, cpu: Duration, wall: Duration) -> Watch {
-        Watch { cpu, wall, cpu_end: self.used() + cpu, wall_end: Instant::now() + wall }
+    pub fn watch(&self, cpu: Duration, wait: Duration) -> Watch {
+        Watch { cpu, wait, start: Instant::now(), before: self.taken() }
     }
 
-    /// Time on a processor that the worker has taken.
-    pub fn used(&self) -> Duration {
+    /// What the worker has taken. Of a process that is gone, and of a kernel that does not count: nothing.
+    fn taken(&self) -> Taken {
+        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid)).unwrap_or_default();
+        let mut numbers = text.split_whitespace().map_while(|n| n.parse().ok()).map(Duration::from_nanos);
+        let (cpu, queue) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        Taken { cpu: cpu.max(self.cpu()), queue }
+    }
+
+    fn cpu(&self) -> Duration {
         let mut clock = 0;
         // SAFETY: both structures are ours; a process that is gone gives an error.
         let time = unsafe {
@@ -135,19 +151,18 @@ impl Wire {
             _ => return Err(Broken::Ended),
         }
         loop {
-            if self.used() > watch.cpu_end {
-                return Err(Broken::Slow(watch.cpu, watch.wall));
-            }
-            let left = watch.wall_end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Broken::Slow(watch.cpu, watch.wall));
-            }
-            let millis = left.min(LOOK).as_millis().max(1) as libc::c_int;
             let mut poll = libc::pollfd { fd: end.as_raw_fd(), events, revents: 0 };
             // SAFETY: one structure, ours.
-            let ready = unsafe { libc::poll(&mut poll, 1, millis) };
+            let ready = unsafe { libc::poll(&mut poll, 1, LOOK.as_millis() as libc::c_int) };
             if ready > 0 {
                 return Ok(());
+            }
+            let now = self.taken();
+            let cpu = now.cpu.saturating_sub(watch.before.cpu);
+            let queue = now.queue.saturating_sub(watch.before.queue);
+            let waited = watch.start.elapsed().saturating_sub(cpu + queue);
+            if cpu > watch.cpu || waited > watch.wait {
+                return Err(Broken::Slow(watch.cpu, watch.wait));
             }
         }
     }

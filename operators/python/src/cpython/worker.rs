@@ -257,7 +257,7 @@ impl Worker {
         let started = starter.start().map_err(|e| format!("a worker cannot be started: {e}"))?;
         let wire = Wire::new(started, limits.answer);
         let mut worker = Worker { wire, batch: 0, limits: *limits, loaded: Vec::new() };
-        let watch = worker.wire.watch(limits.load_cpu, limits.load_wall);
+        let watch = worker.wire.watch(limits.load_cpu, limits.load_wait);
         let hello = worker.wire.send(&[first], &watch).and_then(|()| worker.wire.receive(&watch));
         match hello.and_then(|frame| reply(&frame)) {
             Ok(Reply::Hello { version: VERSION, python }) if !python.is_empty() => Ok(worker),
@@ -274,7 +274,7 @@ impl Worker {
         let request = json!({
             "id": detection.id, "file": detection.file, "text": detection.text, "policy": detection.policy, "clock": clock,
         });
-        let watch = self.wire.watch(self.limits.load_cpu, self.limits.load_wall);
+        let watch = self.wire.watch(self.limits.load_cpu, self.limits.load_wait);
         let body = request.to_string();
         self.wire.send(&[&(body.len() as u32).to_le_bytes(), body.as_bytes()], &watch)?;
         let mut overlay = Overlay::default();
@@ -315,7 +315,7 @@ impl Worker {
         let size = (header.len() as u32).to_le_bytes();
         let mut parts = vec![&size[..], header.as_bytes()];
         parts.extend(calls.iter().map(|c| c.event.as_bytes()));
-        let mut watch = self.wire.watch(self.limits.call_cpu, self.limits.call_wall);
+        let mut watch = self.wire.watch(self.limits.call_cpu, self.limits.call_wait);
         self.wire.send(&parts, &watch)?;
         let mut overlay = Overlay::default();
         let mut number = 0;
@@ -340,7 +340,7 @@ impl Worker {
                     if spent {
                         return Err(Broken::Memory);
                     }
-                    watch = self.wire.watch(self.limits.call_cpu, self.limits.call_wall);
+                    watch = self.wire.watch(self.limits.call_cpu, self.limits.call_wait);
                 }
                 _ => return Err(Broken::Protocol("not the answer to a call".into())),
             }
@@ -364,8 +364,8 @@ impl Worker {
         let ended = self.wire.end(broken == Broken::Ended);
         match broken {
             Broken::Ended => format!("the worker {ended}"),
-            // One text for both: which of them comes first depends on what else the machine does.
-            Broken::Slow(cpu, wall) => format!("it took more than {cpu:?} on a processor or {wall:?} by the clock"),
+            // One text for both, so that it is the same whichever is seen first.
+            Broken::Slow(cpu, wait) => format!("it took more than {cpu:?} on a processor or waited more than {wait:?}"),
             Broken::Memory => "its memory was used up".into(),
             Broken::Protocol(what) => format!("it wrote into the pipe of the worker ({what})"),
         }
