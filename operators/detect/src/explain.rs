@@ -71,7 +71,7 @@ impl Meter {
 /// A layout with a column for whatever the rules read of a log type. No event is ever of it.
 fn every_column(rules: &[Rule], log_type: &Arc<str>) -> Arc<Layout> {
     let (mut keys, mut columns) = (Vec::new(), BTreeSet::new());
-    rules.iter().filter(|r| r.log_types.contains(log_type)).for_each(|r| keys_of(r, &mut |k| keys.push(k)));
+    rules.iter().filter(|r| r.log_types.contains(log_type)).for_each(|r| keys_of(r, log_type, &mut |k| keys.push(k)));
     scope::columns(&keys, |path| _ = columns.insert(path));
     let slots: Vec<Path> = columns.into_iter().collect();
     Arc::new(Layout {

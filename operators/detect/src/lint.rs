@@ -11,6 +11,7 @@ use crate::like::witness::witnesses;
 use crate::meta::{MAX_FILE, read, yaml};
 use crate::possible::{impossible, kinds};
 use crate::predicate::Predicate;
+use crate::python::AnalysisType;
 use crate::rule::{Body, Rule};
 use crate::testing::Case;
 use model::path::Seg;
@@ -160,7 +161,7 @@ impl OneRule<'_> {
 
     fn fields(&mut self) {
         let mut keys = Vec::new();
-        keys_of(self.rule, &mut |k| keys.push(k));
+        self.rule.log_types.iter().for_each(|t| keys_of(self.rule, t, &mut |k| keys.push(k)));
         let mut paths = Vec::new();
         keys.iter().for_each(|k| k.paths(&mut paths));
         let paths: BTreeSet<&Path> = paths.into_iter().collect();
@@ -274,7 +275,11 @@ impl OneRule<'_> {
         if self.map.is_none() {
             return;
         }
-        let cases = Case::read_all(&self.rule.tests, scripted, &mut Vec::new());
+        let entry = match &self.rule.body {
+            Body::Python(script) => script.entry,
+            _ => AnalysisType::Rule,
+        };
+        let cases = Case::read_all(&self.rule.tests, scripted, entry, &mut Vec::new());
         let (minimum, at) = (self.lint.minimum_tests, [Seg::Key("Tests".into())]);
         let hint = || Some("write `Tests:` with `Name`, `ExpectedResult` and `Log`".to_string());
         if cases.len() < minimum.max(1) {

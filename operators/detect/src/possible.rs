@@ -177,6 +177,7 @@ fn kinds_of(test: &Predicate, yes: bool) -> u8 {
             let of = |there: bool, kind: u8| if there { kind } else { 0 };
             LIST | of(!m.strings.is_empty(), TEXT) | of(!m.numbers.is_empty(), NUMBER) | of(m.bools != [false; 2], BOOL)
         }
+        (NoText, true) => ANY,
         (Like(_), true) => ANY & !(MISSING | NULL),
     }
 }

@@ -51,7 +51,7 @@ impl Program {
             }
         }
         let mut keys = Vec::new();
-        crate::detect::keys_of(rule, &mut |k| keys.push(k));
+        crate::detect::keys_of(rule, &self.plan.layout.log_type, &mut |k| keys.push(k));
         let reads: BTreeSet<String> = keys.iter().map(|k| k.to_string()).collect();
         Some(Explained {
             log_type: self.plan.layout.log_type.to_string(),
@@ -217,6 +217,7 @@ fn test_words(test: &Predicate) -> String {
         },
         Predicate::InCidr(net) => format!("is in network {net}"),
         Predicate::CidrContains(net) => format!("has an address in network {net}"),
+        Predicate::NoText => "is no text, or an empty one".into(),
         Predicate::Matches(regex) => format!("matches /{}/", regex.as_str()),
         Predicate::Like(like) => format!("fits {}", some(like.patterns().iter().map(|p| format!("{p:?}")).collect())),
     }
