@@ -175,7 +175,12 @@ impl<'t> Plan<'t> {
             return Ok(Err(problems));
         }
         rules.sort();
-        if let Some(id) = args.rule.iter().find(|id| !rules.iter().any(|r| **r == **id)) {
+        // A stateful node with rules of its own knows ids that are not here.
+        let closed = t.nodes.iter().all(|n| {
+            use Kind::{Dedup, Detect, Enrich, Limit, Parse, Sink, Source, Transform};
+            matches!(n.kind, Source | Parse | Transform | Enrich | Detect | Dedup | Limit | Sink)
+        });
+        if let Some(id) = args.rule.iter().find(|id| closed && !rules.iter().any(|r| **r == **id)) {
             bail!("no rule here has the id `{id}`");
         }
         let mut graph = load::graph(t)?;

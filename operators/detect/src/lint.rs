@@ -149,7 +149,7 @@ impl OneRule<'_> {
             let what = if none { ": the rule never sees an event" } else { "" };
             let hint = nearest(t, parsed.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
             self.add(
-                !none,
+                true,
                 "log-type-not-parsed",
                 &at,
                 format!("no event of log type `{t}` reaches the rule{what}"),

@@ -58,7 +58,13 @@ impl<'p> Chain<'p> {
             }
             for (port, packet) in cx.out {
                 let Packet::Records(records) = packet else { continue };
-                records.into_iter().for_each(|r| self.give((at, port), r, &mut inbox, report));
+                for r in records {
+                    // What such a node finds by itself; dedup only passes on what it took.
+                    if let (Record::Match(m), false) = (&r, matches!(node.kind, Kind::Dedup | Kind::Limit)) {
+                        report.matched(m);
+                    }
+                    self.give((at, port), r, &mut inbox, report);
+                }
             }
         }
         Ok(())

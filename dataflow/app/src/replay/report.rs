@@ -222,7 +222,7 @@ impl Report {
 
     /// Everything was told.
     pub fn finish(&mut self) {
-        self.rules.retain(|_, r| r.matches + r.errors > 0);
+        self.rules.retain(|_, r| r.matches + r.errors + r.alerts + r.error_alerts > 0);
         self.quiet.retain(|id| !self.rules.contains_key(id));
     }
 
