@@ -35,6 +35,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("mlua", &["detect"]),
     ("ruff_python_parser", &["python"]),
     ("ruff_python_ast", &["python"]),
+    ("landlock", &["python"]),
+    ("seccompiler", &["python"]),
     ("parquet", &["lake"]),
     ("ureq", &["destinations"]),
     ("rdkafka", &["kafka", "tests", "bench"]),
