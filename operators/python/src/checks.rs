@@ -270,6 +270,33 @@ fn a_data_model_maps_by_path_and_method() {
 }
 
 #[test]
+fn what_the_event_shares_cannot_change() {
+    let log = event(json!({"rows": [{"k": 1}, [2]]}));
+    for body in ["event.get('rows')[:1][0].update(k=2)", "event.get('rows')[1:][0].append(3)"] {
+        let text = format!("def rule(event):\n    return {body}\n");
+        let what = unknown(detection(&text).call("rule", &log, &Setting::default()));
+        assert!(what.contains("a part of the event"), "{body}: {what}");
+    }
+    let copy = "def rule(event):\n    rows = event.get('rows').copy()\n    rows[1].append(3)\n    return rows\n";
+    assert_eq!(value(detection(copy).call("rule", &log, &Setting::default())), "[{'k': 1}, [2, 3]]");
+}
+
+#[test]
+fn a_data_model_that_gives_parts_of_the_event_in_a_list_is_unknown() {
+    let library = Library::new([]);
+    let text = "def rows(event):\n    return [event.get('row')]\ndef pairs(event):\n    return {1: 2}\n";
+    let module = library.load(&source("model", text)).expect("a module");
+    let map = |name: &str| (Rc::<str>::from(name), Mapping::Method(name.into()));
+    let model = DataModel { mappings: vec![map("rows"), map("pairs")], module: Some(module) };
+    let setting = Setting { model: Some(Rc::new(model)), ..Setting::default() };
+    for (name, what) in [("rows", "ImmutableCaseInsensitiveDict in a container"), ("pairs", "a key that is no text")] {
+        let text = format!("def rule(event):\n    return event.udm('{name}')\n");
+        let found = unknown(detection(&text).call("rule", &event(json!({"row": {"k": 1}})), &setting));
+        assert!(found.contains(what), "{found}");
+    }
+}
+
+#[test]
 fn the_clock_is_the_one_that_is_handed_in() {
     let text = "import datetime, time\ndef rule(event):\n    return str(datetime.datetime.utcnow()), time.time(), str(datetime.date.today())\n";
     let setting = Setting { clock: 1_714_557_600_500_000, ..Setting::default() };
