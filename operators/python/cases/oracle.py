@@ -4,7 +4,7 @@
     python3 oracle.py fuzz COUNT SEED       random expressions, in the same form
     python3 oracle.py corpus CHECKOUT SEED  the rules of a checkout on its test events and on mutations of them
 
-The event class here is written from the description of the event object, like the evaluator's own.
+The event and the data models are those of the workers (`runtime/`).
 """
 
 import copy
@@ -15,137 +15,12 @@ import os
 import random
 import sys
 import types
-from collections.abc import Mapping, Sequence
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "runtime"))
+sys.dont_write_bytecode = True
 
-class ImmutableList(Sequence):
-    def __init__(self, items):
-        self._items = items
-
-    def __getitem__(self, index):
-        return wrap(self._items[index])
-
-    def __len__(self):
-        return len(self._items)
-
-    def __eq__(self, other):
-        if isinstance(other, ImmutableList):
-            other = other._items
-        if isinstance(other, (list, tuple)):
-            return list(self._items) == list(other)
-        return NotImplemented
-
-    __hash__ = None
-
-    def __repr__(self):
-        return f"ImmutableList({self._items!r})"
-
-    def copy(self):
-        return plain(self._items)
-
-
-class ImmutableCaseInsensitiveDict(Mapping):
-    def __init__(self, items):
-        self._items = items
-        self._lower = {}
-        for key in items:
-            if isinstance(key, str):
-                self._lower.setdefault(key.lower(), key)
-
-    def __getitem__(self, key):
-        if key in self._items:
-            return wrap(self._items[key])
-        if isinstance(key, str) and key.lower() in self._lower:
-            return wrap(self._items[self._lower[key.lower()]])
-        raise KeyError(key)
-
-    def __iter__(self):
-        return iter(self._items)
-
-    def __len__(self):
-        return len(self._items)
-
-    def __eq__(self, other):
-        if isinstance(other, Mapping):
-            return dict(self.items()) == dict(other.items())
-        return NotImplemented
-
-    __hash__ = None
-
-    def __repr__(self):
-        return f"{type(self).__name__}({self._items!r})"
-
-    def copy(self):
-        return plain(self._items)
-
-    to_dict = copy
-
-
-def empty_list(value):
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(empty_list(v) for v in value)
-
-
-def walk(at, keys, default, which):
-    if not keys:
-        return default if empty_list(at) else at
-    if isinstance(at, Mapping):
-        following = at.get(keys[0])
-        return default if following is None else walk(following, keys[1:], default, which)
-    found = {}
-    if isinstance(at, Sequence) and not isinstance(at, str):
-        for item in at:
-            value = walk(item, keys, default, which)
-            if value is not None:
-                for hit in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
-                    found[hit] = None
-    hits = list(found)
-    if not hits:
-        return default
-    return {"first": hits[0], "last": hits[-1], "all": hits[0] if len(hits) == 1 else hits}.get(which, "all")
-
-
-class PantherEvent(ImmutableCaseInsensitiveDict):
-    model = None
-
-    def deep_get(self, *keys, default=None):
-        at = self
-        for key in keys:
-            at = at.get(key, default) if isinstance(at, Mapping) else default
-        return default if at is None else at
-
-    def deep_walk(self, *keys, default=None, return_val="all"):
-        return walk(plain(self._items), keys, default, return_val)
-
-    def udm(self, *keys, default=None):
-        mapped = self.model.get(keys[0]) if self.model and len(keys) == 1 else None
-        if mapped is not None:
-            value = mapped(self)
-            return default if value is None else value
-        for path in (("p_udm",) + keys, keys):
-            value = self.deep_get(*path)
-            if value:
-                return value
-        return default
-
-    def udm_path(self, key):
-        mapped = self.model.get(key) if self.model else None
-        return getattr(mapped, "path", None)
-
-
-def wrap(value):
-    if isinstance(value, dict):
-        return ImmutableCaseInsensitiveDict(value)
-    if isinstance(value, list):
-        return ImmutableList(value)
-    return value
-
-
-def plain(value):
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [plain(v) for v in value]
-    return value
+from panther_core import ImmutableCaseInsensitiveDict, ImmutableList, PantherEvent  # pylint: disable=wrong-import-position
+from panther_core.data_model import DataModel, Method, Path  # pylint: disable=wrong-import-position
 
 
 def canonical(value):
@@ -174,14 +49,6 @@ def result(function, event):
 
 def install():
     """Stand-ins for modules that are not of the standard library."""
-    core = types.ModuleType("panther_core")
-    core.PantherEvent = PantherEvent
-    immutable = types.ModuleType("panther_core.immutable")
-    immutable.ImmutableList = ImmutableList
-    immutable.ImmutableCaseInsensitiveDict = ImmutableCaseInsensitiveDict
-    core.immutable = immutable
-    sys.modules["panther_core"] = core
-    sys.modules["panther_core.immutable"] = immutable
 
     def parse(*_args, **_kwargs):
         raise NotImplementedError("dateutil is not here")
@@ -271,7 +138,7 @@ BASE = {
     "list": ["a", "b", "a"], "nums": [3, 1, 2], "mixed": [1, "a", None, 2.5], "rows": [{"k": 1, "v": "x"}, {"k": 2}],
     "map": {"a": 1, "B": {"c": "deep"}, "l": [1, [2]]}, "ip": "10.0.0.1", "json": "{\"k\": [1, null]}",
     "text": "user alice logged in from 10.0.0.1 at 12:30", "csv": "a,b,,c", "uni": "äÖß ſ İ 日本", "Key": "upper", "key2": "x",
-    "time": "2024-05-01T10:00:00Z", "num": "17", "b64": "aGVsbG8=",
+    "time": "2024-05-01T10:00:00Z", "num": "17", "b64": "aGVsbG8=", "p_event_time": "2024-05-01 10:00:00.500000000",
 }
 
 
@@ -321,28 +188,6 @@ from urllib.parse import parse_qs, unquote, urlparse
 """
 
 
-class Path:
-    """A data model's path: case-sensitive, on the raw event."""
-
-    def __init__(self, path):
-        self.path = path[2:] if path.startswith("$.") else path
-
-    def __call__(self, event):
-        at = event._items
-        for part in self.path.split("."):
-            at = at.get(part) if isinstance(at, dict) else None
-        return plain(at)
-
-
-class Method:
-    def __init__(self, name, function):
-        self.path = name
-        self.function = function
-
-    def __call__(self, event):
-        return self.function(event)
-
-
 def load(root, file, cache):
     if file not in cache:
         spec = importlib.util.spec_from_file_location("detection", os.path.join(root, file))
@@ -381,10 +226,10 @@ def corpus(root, seed):
         if job.get("model"):
             methods = load(root, job["model"]["file"], modules) if job["model"]["file"] else None
             methods = methods and methods[0]
-            model = {
-                m["name"]: Path(m["path"]) if "path" in m else Method(m["method"], getattr(methods, m["method"], None))
+            model = DataModel({
+                m["name"]: Path(m["path"]) if "path" in m else Method(m["method"], lambda module=methods: module)
                 for m in job["model"]["mappings"]
-            }
+            })
         for turn in range(job["turns"]):
             log = job["log"] if turn == 0 else mutate(rng, job["log"])
             results = {}
@@ -399,9 +244,7 @@ def run(module, functions, log, model):
     """Results of a detection: of the other functions only if it matches."""
     results = {}
     for name in functions:
-        event = PantherEvent(log)
-        event.model = model
-        results[name] = result(getattr(module, name), event)
+        results[name] = result(getattr(module, name), PantherEvent(log, model))
         if name == "rule" and results[name] != {"value": "True"}:
             break
     return results

@@ -213,7 +213,7 @@ fn a_mock_replaces_a_name_of_the_detection() {
 fn a_data_model_maps_by_path_and_method() {
     let library = Library::new([]);
     let module = library
-        .load(&source("model", "def user(event):\n    return event.deep_get('who', 'name')\n"))
+        .load(&source("model", "def user(event):\n    return event.deep_get('who', 'name')\ndef nothing(event):\n    return None\ndef given(event):\n    return {'a': [{'b': 1}]}\n"))
         .expect("a module");
     let map = |name: &str, mapping| (Rc::<str>::from(name), mapping);
     let model = DataModel {
@@ -221,16 +221,79 @@ fn a_data_model_maps_by_path_and_method() {
             map("ip", Mapping::Path("$.src.ip".into())),
             map("user", Mapping::Method("user".into())),
             map("case", Mapping::Path("SRC.ip".into())),
+            map("null", Mapping::Path("$.who.none".into())),
+            map("no_method", Mapping::Method("nothing".into())),
+            map("map", Mapping::Path("who".into())),
+            map("given", Mapping::Method("given".into())),
+            map("first", Mapping::Path("$.list[0].k".into())),
+            map("every", Mapping::Path("$.list[*].k".into())),
+            map("odd", Mapping::Path("$['a.b'].\"c d\"".into())),
+            map("far", Mapping::Path("$.list[7].k".into())),
         ],
         module: Some(module),
     };
     let setting = Setting { model: Some(Rc::new(model)), ..Setting::default() };
+    let log = event(json!({
+        "who": {"none": null, "Name": "kira"}, "list": [{"k": 1}, {"k": 2}], "a.b": {"c d": 5}, "p_udm": {"null": 3},
+    }));
+    for (body, expected) in [
+        ("event.udm('null', default=1), event.udm('no_method', default=1)", "(None, None,)"),
+        (
+            "event.udm('map').get('NAME'), str(event.udm('map'))",
+            "('kira', \"ImmutableCaseInsensitiveDict({'none': None, 'Name': 'kira'})\",)",
+        ),
+        (
+            "event.udm('given').get('A')[0].get('B'), str(event.udm('given')['a'])",
+            "(1, \"ImmutableList(({'b': 1},))\",)",
+        ),
+        ("event.udm('given').copy(), event.udm('far', default=0)", "({'a': [{'b': 1}]}, 0,)"),
+        (
+            "event.udm('first'), event.udm('odd'), event.udm_path('first'), event.udm_path('odd')",
+            "(1, 5, 'list.[0].k', 'a.b.c d',)",
+        ),
+        ("event.udm_path('far'), event.udm_path('case'), event.udm_path(5)", "(None, None, None,)"),
+    ] {
+        assert_eq!(
+            value(detection(&format!("def rule(event):\n    return {body}\n")).call("rule", &log, &setting)),
+            expected
+        );
+    }
+    let several = detection("def rule(event):\n    return event.udm('every')\n").call("rule", &log, &setting);
+    let Outcome::Raised(raised) = several else { panic!("no exception") };
+    assert_eq!(raised.message, "the path $.list[*].k of the data model finds 2 values, it must find one");
     let text = "def rule(event):\n    return [event.udm('ip'), event.udm('user'), event.udm('case', default='d'), event.udm('other'), event.udm('p'), event.udm_path('ip'), event.udm_path('user'), event.udm_path('no')]\n";
     let log = event(json!({"src": {"ip": "10.0.0.1"}, "who": {"name": "kira"}, "other": "own", "p_udm": {"p": 7}}));
     assert_eq!(
         value(detection(text).call("rule", &log, &setting)),
         "['10.0.0.1', 'kira', 'd', 'own', 7, 'src.ip', 'user', None]"
     );
+}
+
+#[test]
+fn what_the_event_shares_cannot_change() {
+    let log = event(json!({"rows": [{"k": 1}, [2]]}));
+    for body in ["event.get('rows')[:1][0].update(k=2)", "event.get('rows')[1:][0].append(3)"] {
+        let text = format!("def rule(event):\n    return {body}\n");
+        let what = unknown(detection(&text).call("rule", &log, &Setting::default()));
+        assert!(what.contains("a part of the event"), "{body}: {what}");
+    }
+    let copy = "def rule(event):\n    rows = event.get('rows').copy()\n    rows[1].append(3)\n    return rows\n";
+    assert_eq!(value(detection(copy).call("rule", &log, &Setting::default())), "[{'k': 1}, [2, 3]]");
+}
+
+#[test]
+fn a_data_model_that_gives_parts_of_the_event_in_a_list_is_unknown() {
+    let library = Library::new([]);
+    let text = "def rows(event):\n    return [event.get('row')]\ndef pairs(event):\n    return {1: 2}\n";
+    let module = library.load(&source("model", text)).expect("a module");
+    let map = |name: &str| (Rc::<str>::from(name), Mapping::Method(name.into()));
+    let model = DataModel { mappings: vec![map("rows"), map("pairs")], module: Some(module) };
+    let setting = Setting { model: Some(Rc::new(model)), ..Setting::default() };
+    for (name, what) in [("rows", "ImmutableCaseInsensitiveDict in a container"), ("pairs", "a key that is no text")] {
+        let text = format!("def rule(event):\n    return event.udm('{name}')\n");
+        let found = unknown(detection(&text).call("rule", &event(json!({"row": {"k": 1}})), &setting));
+        assert!(found.contains(what), "{found}");
+    }
 }
 
 #[test]

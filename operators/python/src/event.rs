@@ -1,8 +1,9 @@
 //! The event as detections see it: a read-only map whose keys ignore case, and read-only lists in it.
 //!
 //! An event is converted once and shared by all detections. Keys: exact first, then without regard to case, where the
-//! first of several wins. A map of the event is a `Mapping` but no `dict`, a list a `Sequence` but no `list`; what
-//! `deep_walk` and a data model's path find, and what `copy()` and `to_dict()` give, is plain.
+//! first of several wins; a key that is no text has no case, so looking for it raises. A map of the event is a `Mapping`
+//! but no `dict`, a list a `Sequence` but no `list`, and inside a tuple: so it prints, so it is sliced. What `deep_walk`
+//! finds, and what `copy()` and `to_dict()` give, is plain.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -11,9 +12,10 @@ use std::rc::Rc;
 use ahash::RandomState;
 use serde_json::Value as Json;
 
-use crate::exc::{R, type_error};
+use crate::exc::{Kind, R, attribute_error, raise, type_error, unknown};
+use crate::native::Vm;
 use crate::table::{self, Table};
-use crate::value::Value;
+use crate::value::{Dict, List, Type, Value};
 
 /// A map of the event.
 #[derive(Debug, Default)]
@@ -82,15 +84,30 @@ impl EvDict {
     /// Value of any key.
     ///
     /// # Errors
-    /// `TypeError` for a key that cannot be hashed.
+    /// `TypeError` for a key that cannot be hashed, `AttributeError` for another one that has no `lower()`.
     pub fn find(&self, key: &Value) -> R<Option<&Value>> {
         match key {
             Value::Str(key) => Ok(self.get(key)),
-            other => {
-                table::hash(other)?;
-                Ok(None)
-            }
+            other => no_text(other),
         }
+    }
+}
+
+/// Looking for a key that is no text: the key is asked for its `lower()`.
+#[cold]
+fn no_text<'a>(key: &Value) -> R<Option<&'a Value>> {
+    table::hash(key)?;
+    match key {
+        Value::Bytes(_) => Ok(None),
+        Value::Type(t @ (Type::Str | Type::Bytes)) => {
+            type_error(format!("unbound method {}.lower() needs an argument", t.name()))
+        }
+        Value::Type(t) => raise(Kind::AttributeError, format!("type object '{}' has no attribute 'lower'", t.name())),
+        Value::Missing(name) => unknown(format!("`{name}` is not available")),
+        Value::Object(_) | Value::Class(_) | Value::Module(_) | Value::NativeModule(_) | Value::Mock(_) => {
+            unknown(format!("a {} as a key of the event", key.type_name()))
+        }
+        other => attribute_error(other, "lower"),
     }
 }
 
@@ -137,25 +154,104 @@ fn convert(json: &Json, plain: bool) -> Value {
     }
 }
 
-/// A value of the event as a plain copy; other values as they are.
+/// A plain copy of a value of the event, `dict` and `list` all the way down.
 pub fn plain(value: &Value) -> Value {
+    let entry = |table: &mut Table, key: Value, value: &Value| {
+        // A key of another table can be hashed.
+        let _ = table.set(key, plain(value));
+    };
     match value {
         Value::EvDict(e) => {
             let mut table = Table::default();
             for (key, value) in &e.items {
-                let _ = table.set(Value::Str(key.clone()), plain(value));
+                entry(&mut table, Value::Str(key.clone()), value);
             }
             Value::dict(table)
         }
         Value::EvList(l) => Value::list(l.items.iter().map(plain).collect()),
+        // What a method of a data model gave may have these in it.
+        Value::Tuple(t) => Value::list(t.0.iter().map(plain).collect()),
+        Value::List(l) => Value::list(l.items.borrow().iter().map(plain).collect()),
+        Value::Dict(d) => {
+            let mut table = Table::default();
+            for (key, value) in d.table.borrow().iter() {
+                entry(&mut table, key.clone(), value);
+            }
+            Value::dict(table)
+        }
         other => other.clone(),
+    }
+}
+
+/// What is inside of a container of the event, as a slice of a list shows it: `dict` and `list`, which the event shares
+/// and which therefore must not change.
+///
+/// # Errors
+/// If the budget of memory is used up.
+pub(crate) fn inside(vm: &mut Vm, value: &Value) -> R<Value> {
+    match value {
+        Value::EvDict(e) => {
+            vm.memory(256 * e.items.len())?;
+            let mut table = Table::default();
+            for (key, value) in &e.items {
+                table.set(Value::Str(key.clone()), inside(vm, value)?)?;
+            }
+            Ok(Value::Dict(Rc::new(Dict { table: table.into(), frozen: true.into(), ordered: false })))
+        }
+        Value::EvList(l) => {
+            vm.memory(64 * l.items.len())?;
+            let items = l.items.iter().map(|v| inside(vm, v)).collect::<R<Vec<_>>>()?;
+            Ok(Value::List(Rc::new(List { items: items.into(), frozen: true.into() })))
+        }
+        other => Ok(other.clone()),
+    }
+}
+
+/// A value that a method of a data model gave as a part of the event: a `dict` and a `list` are read-only from then on.
+///
+/// # Errors
+/// Unknown for containers that no JSON could have made; if the budget of memory is used up.
+pub(crate) fn read_only(vm: &mut Vm, value: Value) -> R<Value> {
+    match value {
+        Value::List(_) => convert_inside(vm, &value, 0),
+        Value::Dict(ref d) if !d.ordered => convert_inside(vm, &value, 0),
+        other => Ok(other),
+    }
+}
+
+fn convert_inside(vm: &mut Vm, value: &Value, depth: u32) -> R<Value> {
+    if depth > crate::ops::MAX_NESTING {
+        return unknown("a deep container that a method of a data model gives");
+    }
+    match value {
+        Value::List(l) => {
+            vm.memory(64 * l.items.borrow().len())?;
+            let items = l.items.borrow().iter().map(|v| convert_inside(vm, v, depth + 1)).collect::<R<Vec<_>>>()?;
+            Ok(Value::EvList(Rc::new(EvList { items })))
+        }
+        Value::Dict(d) if !d.ordered => {
+            vm.memory(64 * d.table.borrow().len())?;
+            let mut items = Vec::new();
+            for (key, value) in d.table.borrow().iter() {
+                let Value::Str(key) = key else {
+                    return unknown("a dict with a key that is no text, which a method of a data model gives");
+                };
+                items.push((key.clone(), convert_inside(vm, value, depth + 1)?));
+            }
+            Ok(Value::EvDict(Rc::new(EvDict { items, ..EvDict::default() })))
+        }
+        Value::Tuple(t) if t.0.iter().all(|v| !table::is_container(v)) => Ok(value.clone()),
+        other if table::is_container(other) => {
+            unknown(format!("a {} in a container that a method of a data model gives", other.type_name()))
+        }
+        other => Ok(other.clone()),
     }
 }
 
 /// `event.deep_get(*keys, default=None)`: the default also for `None`, and where a value on the way is no map.
 ///
 /// # Errors
-/// `TypeError` for a key that cannot be hashed.
+/// As [`EvDict::find`].
 pub fn deep_get(event: &Rc<EvDict>, keys: &[Value], default: &Value) -> R<Value> {
     let mut at = Value::EvDict(event.clone());
     for key in keys {
@@ -234,8 +330,7 @@ fn walk(at: &Value, keys: &[Value], default: &Value, which: &Value) -> R<Value> 
                 Value::Str(s) if &**s == "first" => Ok(first),
                 Value::Str(s) if &**s == "last" => Ok(last),
                 Value::Str(s) if &**s == "all" => Ok(if hits.len() == 1 { first } else { Value::list(hits) }),
-                Value::Str(_) | Value::None => Ok(Value::str("all")),
-                _ => type_error("return_val must be a text"),
+                _ => Ok(Value::str("all")),
             }
         }
         _ => Ok(default.clone()),

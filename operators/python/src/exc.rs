@@ -63,6 +63,7 @@ kinds! {
     BinasciiError "Error" < ValueError,
     ParserError "ParserError" < ValueError,
     PatternError "error" < Exception,
+    PantherError "PantherError" < Exception,
 }
 
 impl Kind {
@@ -74,7 +75,7 @@ impl Kind {
     /// The class that a name means without an import.
     pub fn builtin(name: &str) -> Option<Kind> {
         let imported = [Kind::BinasciiError, Kind::ParserError, Kind::PatternError, Kind::JsonDecodeError];
-        let imported2 = [Kind::AddressValueError, Kind::NetmaskValueError];
+        let imported2 = [Kind::AddressValueError, Kind::NetmaskValueError, Kind::PantherError];
         if name == "IOError" || name == "EnvironmentError" {
             return Some(Kind::OSError);
         }

@@ -117,12 +117,12 @@ impl Iter {
             Iter::EvDict(.., Part::Keys) => "dict_keyiterator",
             Iter::Set(..) => "set_iterator",
             Iter::Reversed(_, name) => name,
-            Iter::Map(..) => "map",
+            Iter::Map(..) | Iter::EvList(..) => "map",
             Iter::Filter(..) => "filter",
             Iter::Zip(..) => "zip",
             Iter::Enumerate(..) => "enumerate",
             Iter::Items(_) => "callable_iterator",
-            Iter::EvList(..) | Iter::EvDict(..) | Iter::Gen(_) | Iter::Shared(_) | Iter::Done => "generator",
+            Iter::EvDict(..) | Iter::Gen(_) | Iter::Shared(_) | Iter::Done => "generator",
         }
     }
 

@@ -131,7 +131,9 @@ fn freeze(value: &Value, depth: u32) {
 /// Unknown if the container is one: CPython would carry the change over to the next event.
 pub fn thaw(frozen: &Cell<bool>) -> R<()> {
     if frozen.get() {
-        return crate::exc::unknown("a change of a container that the module made when it was loaded");
+        return crate::exc::unknown(
+            "a change of a container that the module made when it was loaded, or of a part of the event",
+        );
     }
     Ok(())
 }

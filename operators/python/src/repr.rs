@@ -122,16 +122,11 @@ fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32, inside: bool)
         }
         Value::EvList(l) if !inside => {
             out.push_str("ImmutableList(");
-            sequence(vm, '[', &l.items, ']', out, depth, within)?;
+            tuple(vm, &l.items, out, depth, within)?;
             out.push(')');
         }
         Value::EvList(l) => sequence(vm, '[', &l.items, ']', out, depth, within)?,
-        Value::Tuple(t) if t.0.len() == 1 => {
-            out.push('(');
-            write(vm, &t.0[0], out, depth, within)?;
-            out.push_str(",)");
-        }
-        Value::Tuple(t) => sequence(vm, '(', &t.0, ')', out, depth, within)?,
+        Value::Tuple(t) => tuple(vm, &t.0, out, depth, within)?,
         Value::Dict(d) => {
             let entries: Vec<(Value, Value)> = d.table.borrow().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
             if d.ordered {
@@ -210,6 +205,18 @@ fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32, inside: bool)
         other => return unknown(format!("repr() of a {}: its text holds an address", other.type_name())),
     }
     Ok(())
+}
+
+fn tuple(vm: &mut Vm, items: &[Value], out: &mut String, depth: u32, within: bool) -> R<()> {
+    match items {
+        [one] => {
+            out.push('(');
+            write(vm, one, out, depth, within)?;
+            out.push_str(",)");
+            Ok(())
+        }
+        items => sequence(vm, '(', items, ')', out, depth, within),
+    }
 }
 
 fn sequence(

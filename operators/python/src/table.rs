@@ -154,6 +154,21 @@ fn hash_str(text: &str) -> u64 {
     h.finish()
 }
 
+/// True for a value that holds others.
+pub fn is_container(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::List(_)
+            | Value::Tuple(_)
+            | Value::Dict(_)
+            | Value::Set(_)
+            | Value::EvDict(_)
+            | Value::EvList(_)
+            | Value::View(_)
+            | Value::Iter(_)
+    )
+}
+
 /// Hash of a value: equal values have equal hashes (`1 == True == 1.0`). It never leaves the engine.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Frame;
-use crate::event::EvList;
+use crate::event;
 use crate::exc::{Exc, ExcClass, Kind, R, Stop, raise, type_error, unknown};
 use crate::iter::Iter;
 use crate::module::thaw;
@@ -81,7 +81,14 @@ impl Vm {
                 Ok(Value::list(items))
             }
             (Value::Tuple(t), Value::Slice(s)) => Ok(Value::tuple(pick(&t.0, s)?)),
-            (Value::EvList(l), Value::Slice(s)) => Ok(Value::EvList(Rc::new(EvList { items: pick(&l.items, s)? }))),
+            // A tuple is inside, and what it holds is not wrapped.
+            (Value::EvList(l), Value::Slice(s)) => {
+                let mut items = pick(&l.items, s)?;
+                for item in items.iter_mut().filter(|v| matches!(v, Value::EvDict(_) | Value::EvList(_))) {
+                    *item = event::inside(self, item)?;
+                }
+                Ok(Value::tuple(items))
+            }
             (Value::Str(text), Value::Slice(s)) => {
                 self.memory(text.len())?;
                 if text.is_ascii() {
@@ -96,7 +103,7 @@ impl Vm {
             (Value::Bytes(b), Value::Slice(s)) => Ok(Value::Bytes(Rc::from(pick(b, s)?))),
             (Value::Range(_), Value::Slice(_)) => unknown("a slice of a range"),
             (Value::List(l), _) => sequence(&l.items.borrow(), "list"),
-            (Value::EvList(l), _) => sequence(&l.items, "list"),
+            (Value::EvList(l), _) => sequence(&l.items, "tuple"),
             (Value::Tuple(t), _) => sequence(&t.0, "tuple"),
             (Value::Str(text), _) => match int_of(index) {
                 Some(i) => {

@@ -132,10 +132,7 @@ const RULES: &[(&str, &str)] = &[
         "((not name in [a] | not kind in [x]) & name in [b])",
     ),
     ("    return event.udm('type', default='x') == 'Root'", "user.type in [Root]"),
-    (
-        "    return event.udm('what', default='login') == 'login'",
-        "((name in [a] & kind in [x]) | ((not name in [a] | not kind in [x]) & not name in [b]))",
-    ),
+    ("    return event.udm('what', default='login') == 'login'", "(name in [a] & kind in [x])"),
     ("    return event.udm('who') == 'ann'", "true"),
     ("    return event.udm('unmapped') == 'ann'", "true"),
     ("    f = lambda: event\n    return event.get('name') == 'a'", "true"),

@@ -479,8 +479,6 @@ impl Walk<'_> {
         let texts: Option<Vec<Rc<str>>> = syms.iter().map(text).collect();
         let before = object.raises.or(raises);
         let out = match (&object.sym, name, &texts) {
-            // A map that a data model's path gives is a dict, whose `get` takes no names.
-            (Sym::Field(_), Name::get, _) if keyword => return self.lost(),
             (Sym::Event | Sym::Field(_), Name::get, _) if (1..=2).contains(&(syms.len() + usize::from(keyword))) => {
                 let (Some(path), Some(Sym::Const(Value::Str(key)))) = (path_of(&object.sym), syms.first()) else {
                     return self.lost();
@@ -500,13 +498,10 @@ impl Walk<'_> {
                 Out::of(Sym::Cases(Rc::new(cases))).after(Condition::no_text(path))
             }
             (Sym::Event, Name::deep_get, Some(keys)) if !keys.is_empty() => Out::of(Sym::Field(longer(&[], keys))),
-            (Sym::Event, Name::udm, Some(names)) if names.len() == 1 => {
-                let default = if keyword { Sym::Any } else { Sym::Const(Value::None) };
-                match self.udm(&names[0], default)? {
-                    Some(out) => out,
-                    None => return self.lost(),
-                }
-            }
+            (Sym::Event, Name::udm, Some(names)) if names.len() == 1 => match self.udm(&names[0])? {
+                Some(out) => out,
+                None => return self.lost(),
+            },
             (Sym::Field(path), Name::startswith | Name::endswith, _) if syms.len() == 1 && !keyword => {
                 let Some(parts) = parts(&syms[0]) else { return self.lost() };
                 let how = |part: &Rc<str>| match name {
@@ -530,30 +525,33 @@ impl Walk<'_> {
     }
 
     /// `event.udm(name)` where a data model maps the name; `None` in it if nothing is known of what comes of it.
-    fn udm(&mut self, name: &str, default: Sym) -> Option<Option<Out>> {
+    fn udm(&mut self, name: &str) -> Option<Option<Out>> {
         let Some(model) = self.model else { return Some(None) };
         let out = match model.find(name) {
             Some(Mapping::Path(path)) => match model::segments(path) {
-                Ok(keys) => {
-                    let keys: Vec<Rc<str>> = keys.into_iter().map(Rc::from).collect();
-                    Out::of(Sym::Field(keys.into()))
-                }
-                Err(_) => return Some(None),
+                Some(keys) => Out::of(Sym::Field(keys.map(Rc::from).collect())),
+                None => return Some(None),
             },
             Some(Mapping::Method(method)) => {
                 let Some(Value::Func(func)) = model.module.as_ref().and_then(|m| m.get(method)) else {
                     return Some(None);
                 };
                 let out = call(&func, vec![Sym::Event], self.weight, self.model, self.budget)?;
-                let is_none = |s: &Sym| matches!(s, Sym::Const(Value::None));
-                let or_default = |s: &Sym| if is_none(s) { default.clone() } else { s.clone() };
+                // A container that it gives is another one, read-only.
+                let given = |s: &Sym| match s {
+                    Sym::Const(Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_)) => {
+                        s.clone()
+                    }
+                    Sym::Const(_) | Sym::Items(_) | Sym::Keys(_) | Sym::Cases(_) => Sym::Any,
+                    s => s.clone(),
+                };
                 match &out.sym {
                     Sym::Cases(cases) => {
                         let cases: Vec<(Condition, Sym)> =
-                            cases.iter().map(|(when, s)| (when.clone(), or_default(s))).collect();
+                            cases.iter().map(|(when, s)| (when.clone(), given(s))).collect();
                         Out::of(Sym::Cases(cases.into())).after(out.raises)
                     }
-                    sym => Out::of(or_default(sym)).after(out.raises),
+                    sym => Out::of(given(sym)).after(out.raises),
                 }
             }
             None => return Some(None),

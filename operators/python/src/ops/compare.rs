@@ -39,6 +39,79 @@ pub(super) fn equal_all<'a>(
     Ok(true)
 }
 
+/// Elements of a list of the event and others: inside of the event a list is a `list`, so no tuple equals it.
+fn equal_inside(items: &[Value], others: &[Value], depth: u32) -> R<bool> {
+    if items.len() != others.len() {
+        return Ok(false);
+    }
+    for (x, y) in items.iter().zip(others) {
+        if !is(x, y) && !part_equal(x, y, depth)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// `==` of what is inside of a list of the event and another value.
+fn part_equal(part: &Value, other: &Value, depth: u32) -> R<bool> {
+    match (part, other) {
+        (Value::EvList(_), Value::Tuple(_)) => Ok(false),
+        (Value::EvDict(x), Value::Dict(y)) if depth <= MAX_NESTING => {
+            let y = y.table.borrow().clone();
+            if x.items.len() != y.len() {
+                return Ok(false);
+            }
+            for (key, value) in &x.items {
+                match y.get(&Value::Str(key.clone()))? {
+                    Some(other) if is(value, other) || part_equal(value, other, depth + 1)? => {}
+                    _ => return Ok(false),
+                }
+            }
+            Ok(true)
+        }
+        _ => equal(part, other, depth),
+    }
+}
+
+/// `==` of a map of the event and another map, and of what is in them: both are compared as copies of `dict` and `list` all
+/// the way down, so a tuple equals a list.
+fn plain_equal(a: &Value, b: &Value, depth: u32) -> R<bool> {
+    let items = |v: &Value| match v {
+        Value::List(l) => Some(l.items.borrow().clone()),
+        Value::Tuple(t) => Some(t.0.clone()),
+        Value::EvList(l) => Some(l.items.clone()),
+        _ => None,
+    };
+    let is_map = |v: &Value| matches!(v, Value::Dict(_) | Value::EvDict(_));
+    if depth <= MAX_NESTING && is_map(a) && is_map(b) {
+        let (x, y) = (plain_table(a)?, plain_table(b)?);
+        if x.len() != y.len() {
+            return Ok(false);
+        }
+        for (key, value) in x.iter() {
+            match y.get(key)? {
+                Some(other) if is(value, other) || plain_equal(value, other, depth + 1)? => {}
+                _ => return Ok(false),
+            }
+        }
+        return Ok(true);
+    }
+    match (items(a), items(b)) {
+        (Some(x), Some(y)) if depth <= MAX_NESTING => {
+            if x.len() != y.len() {
+                return Ok(false);
+            }
+            for (x, y) in x.iter().zip(&y) {
+                if !is(x, y) && !plain_equal(x, y, depth + 1)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        _ => equal(a, b, depth),
+    }
+}
+
 pub(super) fn equal(a: &Value, b: &Value, depth: u32) -> R<bool> {
     use Value::*;
     if depth > MAX_NESTING {
@@ -67,10 +140,11 @@ pub(super) fn equal(a: &Value, b: &Value, depth: u32) -> R<bool> {
         (EvList(x), EvList(y)) => equal_all(x.items.iter(), y.items.iter(), depth)?,
         (EvList(x), List(y)) | (List(y), EvList(x)) => {
             let y = y.items.borrow().clone();
-            equal_all(x.items.iter(), y.iter(), depth)?
+            equal_inside(&x.items, &y, depth)?
         }
-        (EvList(x), Tuple(y)) | (Tuple(y), EvList(x)) => equal_all(x.items.iter(), y.0.iter(), depth)?,
-        (Dict(_) | EvDict(_), Dict(_) | EvDict(_)) => {
+        (EvList(x), Tuple(y)) | (Tuple(y), EvList(x)) => equal_inside(&x.items, &y.0, depth)?,
+        (EvDict(_), Dict(_) | EvDict(_)) | (Dict(_), EvDict(_)) => plain_equal(a, b, depth)?,
+        (Dict(_), Dict(_)) => {
             let (x, y) = (plain_table(a)?, plain_table(b)?);
             if x.len() != y.len() {
                 return Ok(false);
@@ -228,8 +302,14 @@ pub fn contains(haystack: &Value, needle: &Value) -> R<bool> {
                 let values: Vec<Value> = plain_table(&v.of)?.iter().map(|(_, v)| v.clone()).collect();
                 among(&values)
             }
-            Part::Items => match needle {
-                Tuple(t) if t.0.len() == 2 => match plain_table(&v.of)?.get(&t.0[0])? {
+            // The event is asked for the key, whose case then does not matter.
+            Part::Items => match (needle, &v.of) {
+                (Tuple(t), EvDict(e)) if t.0.len() == 2 => match e.find(&t.0[0])? {
+                    Some(value) => Ok(is(value, &t.0[1]) || eq(value, &t.0[1])?),
+                    Option::None => Ok(false),
+                },
+                (_, EvDict(_)) => unknown("`in` of items() of the event and of what is no pair"),
+                (Tuple(t), _) if t.0.len() == 2 => match plain_table(&v.of)?.get(&t.0[0])? {
                     Some(value) => Ok(is(value, &t.0[1]) || eq(value, &t.0[1])?),
                     Option::None => Ok(false),
                 },

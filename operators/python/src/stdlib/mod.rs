@@ -26,6 +26,7 @@ mod url;
 
 pub use net::{Address, Network};
 pub use re::{Found, Pattern};
+pub(crate) use strptime::strptime;
 pub use time::{DateTime, Zone};
 pub use url::Url;
 
@@ -333,9 +334,4 @@ pub fn format(lib: &Lib, spec: &str) -> R<String> {
         Lib::Address(_) | Lib::Network(_) => unknown("a specification for an address"),
         other => type_error(format!("unsupported format string passed to {}.__format__", other.dotted())),
     }
-}
-
-/// Microseconds since 1970 of a time as the lake writes it.
-pub fn time_of(text: &str) -> Option<i64> {
-    time::parse_iso(text).ok().flatten().map(|d| d.instant())
 }

@@ -147,10 +147,10 @@ pub(super) fn event_method(vm: &mut Vm, map: &Rc<EvDict>, name: Name, args: Args
             Ok(event::plain(&this()))
         }
         Name::udm => crate::model::udm(vm, map, args),
-        Name::udm_path => crate::model::udm_path(vm, args),
+        Name::udm_path => crate::model::udm_path(vm, map, args),
         Name::event_time_epoch => {
             args.check("event_time_epoch", 0, 0)?;
-            crate::model::event_time_epoch(map)
+            crate::model::event_time_epoch(vm, map)
         }
         Name::lookup => unknown("event.lookup()"),
         _ => unknown("a method of the event"),

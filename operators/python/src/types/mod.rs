@@ -33,7 +33,7 @@ const BYTES: &str = " capitalize center count decode endswith expandtabs find fr
 isdigit islower isspace istitle isupper join ljust lower lstrip maketrans partition removeprefix removesuffix replace \
 rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title translate upper zfill ";
 const EVENT: &str = " get keys values items copy to_dict deep_get deep_walk udm udm_path event_time_epoch lookup ";
-const EVDICT: &str = " get keys values items copy to_dict ";
+const EVDICT: &str = " get keys values items copy to_dict deep_get ";
 const EVLIST: &str = " count index copy ";
 const INT: &str = " bit_length to_bytes from_bytes as_integer_ratio conjugate bit_count ";
 const FLOAT: &str = " is_integer hex fromhex as_integer_ratio conjugate ";
