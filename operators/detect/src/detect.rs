@@ -175,24 +175,14 @@ impl Rules {
             true => shadow,
             false => select(shadow, settings.log_types.as_deref(), &mut Vec::new()),
         };
-        let (mut cpython, mut shadow_cpython) = (None, None);
-        if let Some(interpreter) = &settings.interpreter() {
-            for (rules, cpython) in [(&rules, &mut cpython), (&shadow, &mut shadow_cpython)] {
-                // Without a rule the interpreter is looked at all the same, so that a mistake is told.
-                if std::ptr::eq(rules, &shadow) && shadow.is_empty() {
-                    continue;
-                }
-                match Cpython::open(interpreter, rules, false) {
-                    Ok((opened, warning)) => {
-                        *cpython = Some(Arc::new(opened));
-                        problems.extend(warning.filter(|w| !problems.contains(w)));
-                    }
-                    Err(p) => {
-                        problems.push(p);
-                        return Err(problems);
-                    }
-                }
-            }
+        // Without a rule the interpreter is looked at all the same, so that a mistake is told.
+        let cpython = settings.open_cpython(&rules, &mut problems);
+        let shadow_cpython = match shadow.is_empty() {
+            true => None,
+            false => settings.open_cpython(&shadow, &mut problems),
+        };
+        if problems.iter().any(|p| !p.warning) {
+            return Err(problems);
         }
         Ok((Rules { rules: rules.into(), shadow: shadow.into(), disabled, limits, cpython, shadow_cpython }, problems))
     }
@@ -204,9 +194,16 @@ impl Rules {
 }
 
 impl Settings {
-    fn interpreter(&self) -> Option<Interpreter> {
+    /// CPython for these rules, if it is wanted and can be had.
+    fn open_cpython(&self, rules: &[Rule], problems: &mut Vec<Problem>) -> Option<Arc<Cpython>> {
         let program = self.cpython.as_ref()?.into();
-        Some(Interpreter { program, venv: self.cpython_venv.as_ref().map(Into::into) })
+        let interpreter = Interpreter { program, venv: self.cpython_venv.as_ref().map(Into::into) };
+        let (opened, problem) = match Cpython::open(&interpreter, rules, false) {
+            Ok((opened, warning)) => (Some(Arc::new(opened)), warning),
+            Err(p) => (None, Some(p)),
+        };
+        problems.extend(problem.filter(|p| !problems.contains(p)));
+        opened
     }
 }
 

@@ -66,7 +66,7 @@ enum Answer {
     /// The compiled module; CPython, if it is there, for an event that ends as unknown.
     Native(::python::Compiled),
     /// CPython, because the module or its verdict is not compiled as a whole.
-    Cpython,
+    Cpython(Arc<Cpython>),
     /// Nobody: every event that it should see is this error.
     Nobody(Failure),
 }
@@ -155,12 +155,14 @@ impl Engine {
                 AnalysisType::ScheduledRule => return Answer::Native(c),
                 _ => format!("{} defines no function `{entry}`", script.module.file),
             },
-            Ok(c) if self.cpython.is_none() || c.report.compiled(entry) => return Answer::Native(c),
-            Ok(_) => return Answer::Cpython,
+            Ok(c) => match &self.cpython {
+                Some(cpython) if !c.report.compiled(entry) => return Answer::Cpython(cpython.clone()),
+                _ => return Answer::Native(c),
+            },
             Err(e) => e.to_string(),
         };
-        match self.cpython {
-            Some(_) => Answer::Cpython,
+        match &self.cpython {
+            Some(cpython) => Answer::Cpython(cpython.clone()),
             None => Answer::Nobody(Failure::new(kind::LOAD, failure)),
         }
     }
@@ -169,7 +171,7 @@ impl Engine {
         let entry = loaded.script.entry;
         match answer {
             Answer::Nobody(failure) => failure.clone().into(),
-            Answer::Cpython => self.ask(loaded, event, mocks),
+            Answer::Cpython(cpython) => self.ask(cpython, loaded, event, mocks),
             Answer::Native(compiled) => {
                 compiled.begin();
                 let unknown = Cell::new(false);
@@ -179,18 +181,17 @@ impl Engine {
                     true => return Outcome::Match(Box::new(aux::found(&loaded.meta, &call))),
                     false => evaluate(loaded, &call),
                 };
-                match unknown.get() && self.cpython.is_some() {
-                    true => self.ask(loaded, event, mocks),
-                    false => outcome,
+                match &self.cpython {
+                    Some(cpython) if unknown.get() => self.ask(cpython, loaded, event, mocks),
+                    _ => outcome,
                 }
             }
         }
     }
 
     /// Ask CPython about an event.
-    fn ask(&self, loaded: &Loaded, event: &EventHandle, mocks: &[(String, J)]) -> Outcome {
-        let asked = self.cpython.as_ref().map(|c| c.ask(&loaded.meta.id, event, mocks));
-        match asked.unwrap_or_else(|| Err("there is no CPython".into())) {
+    fn ask(&self, cpython: &Cpython, loaded: &Loaded, event: &EventHandle, mocks: &[(String, J)]) -> Outcome {
+        match cpython.ask(&loaded.meta.id, event, mocks) {
             Ok(Ok(outputs)) => evaluate(loaded, &aux::Call::Cpython(&outputs)),
             Ok(Err(failure)) => failure.into(),
             Err(why) => {
