@@ -207,6 +207,12 @@ pub struct TestArgs {
     /// Run again whenever a file changes, until Ctrl-C.
     #[arg(long)]
     pub watch: bool,
+    /// A CPython of the machine, by path or name, such as `python3`: it answers for what of Python rules is not compiled.
+    #[arg(long)]
+    pub cpython: Option<PathBuf>,
+    /// Folder of a virtual environment of that CPython whose packages the rules may import.
+    #[arg(long, requires = "cpython")]
+    pub cpython_venv: Option<PathBuf>,
     /// Form of the result.
     #[arg(long, value_enum, default_value = "human")]
     pub output: Output,
@@ -265,6 +271,12 @@ pub struct ImportPythonArgs {
     /// End with code 1 if an enabled detection does not run as a whole.
     #[arg(long)]
     pub strict: bool,
+    /// A CPython of the machine, by path or name, such as `python3`: it answers for what of Python rules is not compiled.
+    #[arg(long)]
+    pub cpython: Option<PathBuf>,
+    /// Folder of a virtual environment of that CPython whose packages the rules may import.
+    #[arg(long, requires = "cpython")]
+    pub cpython_venv: Option<PathBuf>,
     /// Form of the result; json names every detection with what is in its way.
     #[arg(long, value_enum, default_value = "human")]
     pub output: Output,

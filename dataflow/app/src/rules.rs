@@ -7,6 +7,8 @@ use crate::{exit, load, parse_files};
 use anyhow::{Context, Result, anyhow, bail};
 use detect::cost::{Costs, Meter, RuleCost};
 use detect::explain::RuleExplained;
+use detect::python::cpython::Interpreter;
+use detect::python::survey::Status;
 use detect::sigma::mapping::Mappings;
 use detect::sigma::survey::survey;
 use local::DiskFiles;
@@ -165,12 +167,14 @@ pub fn import_sigma(args: &ImportSigmaArgs) -> Result<i32> {
 /// Tell what of a collection of Python rules runs.
 pub fn import_python(args: &ImportPythonArgs) -> Result<i32> {
     let files = DiskFiles::new(std::env::current_dir()?);
-    let survey = detect::python::survey::survey(&files, &names(&args.paths));
+    let interpreter = args.cpython.clone().map(|program| Interpreter { program, venv: args.cpython_venv.clone() });
+    let survey = detect::python::survey::survey(&files, &names(&args.paths), interpreter.as_ref());
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&survey)?),
         _ => print!("{}", survey.text()),
     }
-    let blocked = survey.detections.iter().any(|d| d.enabled && !d.blocked.is_empty());
+    let blocked =
+        survey.detections.iter().any(|d| d.enabled && !matches!(d.status, Status::Compiled | Status::Cpython));
     Ok(if args.strict && (blocked || !survey.broken.is_empty()) { exit::FINDINGS } else { 0 })
 }
 

@@ -3,6 +3,7 @@ use crate::bundle::{Bundle, Recorder};
 use crate::cli::{Output, TestArgs};
 use crate::exit;
 use anyhow::Result;
+use detect::python::cpython::Interpreter;
 use detect::testing::{Options, run};
 use local::DiskFiles;
 use std::io::IsTerminal;
@@ -31,7 +32,8 @@ fn once(args: &TestArgs, disk: &DiskFiles) -> Result<(i32, Bundle)> {
     let files = Recorder::new("", disk);
     let paths: Vec<String> = args.paths.iter().map(|p| p.to_string_lossy().into_owned()).collect();
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
-    let options = Options { filter: args.filter.clone(), minimum_tests: args.minimum_tests, now_ms };
+    let cpython = args.cpython.clone().map(|program| Interpreter { program, venv: args.cpython_venv.clone() });
+    let options = Options { filter: args.filter.clone(), minimum_tests: args.minimum_tests, now_ms, cpython };
     let report = run(&files, &paths, &options);
     match args.output {
         Output::Json => println!("{}", report.to_json()),

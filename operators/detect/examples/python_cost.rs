@@ -82,7 +82,7 @@ fn main() -> Result<(), model::Error> {
 /// What the node does: columns, events as Python sees them, rules that are woken.
 fn parts(rules: &[Rule], batches: &[Arc<EventBatch>], log_type: &str) {
     let list: Vec<&Rule> = rules.iter().collect();
-    let engine = Engine::new(&list, Default::default());
+    let engine = Engine::new(&list, Default::default(), None);
     let mut programs = Programs::new(rules.to_vec().into());
     let (mut columns, mut whole, mut events, mut run) = (0, 0, 0, 0);
     let (mut rows, mut woken, mut count) = (0u64, 0u64, 0u64);
@@ -136,7 +136,7 @@ fn parts(rules: &[Rule], batches: &[Arc<EventBatch>], log_type: &str) {
 /// Every rule on every event, without filters; then the same with events that are converted already.
 fn plain(rules: &[Rule], events: &[J], log_type: &str) {
     let list: Vec<&Rule> = rules.iter().collect();
-    let engine = Engine::new(&list, Default::default());
+    let engine = Engine::new(&list, Default::default(), None);
     let shared: Vec<Rc<J>> = events.iter().map(|e| Rc::new(e.clone())).collect();
     for what in ["cold", "whole"] {
         let begun = cpu_ns();
@@ -170,7 +170,7 @@ fn check(
     mutations: usize,
 ) -> Result<(), model::Error> {
     let list: Vec<&Rule> = rules.iter().collect();
-    let engine = Engine::new(&list, Default::default());
+    let engine = Engine::new(&list, Default::default(), None);
     let layout = support::layout(log_type, &node.needs().of(log_type));
     let mut map = map_of(&**node)?;
     let mut random = Random(1);

@@ -33,10 +33,17 @@ pub mod kind {
     pub const TIME: &str = "TimeLimitError";
     /// The memory limit.
     pub const MEMORY: &str = "MemoryLimitError";
+    /// CPython gave no answer: the rule ran into a limit of its worker, or ended it.
+    pub const WORKER: &str = "WorkerError";
     /// Not evaluated: the rule was stopped at these limits too often before.
     pub const QUARANTINE: &str = "QuarantineError";
     /// A Python rule came upon something that is not built.
     pub const UNSUPPORTED: &str = "UnsupportedError";
+
+    /// Whether a rule was stopped, which too often puts it into quarantine.
+    pub(crate) fn stops(kind: &str) -> bool {
+        matches!(kind, TIME | MEMORY | WORKER)
+    }
 }
 
 /// Result of one rule on one event.

@@ -7,6 +7,7 @@ use crate::columns::{Cost, Programs};
 use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
 use crate::key::KeySpec;
+use crate::python::cpython::{Cpython, Interpreter};
 use crate::rule::{Body, Rule};
 use crate::shadow::Shadowed;
 use crate::sigma::mapping::Mappings;
@@ -57,6 +58,15 @@ struct Settings {
     /// Memory that each function of a Python rule may ask for in one event.
     #[serde(default = "python_memory")]
     python_memory: Size,
+    /// A CPython of the machine, 3.9 or later, by path or name, such as `python3`. Worker processes of it, shut in, answer
+    /// for Python rules of which the verdict is not compiled as a whole, and for single events that come to something else
+    /// that is not built; without it these are errors.
+    #[serde(default)]
+    cpython: Option<String>,
+    /// Folder of a virtual environment of that CPython whose packages the rules may import; relative to where the process
+    /// runs.
+    #[serde(default)]
+    cpython_venv: Option<String>,
     /// A Python rule that cannot be compiled as a whole is an error instead of a warning.
     #[serde(default)]
     strict: bool,
@@ -130,9 +140,13 @@ impl Rules {
     ) -> std::result::Result<(Rules, Vec<Problem>), Vec<Problem>> {
         let settings = Settings::deserialize(settings).map_err(|e| vec![Problem::at("", e.to_string())])?;
         let (mappings, mut problems) = Mappings::load(files, &settings.sigma_mappings);
+        if settings.cpython_venv.is_some() && settings.cpython.is_none() {
+            let p = Problem::at("cpython_venv", "there is no `cpython` whose packages these are");
+            problems.push(p.hint("add `cpython = \"python3\"`, or leave this out"));
+        }
         let (rules, mut found) = meta::load_with(files, &settings.rules, &mappings);
         problems.append(&mut found);
-        problems.extend(python::survey::findings(&rules, settings.strict));
+        problems.extend(python::survey::findings(&rules, settings.strict, settings.cpython.is_some()));
         let (shadow, found) = match settings.shadow.is_empty() {
             true => Default::default(),
             false => meta::load_with(files, &settings.shadow, &mappings),
@@ -161,12 +175,35 @@ impl Rules {
             true => shadow,
             false => select(shadow, settings.log_types.as_deref(), &mut Vec::new()),
         };
-        Ok((Rules { rules: rules.into(), shadow: shadow.into(), disabled, limits }, problems))
+        // Without a rule the interpreter is looked at all the same, so that a mistake is told.
+        let cpython = settings.open_cpython(&rules, &mut problems);
+        let shadow_cpython = match shadow.is_empty() {
+            true => None,
+            false => settings.open_cpython(&shadow, &mut problems),
+        };
+        if problems.iter().any(|p| !p.warning) {
+            return Err(problems);
+        }
+        Ok((Rules { rules: rules.into(), shadow: shadow.into(), disabled, limits, cpython, shadow_cpython }, problems))
     }
 
     /// The running node.
     pub(crate) fn detect(&self, store_events: bool) -> Detect {
-        Detect::new(self.rules.clone(), self.limits, store_events)
+        Detect::new(self.rules.clone(), self.limits, self.cpython.clone(), store_events)
+    }
+}
+
+impl Settings {
+    /// CPython for these rules, if it is wanted and can be had.
+    fn open_cpython(&self, rules: &[Rule], problems: &mut Vec<Problem>) -> Option<Arc<Cpython>> {
+        let program = self.cpython.as_ref()?.into();
+        let interpreter = Interpreter { program, venv: self.cpython_venv.as_ref().map(Into::into) };
+        let (opened, problem) = match Cpython::open(&interpreter, rules, false) {
+            Ok((opened, warning)) => (Some(Arc::new(opened)), warning),
+            Err(p) => (None, Some(p)),
+        };
+        problems.extend(problem.filter(|p| !problems.contains(p)));
+        opened
     }
 }
 
@@ -206,6 +243,9 @@ pub(crate) struct Rules {
     shadow: Arc<[Rule]>,
     disabled: usize,
     limits: Limits,
+    /// Who answers for what of them is not compiled.
+    cpython: Option<Arc<Cpython>>,
+    shadow_cpython: Option<Arc<Cpython>>,
 }
 
 impl Node for Rules {
@@ -224,11 +264,17 @@ impl Node for Rules {
     fn summary(&self) -> String {
         let lua = self.rules.iter().filter(|r| matches!(r.body, Body::Lua { .. })).count();
         let python = self.rules.iter().filter(|r| matches!(r.body, Body::Python(_))).count();
+        let asked = |r: &&Rule| matches!(&r.body, Body::Python(script) if script.blocker().is_some());
+        let cpython = self.cpython.iter().flat_map(|_| self.rules.iter().filter(asked)).count();
         let mut text = format!("{} rules", self.rules.len());
         let shadow = self.shadow.len();
-        for (n, what) in
-            [(lua, "Lua"), (python, "Python"), (self.disabled, "disabled, not loaded"), (shadow, "in the shadow")]
-        {
+        for (n, what) in [
+            (lua, "Lua"),
+            (python, "Python"),
+            (cpython, "of these by CPython"),
+            (self.disabled, "disabled, not loaded"),
+            (shadow, "in the shadow"),
+        ] {
             if n > 0 {
                 text += &format!(", {n} {what}");
             }
@@ -241,7 +287,7 @@ impl Node for Rules {
         if self.shadow.is_empty() {
             return Ok(Built::Map(Box::new(live)));
         }
-        let shadow = Detect::new(self.shadow.clone(), self.limits, cx.store_events);
+        let shadow = Detect::new(self.shadow.clone(), self.limits, self.shadow_cpython.clone(), cx.store_events);
         Ok(Built::Map(Box::new(Shadowed::new(live, shadow))))
     }
 }
@@ -295,7 +341,7 @@ struct Events {
 }
 
 impl Detect {
-    fn new(rules: Arc<[Rule]>, limits: Limits, store_events: bool) -> Detect {
+    fn new(rules: Arc<[Rule]>, limits: Limits, cpython: Option<Arc<Cpython>>, store_events: bool) -> Detect {
         let (mut lua, mut python): (Vec<&Rule>, Vec<&Rule>) = Default::default();
         let mut runners = Vec::new();
         for rule in rules.iter() {
@@ -310,7 +356,7 @@ impl Detect {
             runners.push(runner(list.len()));
             list.push(rule);
         }
-        let (lua, python) = (lua::Engine::new(&lua, limits.lua), python::Engine::new(&python, limits.python));
+        let (lua, python) = (lua::Engine::new(&lua, limits.lua), python::Engine::new(&python, limits.python, cpython));
         let (counts, quarantined) = (vec![[0; 3]; rules.len()], vec![false; rules.len()]);
         Detect {
             programs: Programs::new(rules.clone()),
@@ -327,16 +373,22 @@ impl Detect {
     }
 
     /// Matches and failures of a batch, with their counts.
-    pub fn judge(&mut self, batch: &EventBatch, cx: &mut Ctx) -> Vec<Record> {
+    ///
+    /// # Errors
+    /// CPython is to answer and the machine starts no worker.
+    pub fn judge(&mut self, batch: &EventBatch, cx: &mut Ctx) -> Result<Vec<Record>> {
         let mut out = Vec::new();
         self.batch(batch, &mut out);
+        if let Some(why) = self.python.lost() {
+            return Err(format!("CPython cannot be asked: {why}").into());
+        }
         cx.count("events", batch.len() as u64);
         for index in self.counted.drain(..) {
             for (name, n) in ["matches", "errors", STOPPED].into_iter().zip(std::mem::take(&mut self.counts[index])) {
                 cx.count_rule(name, self.rules[index].meta.id.clone(), n);
             }
         }
-        out
+        Ok(out)
     }
 
     pub fn batch(&mut self, batch: &EventBatch, out: &mut Vec<Record>) {
@@ -373,7 +425,7 @@ impl Detect {
                     self.python.run(script, events.python.get_or_insert_with(event))
                 }
             };
-            let stopped = matches!(&outcome, Outcome::Error { kind, .. } if kind == kind::TIME || kind == kind::MEMORY);
+            let stopped = matches!(&outcome, Outcome::Error { kind, .. } if kind::stops(kind));
             if let Some(mut m) = record(rule, batch, row, outcome) {
                 if self.counts[index] == [0; 3] {
                     self.counted.push(index);
@@ -433,7 +485,7 @@ fn record(rule: &Rule, batch: &EventBatch, row: usize, outcome: Outcome) -> Opti
 impl Map for Detect {
     fn map(&mut self, input: Packet, cx: &mut Ctx) -> Result<()> {
         let Packet::Events(batch) = input else { return Err("detect takes events".into()) };
-        let out = self.judge(&batch, cx);
+        let out = self.judge(&batch, cx)?;
         cx.emit(0, Packet::Records(out));
         Ok(())
     }

@@ -5,26 +5,32 @@
 //! (`AnalysisType: datamodel`); [`repository`] holds both. One [`Engine`] per worker: a detection is compiled when its
 //! first event comes, an event is converted once for all detections of a row.
 //!
+//! What is not built is asked of a CPython of the machine, if there is one: see [`cpython`].
+//!
 //! The same event gives the same result wherever it runs: globals that functions assign start anew with each event,
 //! the clock is that of the epoch, and steps and memory are counted, not timed.
 mod aux;
+pub mod cpython;
 pub mod filter;
 pub mod repository;
+mod returned;
 pub mod script;
 pub mod survey;
 
 #[cfg(test)]
 mod tests;
 
-use crate::contract::{Found, Outcome, kind};
+use crate::contract::{Outcome, kind};
 use crate::rule::{Body, Rule};
 use ::python::value::Value;
-use ::python::{Compiled, Limits, Setting, compile};
+use ::python::{Limits, Setting, compile};
+use cpython::Cpython;
 use model::RuleMeta;
 use repository::Shared;
+use returned::Returned;
 pub use script::{AnalysisType, Blocker, Script, Support};
 use serde_json::Value as J;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,12 +39,19 @@ pub struct Engine {
     rules: Vec<Loaded>,
     shared: Shared,
     limits: Limits,
+    /// Who is asked what is not built.
+    cpython: Option<Arc<Cpython>>,
+    /// Why no worker of CPython can be started.
+    lost: RefCell<Option<String>>,
 }
 
 /// An event prepared for any number of detections.
 pub struct EventHandle {
     json: Rc<J>,
     event: OnceCell<::python::Event>,
+    /// As CPython is given it.
+    text: OnceCell<String>,
+    log_type: Arc<str>,
     setting: Setting,
 }
 
@@ -48,11 +61,12 @@ struct Loaded {
     answer: OnceCell<Answer>,
 }
 
-/// Who answers for a detection. What cannot be compiled, and an evaluation that ends as unknown, is an error here; an
-/// interpreter beside the engine would be a third case.
+/// Who answers for a detection.
 enum Answer {
-    /// The compiled module.
-    Native(Compiled),
+    /// The compiled module; CPython, if it is there, for an event that ends as unknown.
+    Native(::python::Compiled),
+    /// CPython, because the module or its verdict is not compiled as a whole.
+    Cpython(Arc<Cpython>),
     /// Nobody: every event that it should see is this error.
     Nobody(Failure),
 }
@@ -84,8 +98,9 @@ impl From<Failure> for Outcome {
 
 impl Engine {
     /// The Python detections among these, which all come from one load; the index of one here is its index in
-    /// [`Engine::run`]. Nothing is compiled yet.
-    pub fn new(rules: &[&Rule], limits: Limits) -> Engine {
+    /// [`Engine::run`]. Nothing is compiled yet. What is not built is asked of `cpython`, which was opened for the same
+    /// load; without it that is an error.
+    pub fn new(rules: &[&Rule], limits: Limits, cpython: Option<Arc<Cpython>>) -> Engine {
         let script = |r: &&Rule| match &r.body {
             Body::Python(script) => Some((r.meta.clone(), script.clone())),
             _ => None,
@@ -93,73 +108,110 @@ impl Engine {
         let loaded = |(meta, script)| Loaded { meta, script, answer: OnceCell::new() };
         let rules: Vec<Loaded> = rules.iter().filter_map(script).map(loaded).collect();
         let repository = rules.first().map(|r: &Loaded| r.script.repository.clone()).unwrap_or_default();
-        Engine { rules, shared: Shared::new(repository), limits }
+        Engine { rules, shared: Shared::new(repository), limits, cpython, lost: RefCell::default() }
     }
 
     /// Prepare an event of a log type, at a clock in milliseconds since 1970.
     pub fn event(&self, event: Rc<J>, log_type: &str, now_ms: i64) -> EventHandle {
         let setting =
             Setting { model: self.shared.model(log_type), clock: now_ms.saturating_mul(1_000), limits: self.limits };
-        EventHandle { json: event, event: OnceCell::new(), setting }
+        let (text, log_type) = (OnceCell::new(), log_type.into());
+        EventHandle { json: event, event: OnceCell::new(), text, log_type, setting }
     }
 
     /// Evaluate one detection on an event.
     pub fn run(&self, rule: usize, event: &EventHandle) -> Outcome {
         let loaded = &self.rules[rule];
-        match loaded.answer.get_or_init(|| self.load(&loaded.script)) {
-            Answer::Native(compiled) => self.evaluate(loaded, compiled, event),
-            Answer::Nobody(failure) => failure.clone().into(),
-        }
+        self.answer(loaded, loaded.answer.get_or_init(|| self.load(&loaded.script)), event, &[])
     }
 
     /// Evaluate one detection with names of its module replaced by stand-ins that return a value, as tests of rules do.
     /// It is compiled anew, so nothing of it stays.
     pub fn run_mocked(&self, rule: usize, event: &EventHandle, mocks: &[(String, J)]) -> Outcome {
         let loaded = &self.rules[rule];
-        match self.load(&loaded.script) {
-            Answer::Nobody(failure) => failure.into(),
-            Answer::Native(compiled) => {
-                for (name, value) in mocks {
-                    let value = Value::Mock(Rc::new(::python::event::plain_from_json(value)));
-                    if !compiled.module.mock(name, value) {
-                        let message = format!("Mocks: the module has no name `{name}`");
-                        return Failure::new(kind::LOAD, message).into();
-                    }
+        let answer = self.load(&loaded.script);
+        if let Answer::Native(compiled) = &answer {
+            for (name, value) in mocks {
+                let value = Value::Mock(Rc::new(::python::event::plain_from_json(value)));
+                if !compiled.module.mock(name, value) {
+                    let message = format!("Mocks: the module has no name `{name}`");
+                    return Failure::new(kind::LOAD, message).into();
                 }
-                self.evaluate(loaded, &compiled, event)
             }
         }
+        self.answer(loaded, &answer, event, mocks)
+    }
+
+    /// Why no worker of CPython could be started since this was asked last: outcomes since then are not those of the
+    /// detections.
+    pub(crate) fn lost(&self) -> Option<String> {
+        self.lost.take()
     }
 
     fn load(&self, script: &Script) -> Answer {
         let entry = script.entry.function();
-        match compile(&script.module.source(entry), &self.shared.library) {
-            Ok(c) if script.entry != AnalysisType::ScheduledRule && c.module.get(entry).is_none() => Answer::Nobody(
-                Failure::new(kind::LOAD, format!("{} defines no function `{entry}`", script.module.file)),
-            ),
-            Ok(compiled) => Answer::Native(compiled),
-            Err(e) => Answer::Nobody(Failure::new(kind::LOAD, e.to_string())),
+        let failure = match compile(&script.module.source(entry), &self.shared.library) {
+            Ok(c) if c.module.get(entry).is_none() => match script.entry {
+                AnalysisType::ScheduledRule => return Answer::Native(c),
+                _ => format!("{} defines no function `{entry}`", script.module.file),
+            },
+            Ok(c) => match &self.cpython {
+                Some(cpython) if !c.report.compiled(entry) => return Answer::Cpython(cpython.clone()),
+                _ => return Answer::Native(c),
+            },
+            Err(e) => e.to_string(),
+        };
+        match &self.cpython {
+            Some(cpython) => Answer::Cpython(cpython.clone()),
+            None => Answer::Nobody(Failure::new(kind::LOAD, failure)),
         }
     }
 
-    fn evaluate(&self, loaded: &Loaded, compiled: &Compiled, event: &EventHandle) -> Outcome {
-        compiled.begin();
+    fn answer(&self, loaded: &Loaded, answer: &Answer, event: &EventHandle, mocks: &[(String, J)]) -> Outcome {
         let entry = loaded.script.entry;
-        let function = entry.function();
-        let call = aux::Call { compiled, event, entry };
-        if entry == AnalysisType::ScheduledRule && compiled.module.get(function).is_none() {
-            return Outcome::Match(Box::new(self.found(loaded, &call)));
-        }
-        match call.function(function) {
-            Ok(Value::Bool(b)) if b == entry.alerting() => Outcome::Match(Box::new(self.found(loaded, &call))),
-            Ok(Value::Bool(_)) => Outcome::No,
-            Ok(other) => Failure::wrong_type(function, "a boolean", &other.type_name()).into(),
-            Err(failure) => failure.into(),
+        match answer {
+            Answer::Nobody(failure) => failure.clone().into(),
+            Answer::Cpython(cpython) => self.ask(cpython, loaded, event, mocks),
+            Answer::Native(compiled) => {
+                compiled.begin();
+                let unknown = Cell::new(false);
+                let call = aux::Call::Native { compiled, event, entry, unknown: &unknown };
+                // CPython loads no module without the function, and none is needed for the rows of a query.
+                let outcome = match entry == AnalysisType::ScheduledRule && !call.has(entry.function()) {
+                    true => return Outcome::Match(Box::new(aux::found(&loaded.meta, &call))),
+                    false => evaluate(loaded, &call),
+                };
+                match &self.cpython {
+                    Some(cpython) if unknown.get() => self.ask(cpython, loaded, event, mocks),
+                    _ => outcome,
+                }
+            }
         }
     }
 
-    fn found(&self, loaded: &Loaded, call: &aux::Call) -> Found {
-        aux::found(&loaded.meta, call)
+    /// Ask CPython about an event.
+    fn ask(&self, cpython: &Cpython, loaded: &Loaded, event: &EventHandle, mocks: &[(String, J)]) -> Outcome {
+        match cpython.ask(&loaded.meta.id, event, mocks) {
+            Ok(Ok(outputs)) => evaluate(loaded, &aux::Call::Cpython(&outputs)),
+            Ok(Err(failure)) => failure.into(),
+            Err(why) => {
+                let failure = Failure::new(kind::WORKER, why.clone());
+                self.lost.replace(Some(why));
+                failure.into()
+            }
+        }
+    }
+}
+
+/// The verdict of a detection that has its entry function, and on a match what else it says.
+fn evaluate(loaded: &Loaded, call: &aux::Call) -> Outcome {
+    let entry = loaded.script.entry;
+    let function = entry.function();
+    match call.function(function) {
+        Ok(Returned::Bool(b)) if b == entry.alerting() => Outcome::Match(Box::new(aux::found(&loaded.meta, call))),
+        Ok(Returned::Bool(_)) => Outcome::No,
+        Ok(other) => Failure::wrong_type(function, "a boolean", other.type_name()).into(),
+        Err(failure) => failure.into(),
     }
 }
 
@@ -167,6 +219,10 @@ impl EventHandle {
     /// Convert the event now; otherwise that is done when the first rule runs.
     pub fn prepare(&self) {
         self.event();
+    }
+
+    fn text(&self) -> &str {
+        self.text.get_or_init(|| self.json.to_string())
     }
 
     fn event(&self) -> &::python::Event {

@@ -90,8 +90,8 @@ fn place(m: &Match) -> (model::Pos, &str) {
 impl Map for Shadowed {
     fn map(&mut self, input: Packet, cx: &mut Ctx) -> Result<()> {
         let Packet::Events(batch) = input else { return Err("detect takes events".into()) };
-        let live = self.live.judge(&batch, cx);
-        let shadow = self.shadowed(&batch, cx);
+        let live = self.live.judge(&batch, cx)?;
+        let shadow = self.shadowed(&batch, cx)?;
         self.compare(&live, shadow, cx);
         cx.emit(0, Packet::Records(live));
         Ok(())
@@ -106,13 +106,13 @@ impl Map for Shadowed {
 
 impl Shadowed {
     /// What shadow rules match. Of their own counts only that of runaways is kept, under a name of its own.
-    fn shadowed(&mut self, batch: &EventBatch, cx: &mut Ctx) -> Vec<Record> {
+    fn shadowed(&mut self, batch: &EventBatch, cx: &mut Ctx) -> Result<Vec<Record>> {
         let mut own = Ctx::default();
-        let found = self.shadow.judge(batch, &mut own);
+        let found = self.shadow.judge(batch, &mut own)?;
         for (counter, rule, n) in own.counts.into_iter().filter(|(counter, ..)| *counter == STOPPED) {
             cx.count_rule(counter, format!("{PREFIX}{rule}").into(), n);
         }
-        found
+        Ok(found)
     }
 }
 

@@ -12,9 +12,11 @@ pub use case::{Case, MAX_CASES, Mock};
 pub use report::{Difference, Report, RuleReport, TestReport, Verdict};
 
 use crate::meta;
+use crate::python::cpython::{Cpython, Interpreter};
 use crate::python::survey::STACK;
 use crate::rule::Rule;
 use model::{Files, Problem};
+use std::sync::Arc;
 
 /// Fewest rules that are worth a thread of their own.
 const SHARE_MIN: usize = 32;
@@ -28,17 +30,28 @@ pub struct Options {
     pub minimum_tests: usize,
     /// The clock that Python rules see, in milliseconds since 1970.
     pub now_ms: i64,
+    /// Who is asked what of Python rules is not compiled; without it such a case is unknown.
+    pub cpython: Option<Interpreter>,
 }
 
 /// Load the rules of these files and folders and run their tests. Never fails: what cannot be loaded is a finding in
 /// the report.
 pub fn run(files: &dyn Files, paths: &[String], options: &Options) -> Report {
-    let (rules, problems) = meta::load(files, paths);
+    let (rules, mut problems) = meta::load(files, paths);
+    let opened = options.cpython.as_ref().map(|i| Cpython::open(i, &rules, true));
+    let cpython = match opened {
+        Some(Ok((cpython, _))) => Some(Arc::new(cpython)),
+        Some(Err(p)) => {
+            problems.push(p);
+            None
+        }
+        None => None,
+    };
     let wanted = |text: &str| options.filter.as_deref().is_none_or(|f| text.contains(f));
     let wants = |r: &&Rule| wanted(&r.meta.id) || wanted(&r.file) || r.log_types.iter().any(|t| wanted(t));
     let chosen: Vec<&Rule> = rules.iter().filter(wants).collect();
     let share = |rules: &[&Rule]| -> Vec<RuleReport> {
-        let runner = run::Runner::new(rules, options.now_ms);
+        let runner = run::Runner::new(rules, options.now_ms, cpython.clone());
         rules.iter().enumerate().map(|(at, rule)| runner.rule(at, rule, options.minimum_tests)).collect()
     };
     let rules = on_threads(&chosen, &share);

@@ -1,4 +1,5 @@
 //! What of the Python detections of a load runs: found once, told at every check.
+use super::cpython::{Cpython, Interpreter};
 use super::repository::{Repository, Shared};
 use super::script::{Blocker, Script};
 use crate::meta;
@@ -30,7 +31,8 @@ pub fn examine(repository: &Arc<Repository>, scripts: &mut [(&mut Script, &[Arc<
 }
 
 /// A finding for every enabled detection of log types of which something does not run.
-pub fn findings(rules: &[Rule], strict: bool) -> Vec<Problem> {
+/// With `cpython` it says that CPython answers.
+pub fn findings(rules: &[Rule], strict: bool, cpython: bool) -> Vec<Problem> {
     let mut out = Vec::new();
     for rule in rules.iter().filter(|r| r.enabled && !r.log_types.is_empty()) {
         let Body::Python(script) = &rule.body else { continue };
@@ -40,12 +42,20 @@ pub fn findings(rules: &[Rule], strict: bool) -> Vec<Problem> {
             out.push(if strict { p } else { p.warn() });
         };
         if let Some(broken) = &script.support.broken {
-            tell(broken, format!("{id} cannot run: {}; every event for it is an error", broken.what));
+            tell(
+                broken,
+                match cpython {
+                    true => format!("{id} is not compiled: {}; CPython answers for it", broken.what),
+                    false => format!("{id} cannot run: {}; every event for it is an error", broken.what),
+                },
+            );
         }
         for (function, blocker) in &script.support.blocked {
-            let then = match *function == script.entry.function() {
-                true => "an event that comes to it is an error",
-                false => "an alert that comes to it does without",
+            let then = match (*function == script.entry.function(), cpython) {
+                (true, true) => "CPython answers for the rule",
+                (false, true) => "CPython answers for an event that comes to it",
+                (true, false) => "an event that comes to it is an error",
+                (false, false) => "an alert that comes to it does without",
             };
             tell(blocker, format!("{id}: {function}() is not compiled as a whole: {}; {then}", blocker.what));
         }
@@ -79,6 +89,8 @@ pub struct Counts {
     pub filter_only: usize,
     /// [`Status::CannotRun`].
     pub cannot_run: usize,
+    /// [`Status::Cpython`].
+    pub cpython: usize,
     /// Of all of them, those that are not enabled.
     pub disabled: usize,
 }
@@ -114,6 +126,8 @@ pub enum Status {
     FilterOnly,
     /// It does not load, or its verdict does not run in every case.
     CannotRun,
+    /// CPython answers for what of it is not compiled.
+    Cpython,
 }
 
 /// A function that does not run in every case.
@@ -141,9 +155,18 @@ impl Script {
     }
 }
 
-/// Look at the Python detections below these paths.
-pub fn survey(files: &dyn Files, paths: &[String]) -> Survey {
-    let (rules, problems) = meta::load(files, paths);
+/// Look at the Python detections below these paths; with an interpreter, those that need it are loaded there.
+pub fn survey(files: &dyn Files, paths: &[String], interpreter: Option<&Interpreter>) -> Survey {
+    let (rules, mut problems) = meta::load(files, paths);
+    let opened = interpreter.map(|i| Cpython::open(i, &rules, true));
+    let cpython = match opened {
+        Some(Ok((cpython, _))) => Some(cpython),
+        Some(Err(p)) => {
+            problems.push(p);
+            None
+        }
+        None => None,
+    };
     let mut out = Survey {
         detections: Vec::new(),
         helpers: 0,
@@ -161,12 +184,26 @@ pub fn survey(files: &dyn Files, paths: &[String]) -> Survey {
             line: b.line,
         };
         let broken = script.support.broken.iter().map(|b| blocked("", b));
-        let status = script.status();
+        let mut blocked: Vec<Blocked> =
+            broken.chain(script.support.blocked.iter().map(|(f, b)| blocked(f, b))).collect();
+        let mut status = script.status();
+        if let (false, Some(cpython)) = (status == Status::Compiled, &cpython) {
+            match cpython.check(&rule.meta.id) {
+                None => status = Status::Cpython,
+                Some(what) => blocked.push(Blocked {
+                    function: "",
+                    what: format!("CPython: {what}"),
+                    file: script.module.file.to_string(),
+                    line: 1,
+                }),
+            }
+        }
         match status {
             Status::Compiled => out.counts.compiled += 1,
             Status::Verdict => out.counts.verdict += 1,
             Status::FilterOnly => out.counts.filter_only += 1,
             Status::CannotRun => out.counts.cannot_run += 1,
+            Status::Cpython => out.counts.cpython += 1,
         }
         out.counts.disabled += usize::from(!rule.enabled);
         out.detections.push(Detection {
@@ -176,7 +213,7 @@ pub fn survey(files: &dyn Files, paths: &[String]) -> Survey {
             enabled: rule.enabled,
             log_types: rule.log_types.iter().map(|t| t.to_string()).collect(),
             status,
-            blocked: broken.chain(script.support.blocked.iter().map(|(f, b)| blocked(f, b))).collect(),
+            blocked,
         });
     }
     out
@@ -197,6 +234,7 @@ impl Survey {
             (Status::CannotRun, "Cannot run"),
             (Status::FilterOnly, "Filter only: an event that passes the filter may come to what is not built"),
             (Status::Verdict, "Verdict runs, another function does not in every case"),
+            (Status::Cpython, "CPython answers for what is not compiled"),
         ] {
             let list: Vec<&Detection> = self.detections.iter().filter(|d| d.status == status).collect();
             if !list.is_empty() {
@@ -218,7 +256,7 @@ impl Survey {
         let c = &self.counts;
         say(format!(
             "{} Python detections, {} helpers, {} data models: {} compiled, {} with their verdict, {} filter only, {} cannot \
-             run; {} of them disabled",
+             run, {} by CPython; {} of them disabled",
             self.detections.len(),
             self.helpers,
             self.data_models,
@@ -226,6 +264,7 @@ impl Survey {
             c.verdict,
             c.filter_only,
             c.cannot_run,
+            c.cpython,
             c.disabled
         ));
         out

@@ -1,5 +1,6 @@
 //! Python rules through the node and through their tests: what they share, what they return, how they fail.
 use super::*;
+use crate::contract::Found;
 use crate::detect::DetectPart;
 use crate::meta;
 use crate::testing::{self, Options, Verdict};
@@ -43,7 +44,7 @@ fn run(files: &MemFiles, id: &str, event: J) -> Outcome {
     let rules = load(files);
     let python: Vec<&Rule> = rules.iter().filter(|r| matches!(r.body, Body::Python(_))).collect();
     let at = python.iter().position(|r| *r.meta.id == *id).unwrap();
-    let engine = Engine::new(&python, Limits::default());
+    let engine = Engine::new(&python, Limits::default(), None);
     engine.run(at, &engine.event(Rc::new(event), "Door.Log", 1_700_000_000_000))
 }
 
@@ -157,7 +158,7 @@ fn nothing_of_one_event_is_seen_by_the_next() {
         def title(event):\n    return f'{COUNT} {SEEN}'\n";
     let rules = load(&files(&[rule("Count", body, "")]));
     let python: Vec<&Rule> = rules.iter().collect();
-    let engine = Engine::new(&python, Limits::default());
+    let engine = Engine::new(&python, Limits::default(), None);
     for _ in 0..3 {
         let event = engine.event(Rc::new(json!({})), "Door.Log", 0);
         assert_eq!(found(engine.run(0, &event)).title, "1 [1]");
@@ -241,7 +242,7 @@ fn what_does_not_compile_is_named_and_stops_no_other() {
     let strict = DetectPart.open("rules", &json!({"rules": ["d"], "strict": true}), &files);
     assert!(strict.node.is_none() && strict.problems.iter().filter(|p| !p.warning).count() == 3);
 
-    let survey = survey::survey(&files, &["d".into()]);
+    let survey = survey::survey(&files, &["d".into()], None);
     let status = |id: &str| survey.detections.iter().find(|d| d.id == id).unwrap().status;
     assert_eq!(status("Door.Boto"), survey::Status::FilterOnly);
     assert_eq!(status("Door.Broken"), survey::Status::CannotRun);
@@ -353,7 +354,7 @@ proptest! {
         let filtered = |r: &&Rule| matches!(&r.body, Body::Python(s) if s.is_filtered());
         prop_assert_eq!(rules.iter().filter(filtered).count(), GUARDED.len());
         let python: Vec<&Rule> = rules.iter().collect();
-        let engine = Engine::new(&python, Limits::default());
+        let engine = Engine::new(&python, Limits::default(), None);
         let mut want = Vec::new();
         for (row, event) in events.iter().enumerate() {
             let handle = engine.event(Rc::new(event.clone()), "Door.Log", 1_000);

@@ -3,10 +3,12 @@ use super::case::Case;
 use super::report::{Difference, RuleReport, TestReport, Verdict};
 use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
+use crate::python::cpython::Cpython;
 use crate::rule::{Body, Rule};
 use crate::{eval, lua, python};
 use serde_json::{Value as J, json};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Who runs the bodies of the rules under test.
 pub(super) struct Runner {
@@ -18,11 +20,11 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub fn new(rules: &[&Rule], now_ms: i64) -> Runner {
+    pub fn new(rules: &[&Rule], now_ms: i64, cpython: Option<Arc<Cpython>>) -> Runner {
         let mut next = 0..;
         let index = |r: &&Rule| matches!(r.body, Body::Python(_)).then(|| next.next()).flatten();
         let scripts = rules.iter().map(index).collect();
-        Runner { python: python::Engine::new(rules, Default::default()), scripts, now_ms }
+        Runner { python: python::Engine::new(rules, Default::default(), cpython), scripts, now_ms }
     }
 
     /// Run the cases of the rule of this index; it has been checked, so its cases read without findings.
