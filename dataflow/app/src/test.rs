@@ -32,7 +32,8 @@ fn once(args: &TestArgs, disk: &DiskFiles) -> Result<(i32, Bundle)> {
     let paths: Vec<String> = args.paths.iter().map(|p| p.to_string_lossy().into_owned()).collect();
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     let options = Options { filter: args.filter.clone(), minimum_tests: args.minimum_tests, now_ms };
-    let report = run(&files, &paths, &options);
+    let mut report = run(&files, &paths, &options);
+    correlate::testing::run(&files, &paths, &options, &mut report);
     match args.output {
         Output::Json => println!("{}", report.to_json()),
         Output::Junit => println!("{}", report.to_junit()),
