@@ -12,6 +12,7 @@ fn allowed(krate: &str) -> &'static [&'static str] {
         "transform",
         "enrich",
         "detect",
+        "correlate",
         "alert",
         "local",
         "lake",
@@ -22,6 +23,8 @@ fn allowed(krate: &str) -> &'static [&'static str] {
     match krate {
         "model" => &[],
         "app" => APP,
+        // Correlation rules are written and tested as detections are, and watch them.
+        "correlate" => &["model", "detect"],
         // What cuts bytes into records is one thing, wherever the bytes are.
         "local" | "aws" | "kafka" => &["model", "stream"],
         "detect" => &["model", "python"],

@@ -3,6 +3,7 @@ mod arrows;
 mod check;
 mod cluster;
 mod common;
+mod correlate;
 mod crash;
 mod explain;
 mod kafka_broker;

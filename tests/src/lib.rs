@@ -3,6 +3,7 @@
 pub mod chaos;
 pub mod checker;
 pub mod copier;
+pub mod correlation;
 pub mod kafka;
 pub mod kills;
 pub mod micro;

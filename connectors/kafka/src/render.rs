@@ -62,6 +62,7 @@ impl Render {
             Record::Alert(a) => self.value(&a.to_json(), natural(&a.rule.id, &a.dedup), a.pos, rows),
             Record::Match(m) => self.value(&m.to_json(), natural(&m.rule.id, &m.dedup), m.pos, rows),
             Record::Event(e) => self.value(&record.to_json(), None, e.pos, rows),
+            Record::Signal(s) => self.value(&record.to_json(), None, s.pos, rows),
             Record::Ledger(_) => self.value(&record.to_json(), None, Pos::default(), rows),
         }
     }

@@ -68,21 +68,34 @@ pub fn data_dir(t: &Topology) -> PathBuf {
 
 /// The engine's view of a topology: its nodes, the dead-letter sink behind unconnected error ports, and the ledger.
 pub fn graph(t: &Topology) -> Result<Graph> {
-    let mut nodes: Vec<GraphNode> = t
+    let mut nodes: Vec<GraphNode> = Vec::with_capacity(t.nodes.len());
+    // The nodes that each node of the topology became: one, or its stages.
+    let mut became: Vec<std::ops::Range<usize>> = Vec::with_capacity(t.nodes.len());
+    let of = |became: &[std::ops::Range<usize>], n: usize, p: usize| became[n].clone().map(move |g| (g, p));
+    for n in &t.nodes {
+        let first = nodes.len();
+        let stages = if n.node.stages().len() > 1 { n.node.stages() } else { vec![n.node.clone()] };
+        for (i, node) in stages.into_iter().enumerate() {
+            let mut inputs: Vec<_> = n.inputs.iter().flat_map(|(from, p)| of(&became, *from, *p)).collect();
+            inputs.extend((first..first + i).map(|before| (before, 0)));
+            nodes.push(GraphNode {
+                id: if i == 0 { n.id.clone() } else { format!("{}.{}", n.id, i + 1).into() },
+                spec: n.spec.clone(),
+                node,
+                inputs,
+                needs: n.needs.clone(),
+                store_events: n.store_events,
+                index: n.index,
+            });
+        }
+        became.push(first..nodes.len());
+    }
+    let lost: Vec<(usize, usize)> = t
         .nodes
         .iter()
-        .map(|n| GraphNode {
-            id: n.id.clone(),
-            spec: n.spec.clone(),
-            node: n.node.clone(),
-            inputs: n.inputs.clone(),
-            needs: n.needs.clone(),
-            store_events: n.store_events,
-            index: n.index,
-        })
+        .enumerate()
+        .flat_map(|(i, n)| n.dead_letter.iter().flat_map(|p| of(&became, i, *p)).collect::<Vec<_>>())
         .collect();
-    let lost: Vec<(usize, usize)> =
-        t.nodes.iter().enumerate().flat_map(|(i, n)| n.dead_letter.iter().map(move |&p| (i, p))).collect();
     let dir = data_dir(t);
     if !lost.is_empty() {
         nodes.push(own_sink(DEAD_LETTER, &dir.join("dead-letter.jsonl"), lost)?);

@@ -9,6 +9,7 @@ pub fn parts() -> Vec<&'static dyn Part> {
         transform::parts(),
         enrich::parts(),
         detect::parts(),
+        correlate::parts(),
         alert::parts(),
         lake::parts(),
         destinations::parts(),

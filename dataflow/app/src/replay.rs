@@ -3,11 +3,11 @@
 //! ```text
 //! sources → parse, transform, enrich, detect  (as many workers as asked for; `pipe`)
 //!         → matches, sorted by event time on disk where they do not fit (`spool`)
-//!         → dedup, limit                       (one thread; `chain`) → a report
+//!         → correlate, dedup, limit            (one thread; `chain`) → a report
 //! ```
 //!
 //! Sources are read from their beginning to their end. Matches are judged in the order of their event times, each at its
-//! own time, by the same dedup and limit nodes that the topology runs: as if every event had been processed in the moment
+//! own time, by the same correlate, dedup and limit nodes that the topology runs: as if every event had been processed in the moment
 //! it happened. That order does not depend on workers, so neither does the report. Nothing is delivered, nothing is kept.
 mod chain;
 mod pipe;
@@ -201,7 +201,8 @@ impl<'t> Plan<'t> {
 
     /// What its build may know.
     pub fn cx(&self, i: usize) -> model::BuildCx {
-        self.graph.cx(&self.graph.nodes[i], 0, 1, &self.settings)
+        let node = self.graph.node(&self.topology.nodes[i].id).expect("every node is in the graph under its id");
+        self.graph.cx(node, 0, 1, &self.settings)
     }
 
     /// True if a rule is reported on.

@@ -196,7 +196,8 @@ impl<'t> Pipe<'t> {
         let sources: Vec<&str> = t.nodes.iter().filter(|n| n.kind == Kind::Source).map(|n| &*n.id).collect();
         let replaced = replaced(args, &sources)?;
         let mut pieces = Vec::new();
-        for (n, g) in t.nodes.iter().zip(&graph.nodes) {
+        for n in &t.nodes {
+            let g = graph.node(&n.id).expect("every node is in the graph under its id");
             let cx = graph.cx(g, 0, 0, &settings);
             let failed = |e: model::Error| anyhow!("{}: {e}", n.id);
             let built = match n.kind {

@@ -34,7 +34,8 @@ fn once(args: &TestArgs, disk: &DiskFiles) -> Result<(i32, Bundle)> {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     let cpython = args.cpython.clone().map(|program| Interpreter { program, venv: args.cpython_venv.clone() });
     let options = Options { filter: args.filter.clone(), minimum_tests: args.minimum_tests, now_ms, cpython };
-    let report = run(&files, &paths, &options);
+    let mut report = run(&files, &paths, &options);
+    correlate::testing::run(&files, &paths, &options, &mut report);
     match args.output {
         Output::Json => println!("{}", report.to_json()),
         Output::Junit => println!("{}", report.to_junit()),

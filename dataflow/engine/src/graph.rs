@@ -79,6 +79,11 @@ impl Settings {
 }
 
 impl Graph {
+    /// A node by its id.
+    pub fn node(&self, id: &str) -> Option<&GraphNode> {
+        self.nodes.iter().find(|n| *n.id == *id)
+    }
+
     /// Identity of a node's state: what the node says, and the clock its windows follow.
     pub(crate) fn state_key(&self, node: &GraphNode) -> String {
         format!("{};{}", node.node.state_key(), if self.event_time { "event" } else { "processing" })

@@ -45,8 +45,13 @@ pub(crate) fn keyed<'s>(
                     Packet::Records(r) => Some(r),
                     _ => None,
                 });
-                let keyed = records.flatten().map(|r| (group_of(op.key(&r), groups), r));
-                routing.of(|| session.give_iterator(keyed));
+                routing.of(|| {
+                    let mut split = Vec::new();
+                    for r in records.flatten() {
+                        op.split(r, &mut split);
+                        session.give_iterator(split.drain(..).map(|r| (group_of(op.key(&r), groups), r)));
+                    }
+                });
             })
         }
     });

@@ -62,6 +62,7 @@ fn record_weight(r: &Record) -> usize {
             let own = [&a.dedup, &a.title, &a.description, &a.reference, &a.runbook];
             size_of_val(&**a) + own.iter().map(|t| t.len()).sum::<usize>() + opt(&a.context)
         }
+        Record::Signal(s) => size_of_val(&**s) + s.key.iter().map(|k| k.len()).sum::<usize>() + opt(&s.measure),
         Record::Rejected(x) => size_of_val(&**x) + x.raw.len() + x.reason.len(),
         Record::Event(e) => size_of_val(&**e) + e.json.len(),
         Record::Ledger(l) => size_of_val(&**l) + l.counter.len(),

@@ -144,6 +144,7 @@ fn event(batch: &EventBatch, row: usize) -> Value {
 fn kind(r: &Record) -> &'static str {
     match r {
         Record::Match(_) => "match",
+        Record::Signal(_) => "signal",
         Record::Alert(_) => "alert",
         Record::Rejected(_) => "rejected",
         Record::Event(_) => "event",

@@ -8,6 +8,7 @@
 //! [`event::EventBatch`]es (raw bytes plus span columns), `detect` turns rows into [`record::Match`]es, and keyed
 //! operators turn those into [`record::Alert`]s.
 
+pub mod codec;
 pub mod epoch;
 pub mod event;
 pub mod fault;
@@ -44,7 +45,7 @@ pub use part::{BuildCx, Built, Flow, Kind, Node, Part, Port, Problem, Spec};
 pub use path::Path;
 pub use pos::Pos;
 pub use raw::{Origin, RawBatch, RawRecord};
-pub use record::{Alert, AlertKind, Change, LedgerRow, Match, Record, Rejected, RuleMeta};
+pub use record::{Alert, AlertKind, Change, LedgerRow, Match, Record, Rejected, RuleMeta, Signal};
 pub use severity::Severity;
 pub use sink::{Receipt, Sink};
 pub use source::{Reader, Source, Split};

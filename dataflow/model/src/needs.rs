@@ -10,6 +10,10 @@ pub struct Needs {
     pub paths: BTreeMap<Arc<str>, BTreeSet<Path>>,
     /// Log types (or `*`) of which every schema field is needed as a column: a lake sink.
     pub all_fields: BTreeSet<Arc<str>>,
+    /// Rules of which the whole event of a match is needed ([`crate::Match::event`]): some correlation reads its fields.
+    pub events_of: BTreeSet<Arc<str>>,
+    /// Rules whose matches count for some correlation and make no alerts of their own.
+    pub signals_of: BTreeSet<Arc<str>>,
 }
 
 impl Needs {
@@ -27,6 +31,8 @@ impl Needs {
             self.paths.entry(t.clone()).or_default().extend(p.iter().cloned());
         }
         self.all_fields.extend(other.all_fields.iter().cloned());
+        self.events_of.extend(other.events_of.iter().cloned());
+        self.signals_of.extend(other.signals_of.iter().cloned());
     }
     /// Paths needed of one log type.
     pub fn of(&self, log_type: &str) -> BTreeSet<Path> {

@@ -79,6 +79,11 @@ pub trait Map {
 pub trait Keyed {
     /// Key of a record: records with equal keys meet in the same group (`key % groups`).
     fn key(&self, record: &Record) -> u64;
+    /// What goes to the groups for a record, before its key is asked for: the record, unless it concerns several keys. Called
+    /// where the record was made, so it may not touch state; counts are not kept.
+    fn split(&self, record: Record, out: &mut Vec<Record>) {
+        out.push(record);
+    }
     /// Process one epoch: every record of this worker's groups, in [`Record::order`]. Called for every epoch, also
     /// without records, so that commands and timers have a place.
     fn epoch(&mut self, info: &EpochInfo, records: Vec<Record>, cx: &mut Ctx) -> Result<()>;

@@ -25,6 +25,8 @@ pub enum Kind {
     Enrich,
     /// `[detect.*]`
     Detect,
+    /// `[correlate.*]`
+    Correlate,
     /// `[dedup.*]`
     Dedup,
     /// `[limit.*]`
@@ -37,8 +39,17 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds of nodes in the order of the flow.
-    pub const ALL: [Kind; 8] =
-        [Kind::Source, Kind::Parse, Kind::Transform, Kind::Enrich, Kind::Detect, Kind::Dedup, Kind::Limit, Kind::Sink];
+    pub const ALL: [Kind; 9] = [
+        Kind::Source,
+        Kind::Parse,
+        Kind::Transform,
+        Kind::Enrich,
+        Kind::Detect,
+        Kind::Correlate,
+        Kind::Dedup,
+        Kind::Limit,
+        Kind::Sink,
+    ];
     /// Name of the TOML section.
     pub fn section(self) -> &'static str {
         match self {
@@ -47,6 +58,7 @@ impl Kind {
             Kind::Transform => "transforms",
             Kind::Enrich => "enrich",
             Kind::Detect => "detect",
+            Kind::Correlate => "correlate",
             Kind::Dedup => "dedup",
             Kind::Limit => "limit",
             Kind::Sink => "sinks",
@@ -206,6 +218,11 @@ pub trait Node: Send + Sync {
     /// any other: epochs logged before it are replayed under the topology they were logged with.
     fn shards(&self, lanes: u32) -> u32 {
         lanes
+    }
+    /// For a keyed node whose output it also reads itself: the nodes it consists of, each of which reads what the node reads and
+    /// what those before it put out. Empty = just this one.
+    fn stages(&self) -> Vec<Arc<dyn Node>> {
+        Vec::new()
     }
     /// Make a running instance.
     fn build(&self, cx: &BuildCx) -> Result<Built>;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub enum Record {
     /// A detection said yes (or failed) for one event.
     Match(Box<Match>),
+    /// A match as one item of a correlation rule sees it, on its way to the key that joins it with others.
+    Signal(Box<Signal>),
     /// An alert was created or changed.
     Alert(Box<Alert>),
     /// Input that could not be used, with its reason.
@@ -101,6 +103,25 @@ pub struct Match {
     pub event: Option<String>,
     /// Alert this match belongs to, once dedup has decided (32 hex digits).
     pub alert_id: Option<String>,
+}
+
+/// A match with one value that it is joined by, for one item of a correlation rule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Position of the event.
+    pub pos: Pos,
+    /// The correlation rule.
+    pub correlation: Arc<str>,
+    /// Which of the rule's items it counts for.
+    pub item: u32,
+    /// Texts of the values that all signals of a match of the rule share, one for each part of its key.
+    pub key: Vec<String>,
+    /// `p_event_time`, milliseconds.
+    pub event_ms: i64,
+    /// Text of the value that the rule counts or adds up.
+    pub measure: Option<String>,
+    /// The match had more values than are looked at.
+    pub cut: bool,
 }
 
 /// Kind of an alert.
@@ -227,14 +248,16 @@ impl LedgerRow {
 }
 
 impl Record {
-    /// Total order inside an epoch: position, then kind, then rule. Sinks and keyed operators see this order.
-    pub fn order(&self) -> (Pos, u8, &str, u8) {
+    /// Total order inside an epoch: position, then kind, then rule, then dedup string: one event can complete several
+    /// matches of a correlation rule. Sinks and keyed operators see this order.
+    pub fn order(&self) -> (Pos, u8, &str, u32, &str) {
         match self {
-            Record::Match(m) => (m.pos, 0, &m.rule.id, m.error.is_some() as u8),
-            Record::Alert(a) => (a.pos, 1, &a.rule.id, a.kind as u8),
-            Record::Rejected(r) => (r.pos, 2, &r.code, 0),
-            Record::Event(e) => (e.pos, 3, "", 0),
-            Record::Ledger(_) => (Pos::default(), 4, "", 0),
+            Record::Match(m) => (m.pos, 0, &m.rule.id, m.error.is_some() as u32, &m.dedup),
+            Record::Alert(a) => (a.pos, 1, &a.rule.id, a.kind as u32, &a.dedup),
+            Record::Rejected(r) => (r.pos, 2, &r.code, 0, ""),
+            Record::Event(e) => (e.pos, 3, "", 0, ""),
+            Record::Ledger(_) => (Pos::default(), 4, "", 0, ""),
+            Record::Signal(s) => (s.pos, 5, &s.correlation, s.item, s.key.first().map_or("", String::as_str)),
         }
     }
     /// Key that decides the shard of a sink with [`crate::part::Sharding::Groups`]: what belongs to one alert stays
@@ -244,6 +267,7 @@ impl Record {
             Record::Match(m) => key_hash(&[&m.rule.id, &m.dedup]),
             Record::Alert(a) => key_hash(&[&a.rule.id, &a.dedup]),
             Record::Rejected(r) => key_hash(&[&r.origin]),
+            Record::Signal(s) => s.state_key(),
             Record::Event(e) => e.pos.partition as u64,
             Record::Ledger(_) => 0,
         }
@@ -254,6 +278,7 @@ impl Record {
             Record::Match(m) => m.to_json(),
             Record::Alert(a) => a.to_json(),
             Record::Rejected(r) => r.to_json(),
+            Record::Signal(s) => serde_json::to_value(s).unwrap_or(J::Null),
             Record::Event(e) => serde_json::from_str(&e.json).unwrap_or(J::Null),
             Record::Ledger(l) => serde_json::to_value(l).unwrap_or(J::Null),
         }
@@ -262,6 +287,14 @@ impl Record {
 
 fn object(text: &Option<String>) -> J {
     text.as_deref().and_then(|t| serde_json::from_str(t).ok()).unwrap_or_else(|| json!({}))
+}
+
+impl Signal {
+    /// Hash of the rule and the key: signals that may make a match together have the same.
+    pub fn state_key(&self) -> u64 {
+        let parts: Vec<&str> = std::iter::once(&*self.correlation).chain(self.key.iter().map(String::as_str)).collect();
+        key_hash(&parts)
+    }
 }
 
 impl Match {

@@ -66,6 +66,7 @@ pub(crate) fn noun(kind: Kind) -> &'static str {
         Kind::Transform => "transform",
         Kind::Enrich => "enrich",
         Kind::Detect => "detect",
+        Kind::Correlate => "correlate",
         Kind::Dedup => "dedup",
         Kind::Limit => "limit",
         Kind::Sink => "sink",

@@ -135,7 +135,9 @@ fn change(old: &PlanNode, new: &PlanNode, head: &[Edit]) -> Option<Change> {
             edits.push(Edit { path: "content".into(), old: summary(old), new: summary(new) });
         }
     }
-    let shared = |path: &str| matches!(new.kind, Kind::Dedup | Kind::Limit) && head.iter().any(|e| e.path == path);
+    let shared = |path: &str| {
+        matches!(new.kind, Kind::Correlate | Kind::Dedup | Kind::Limit) && head.iter().any(|e| e.path == path)
+    };
     let mut what: Vec<String> = edits.iter().map(|e| e.path.clone()).collect();
     what.extend(["time", "engine.key_groups"].iter().filter(|p| shared(p)).map(|p| p.to_string()));
     if what.is_empty() {
@@ -152,7 +154,7 @@ fn fate(old: &PlanNode, new: &PlanNode, same_part: bool, what: &[String]) -> (St
     if !same_part {
         return (State::Reset, "it is another kind of node now".into());
     }
-    let keyed = matches!(new.kind, Kind::Dedup | Kind::Limit);
+    let keyed = matches!(new.kind, Kind::Correlate | Kind::Dedup | Kind::Limit);
     let meaning = |w: &&String| keyed && matches!(w.as_str(), "time" | "engine.key_groups");
     if let Some(w) = what.iter().find(meaning) {
         return (State::Reset, format!("`{w}` changes what the state means"));

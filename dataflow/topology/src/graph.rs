@@ -17,6 +17,7 @@ fn color(kind: Kind) -> &'static str {
         Kind::Transform => "#5b6472",
         Kind::Enrich => "#6d3fc0",
         Kind::Detect => "#b42318",
+        Kind::Correlate => "#8a2a63",
         Kind::Dedup => "#a04a06",
         Kind::Limit => "#7c4a21",
         Kind::Sink => "#15803d",

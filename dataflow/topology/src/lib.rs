@@ -22,7 +22,7 @@
 //! [log]                                 # where the epoch log is kept, if not in the data folder; `type` of a part
 //! [cluster]                             # several processes: see ClusterSettings
 //!
-//! [sources.cloudtrail]                  # sections: sources, parse, transforms, enrich, detect, dedup, limit, sinks
+//! [sources.cloudtrail]                  # sections: sources, parse, transforms, enrich, detect, correlate, dedup, limit, sinks
 //! type = "file"                         # may be left out where a section has one type only
 //! path = "${INPUT:-in.jsonl}"           # variables are filled in after parsing, in strings only
 //!

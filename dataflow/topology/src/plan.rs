@@ -63,7 +63,8 @@ pub struct PlanNode {
     pub inputs: Vec<(usize, usize)>,
     /// What each output carries (for transforms: what they read).
     pub flows: Vec<Flow>,
-    /// Parsers: union of the needs of every node that their events reach. Other nodes: none.
+    /// Parsers: union of the needs of every node that their events reach. Detections: what the correlations behind them want of
+    /// the matches of a rule. Other nodes: none.
     pub needs: Needs,
     /// Detections: a sink downstream stores matches, and with them the events.
     pub store_events: bool,
@@ -95,7 +96,8 @@ impl PlanNode {
     }
     /// True if something is carried from one epoch to the next under this node's name.
     pub fn has_state(&self) -> bool {
-        matches!(self.kind, Kind::Source | Kind::Dedup | Kind::Limit) || !self.node.state_key().is_empty()
+        matches!(self.kind, Kind::Source | Kind::Correlate | Kind::Dedup | Kind::Limit)
+            || !self.node.state_key().is_empty()
     }
 }
 
@@ -182,7 +184,10 @@ fn derive(t: &mut Topology) {
     for i in 0..t.nodes.len() {
         match t.nodes[i].kind {
             Kind::Parse => t.nodes[i].needs = needs_behind(t, i),
-            Kind::Detect => t.nodes[i].store_events = stores_matches(t, i),
+            Kind::Detect => {
+                t.nodes[i].store_events = stores_matches(t, i);
+                t.nodes[i].needs = correlated(t, i);
+            }
             _ => {}
         }
         t.nodes[i].dead_letter = unread_errors(t, i);
@@ -202,6 +207,15 @@ fn needs_behind(t: &Topology, parse: usize) -> Needs {
 /// True if a sink reads matches of `detect`, directly or as dedup passes them on.
 fn stores_matches(t: &Topology, detect: usize) -> bool {
     reached(t, detect, Flow::Matches).into_iter().any(|i| t.nodes[i].kind == Kind::Sink)
+}
+
+/// What correlations behind `detect` want of the matches of its rules.
+fn correlated(t: &Topology, detect: usize) -> Needs {
+    let mut needs = Needs::default();
+    for i in reached(t, detect, Flow::Matches).into_iter().filter(|i| t.nodes[*i].kind == Kind::Correlate) {
+        needs.merge(&t.nodes[i].node.needs());
+    }
+    needs
 }
 
 /// Nodes reached from a node along connections that carry `flow`.

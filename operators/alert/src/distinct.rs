@@ -4,8 +4,8 @@
 //! registers takes over, with a standard error of about 1.6 %. The estimate is the improved one of O. Ertl ("New
 //! cardinality estimation algorithms for HyperLogLog sketches", 2017), which needs no correction tables. Hashes are
 //! xxh3 without a seed and only `+ * / sqrt` are used, so every machine gets the same number.
-use crate::codec::{Reader, Writer};
 use model::Result;
+use model::codec::{Reader, Writer};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Values counted exactly.

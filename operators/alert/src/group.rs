@@ -6,11 +6,11 @@
 //!
 //! What a snapshot writes is the windows that changed since the last one. Windows that expired need not be told: the clock
 //! is written, and reading applies it.
-use crate::codec::{Reader, Writer};
 use crate::slab::{Ref, Slab};
 use crate::texts::Texts;
 use crate::window::{Head, Step, Window, head};
 use hashbrown::{HashMap, HashTable};
+use model::codec::{Reader, Writer};
 use model::{Match, Result};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -14,7 +14,6 @@
 //! - dedup: `matches = alerted + deduped + below_threshold + signal_only`
 //! - limit: `offered = passed + suppressed` (new alerts), beside it `updates`, `updates_suppressed` and `system`
 
-mod codec;
 mod dedup;
 mod distinct;
 mod group;

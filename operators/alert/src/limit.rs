@@ -9,9 +9,9 @@
 //! The update of an alert goes where the alert went: ids of suppressed alerts are remembered for as long as dedup can
 //! update them (the rule's period and [`SLACK_MS`] more, up to [`crate::meter::MAX_REMEMBERED`] per detection), also
 //! over a release. Updates are not counted against the limit. System errors pass.
-use crate::codec::{Reader, Writer};
 use crate::meter::{Meter, Verdict};
 use crate::{hex, id_of};
+use model::codec::{Reader, Writer};
 use model::epoch::Command;
 use model::operator::{Ctx, Keyed, Packet};
 use model::part::{Flow, Kind, Opened, Port, Sharding, group_of, key_hash, sort_records};

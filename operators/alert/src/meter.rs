@@ -6,9 +6,9 @@
 //!
 //! An alert that was suppressed must stay so: the meter remembers its id, so that later updates of it are suppressed
 //! as well.
-use crate::codec::{Reader, Writer};
 use hashbrown::HashSet;
 use model::Result;
+use model::codec::{Reader, Writer};
 use model::units::Rate;
 use std::collections::{BTreeMap, VecDeque};
 

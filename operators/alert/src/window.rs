@@ -3,10 +3,10 @@
 //! A window is opened by a match and spans `[start, start + period)` of the alert clock; matches that come later in
 //! the stream but lie before its start belong to it too. Live windows are kept as bytes ([`Window::write`]); one is
 //! unpacked into a `Window` for as long as a match is counted into it, always the same one, so that nothing is allocated.
-use crate::codec::{Reader, Writer};
 use crate::distinct::Distinct;
 use crate::id_of;
 use crate::texts::Texts;
+use model::codec::{Reader, Writer};
 use model::{Alert, AlertKind, Change, Match, Result, Severity};
 use std::ops::Range;
 

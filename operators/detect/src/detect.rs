@@ -18,7 +18,7 @@ use model::part::{Opened, Sharding};
 use model::units::{Dur, Size};
 use model::{
     BuildCx, Built, Ctx, EventBatch, Files, Flow, Kind, Map, Match, Needs, Node, Packet, Part, Port, Problem, Record,
-    Result, Spec,
+    Result, RuleMeta, Spec,
 };
 use serde::Deserialize;
 use std::sync::Arc;
@@ -283,7 +283,8 @@ impl Node for Rules {
     }
 
     fn build(&self, cx: &BuildCx) -> Result<Built> {
-        let live = self.detect(cx.store_events);
+        let mut live = self.detect(cx.store_events);
+        live.wanted = self.rules.iter().map(|r| Wanted::of(r, &cx.needs)).collect();
         if self.shadow.is_empty() {
             return Ok(Built::Map(Box::new(live)));
         }
@@ -302,6 +303,24 @@ pub fn keys_of<'a>(rule: &'a Rule, log_type: &str, f: &mut dyn FnMut(&'a KeySpec
     rule.alert_context.iter().for_each(|(_, k)| f(k));
 }
 
+/// What correlations want of the matches of a rule.
+#[derive(Default)]
+struct Wanted {
+    /// They read the events.
+    event: bool,
+    /// The facts of the rule, if it makes no alerts because of them.
+    signal: Option<Arc<RuleMeta>>,
+}
+
+impl Wanted {
+    fn of(rule: &Rule, needs: &Needs) -> Wanted {
+        let (meta, id) = (&rule.meta, &rule.meta.id);
+        let silent = meta.create_alert && needs.signals_of.contains(id);
+        let signal = silent.then(|| Arc::new(RuleMeta { create_alert: false, ..(**meta).clone() }));
+        Wanted { event: needs.events_of.contains(id), signal }
+    }
+}
+
 /// The running node.
 pub(crate) struct Detect {
     pub rules: Arc<[Rule]>,
@@ -311,6 +330,8 @@ pub(crate) struct Detect {
     /// Who runs the body of each rule.
     runners: Vec<Runner>,
     store_events: bool,
+    /// By rule: what correlations want of its matches. Empty = nothing.
+    wanted: Vec<Wanted>,
     /// Rules that are not evaluated: they ran away.
     quarantined: Vec<bool>,
     /// `[matches, errors, stopped]` of each rule in the current packet, and the rules that have any: most of thousands have
@@ -365,6 +386,7 @@ impl Detect {
             python,
             runners,
             store_events,
+            wanted: Vec::new(),
             quarantined,
             counts,
             counted: Vec::new(),
@@ -432,7 +454,12 @@ impl Detect {
                 }
                 self.counts[index][2] += u64::from(stopped);
                 self.counts[index][m.error.is_some() as usize] += 1;
-                m.event = self.store_events.then(|| view.whole(row).to_string());
+                let wanted = self.wanted.get(index);
+                if let Some(meta) = wanted.and_then(|w| w.signal.as_ref()) {
+                    m.rule = meta.clone();
+                }
+                let stored = self.store_events || wanted.is_some_and(|w| w.event);
+                m.event = stored.then(|| view.whole(row).to_string());
                 out.push(Record::Match(Box::new(m)));
             }
             if let (Some(costs), Some(began)) = (&mut self.costs, began) {

@@ -22,7 +22,7 @@ use crate::sigma::{self, Entry};
 use crate::testing::Case;
 use keys::{Keys, Language, id_key};
 use model::path::Seg;
-use model::{Files, Path, Problem};
+use model::{Files, Path, Problem, RuleMeta};
 use serde_json::{Map, Value as J};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -176,7 +176,11 @@ impl Loader<'_> {
                 NO_TYPE => format!("skipped: {files} without `AnalysisType`"),
                 other => format!("skipped: {files} of type `{other}`, which is not run here"),
             };
-            self.problems.push(Problem::at(setting, message).in_file(first, 1, 1).warn());
+            let p = Problem::at(setting, message).in_file(first, 1, 1).warn();
+            self.problems.push(match *other {
+                "correlation_rule" => p.hint("a [correlate.*] node that names them in `rules` runs them"),
+                _ => p,
+            });
         }
     }
 
@@ -370,6 +374,14 @@ fn is_policy(loaded: &Loaded) -> bool {
     matches!(script, Some(Body::Python(script)) if id_key(script.entry) == "PolicyID")
 }
 
+/// Facts of a rule file of another kind that has the same keys (correlation rules), and whether it is `Enabled`.
+pub fn facts(map: &Map<String, J>, text: &str, found: &mut Vec<Problem>) -> (RuleMeta, bool) {
+    let mut keys = Keys::new(map, AnalysisType::Rule, found);
+    let (mut meta, enabled) = (keys.meta(), keys.enabled());
+    meta.version = version(text, &Body::Yaml(Vec::new()));
+    (meta, enabled)
+}
+
 /// The Lua chunk beside a rule file.
 fn chunk(files: &dyn Files, file: &str, name: &str, found: &mut Vec<Problem>) -> Option<Body> {
     let path = beside(file, name);
@@ -391,7 +403,8 @@ fn no_type() -> Problem {
     Problem::at("AnalysisType", "`AnalysisType` is missing").hint("write `AnalysisType: rule`")
 }
 
-pub(crate) fn read(files: &dyn Files, path: &str, max: usize) -> Result<String, String> {
+/// The text of a content file; the error says which file and why.
+pub fn read(files: &dyn Files, path: &str, max: usize) -> Result<String, String> {
     let bytes = files.read(path).map_err(|e| format!("cannot read `{path}`: {e}"))?;
     if bytes.len() > max {
         return Err(format!("`{path}` is larger than {max} bytes"));
@@ -409,7 +422,7 @@ fn beside(file: &str, name: &str) -> String {
 }
 
 /// A finding about a key (its setting is the key's path) with its place in the file.
-fn place(mut p: Problem, setting: &str, file: &str, text: &str) -> Problem {
+pub fn place(mut p: Problem, setting: &str, file: &str, text: &str) -> Problem {
     if p.file.is_none() {
         let (line, col) = yaml::locate(text, &path_of(&p.setting));
         p = p.in_file(file, line, col);

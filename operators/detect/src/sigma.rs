@@ -6,9 +6,10 @@
 //! caches and its measure of costs. What a value of an event has to do to fit is in [`crate::like`].
 //!
 //! A rule that is against the specification is an error. One that is understood but not run here (no log type for its
-//! log source, a correlation, a deprecated rule) is reported and left out. Source of the language: Sigma specification
-//! 2.1 (rules, modifiers, filters).
+//! log source, a deprecated rule) is reported and left out. Correlations are read by [`correlation`] and run by the crate
+//! `correlate`. Source of the language: Sigma specification 2.1 (rules, modifiers, filters, correlations).
 pub mod condition;
+pub mod correlation;
 pub mod detection;
 pub mod document;
 pub mod filter;
@@ -87,6 +88,11 @@ pub fn finish(documents: Vec<Document>, mappings: &Mappings) -> Vec<Entry> {
             let reason = "the filter applies to no rule that is here".into();
             let hint = Some("`rules` names ids, and the log source must be that of the rules".into());
             entry.findings.push(Finding { kind: Kind::Warning, line: d.line, col: 1, reason, hint });
+        }
+    }
+    for (d, entry) in documents.iter().zip(&mut out) {
+        if let Content::Correlation(c) = &d.content {
+            entry.findings.append(&mut correlation::missing(c, &documents, d.line));
         }
     }
     out

@@ -19,6 +19,7 @@ mod f12_edits;
 mod f14_away;
 mod f15_s3;
 mod f16_storm;
+mod f17_correlation;
 
 /// A row.
 pub struct Row {
@@ -66,6 +67,7 @@ pub const ROWS: &[Row] = &[
     row("F14", "the sinks' broker is away, and memory stays bounded", [1, 1, 1], f14_away::run),
     row("F15", "faults of object storage", [20, 500, 10_000], f15_s3::run),
     row("F16", "alert storm", [1, 1, 10], f16_storm::run),
+    row("F17", "SIGKILL and other sizes under correlation rules", [5, 40, 400], f17_correlation::run),
 ];
 
 /// Settings of a broker of the row's own, which may be hurt. It does not compact within the hour: the checker adds up the

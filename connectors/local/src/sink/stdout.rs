@@ -142,6 +142,7 @@ fn line(record: &Record, out: &mut String) {
         Record::Match(m) => matched(m, out),
         Record::Rejected(r) => rejected(r, out),
         Record::Event(e) => write!(out, "event     {}", plain(&e.json)),
+        Record::Signal(s) => write!(out, "signal    {} {}", plain(&s.correlation), plain(&s.key.join(" "))),
         Record::Ledger(l) => write!(out, "ledger    epoch {} {} {} {} = {}", l.epoch, l.node, l.rule, l.counter, l.n),
     };
     if done.is_ok() {

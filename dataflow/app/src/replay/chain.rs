@@ -1,15 +1,17 @@
-//! The stateful part of a replay: the topology's dedup and limit nodes, one moment of event time after the other.
+//! The stateful part of a replay: the topology's correlate, dedup and limit nodes, one moment of event time after the other.
 use super::Plan;
 use super::report::Report;
 use super::spool::{Entry, Outlet};
 use anyhow::{Result, anyhow};
 use model::part::sort_records;
-use model::{Built, Ctx, EpochInfo, Keyed, Kind, Packet, Record};
+use model::{Built, Ctx, EpochInfo, Keyed, Kind, Node, Packet, Record};
+use std::sync::Arc;
 
 /// The nodes, by their place in the topology.
 pub struct Chain<'p> {
     plan: &'p Plan<'p>,
-    nodes: Vec<Option<Box<dyn Keyed>>>,
+    /// Each is its stages; none where no state is kept.
+    nodes: Vec<Vec<Box<dyn Keyed>>>,
     epoch: u64,
 }
 
@@ -19,11 +21,13 @@ impl<'p> Chain<'p> {
         let mut nodes = Vec::new();
         for (i, n) in plan.topology.nodes.iter().enumerate() {
             let stateless = matches!(n.kind, Kind::Source | Kind::Sink | Kind::Parse | Kind::Transform | Kind::Enrich);
-            let built = (!stateless).then(|| plan.node(i).build(&plan.cx(i))).transpose();
-            nodes.push(match built.map_err(|e| anyhow!("{}: {e}", n.id))? {
-                Some(Built::Keyed(op)) => Some(op),
-                _ => None,
-            });
+            let mut ops = Vec::new();
+            for stage in if stateless { Vec::new() } else { stages(plan.node(i)) } {
+                if let Built::Keyed(op) = stage.build(&plan.cx(i)).map_err(|e| anyhow!("{}: {e}", n.id))? {
+                    ops.push(op);
+                }
+            }
+            nodes.push(ops);
         }
         Ok(Chain { plan, nodes, epoch: 0 })
     }
@@ -48,24 +52,30 @@ impl<'p> Chain<'p> {
         self.epoch += 1;
         let info = EpochInfo { epoch: self.epoch, now_ms, commands: Vec::new(), snapshot: seal, seal };
         for at in 0..self.nodes.len() {
-            let Some(op) = &mut self.nodes[at] else { continue };
             let node = &self.plan.topology.nodes[at];
-            let (mut records, mut cx) = (std::mem::take(&mut inbox[at]), Ctx::default());
-            sort_records(&mut records);
-            op.epoch(&info, records, &mut cx).map_err(|e| anyhow!("{}: {e}", node.id))?;
-            for (counter, rule, n) in cx.counts {
-                report.count(node.kind, &rule, counter, n);
-            }
-            for (port, packet) in cx.out {
-                let Packet::Records(records) = packet else { continue };
-                for r in records {
-                    // What such a node finds by itself; dedup only passes on what it took.
-                    if let (Record::Match(m), false) = (&r, matches!(node.kind, Kind::Dedup | Kind::Limit)) {
-                        report.matched(m);
+            let (mut records, mut ops) = (std::mem::take(&mut inbox[at]), std::mem::take(&mut self.nodes[at]));
+            for op in &mut ops {
+                let (mut keyed, mut cx) = (Vec::new(), Ctx::default());
+                records.iter().for_each(|r| op.split(r.clone(), &mut keyed));
+                sort_records(&mut keyed);
+                op.epoch(&info, keyed, &mut cx).map_err(|e| anyhow!("{}: {e}", node.id))?;
+                for (counter, rule, n) in cx.counts {
+                    report.count(node.kind, &rule, counter, n);
+                }
+                for (port, packet) in cx.out {
+                    let Packet::Records(out) = packet else { continue };
+                    // What a stage found, the next ones see too.
+                    records.extend(out.iter().filter(|_| port == 0).cloned());
+                    for r in out {
+                        // What such a node finds by itself; dedup only passes on what it took.
+                        if let (Record::Match(m), false) = (&r, matches!(node.kind, Kind::Dedup | Kind::Limit)) {
+                            report.matched(m);
+                        }
+                        self.give((at, port), r, &mut inbox, report);
                     }
-                    self.give((at, port), r, &mut inbox, report);
                 }
             }
+            self.nodes[at] = ops;
         }
         Ok(())
     }
@@ -77,7 +87,7 @@ impl<'p> Chain<'p> {
             if !node.inputs.contains(&from) {
                 continue;
             }
-            if self.nodes[at].is_some() {
+            if !self.nodes[at].is_empty() {
                 inbox[at].push(record.clone());
                 passed_on = true;
             } else if node.kind == Kind::Sink {
@@ -88,4 +98,10 @@ impl<'p> Chain<'p> {
             report.made(alert);
         }
     }
+}
+
+/// The stages of a node, or the node itself.
+fn stages(node: &Arc<dyn Node>) -> Vec<Arc<dyn Node>> {
+    let stages = node.stages();
+    if stages.is_empty() { vec![node.clone()] } else { stages }
 }

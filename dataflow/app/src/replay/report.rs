@@ -161,7 +161,7 @@ impl Report {
         if failed { self.errors += 1 } else { self.matches += 1 }
     }
 
-    /// A counter of a node that keeps state.
+    /// A counter of dedup or limit.
     pub fn count(&mut self, kind: Kind, rule: &str, counter: &str, n: u64) {
         if rule.is_empty() {
             return;
@@ -169,7 +169,9 @@ impl Report {
         let Some(r) = self.rule(rule) else { return };
         let of = match kind {
             Kind::Limit => &mut r.limit,
-            _ => &mut r.dedup,
+            Kind::Dedup => &mut r.dedup,
+            // What it finds is counted match by match.
+            _ => return,
         };
         *of.entry(counter.into()).or_default() += n;
     }

@@ -75,7 +75,7 @@ fn work(n: &NodeFigures) -> Option<(&'static str, u64)> {
         "transforms" => "kept",
         "detect" => "events",
         "enrich" => "hits",
-        "dedup" | "limit" => "received",
+        "correlate" | "dedup" | "limit" => "received",
         "sinks" => "written",
         _ => return None,
     };

@@ -156,6 +156,34 @@ fn a_rule_in_quarantine_is_an_error_of_its_events_and_runs_again_when_it_is_let_
 }
 
 #[test]
+fn correlations_get_the_events_that_they_read_and_silence_what_is_only_a_signal() {
+    let any = "Detection: [{Key: a, Condition: Exists}]\n";
+    let list = [("rules/a.yml", yaml("A", any)), ("rules/b.yml", yaml("B", any)), ("rules/c.yml", yaml("C", any))];
+    let node = node(&files(&list));
+    let mut needs = Needs::default();
+    needs.events_of.insert("B".into());
+    needs.signals_of.insert("C".into());
+    let run = |needs: Needs| {
+        let cx = BuildCx { needs, ..BuildCx::default() };
+        let Ok(Built::Map(mut map)) = node.build(&cx) else { panic!("detect is a map") };
+        let layout = support::layout("Test.Type", &node.needs().of("Test.Type"));
+        let mut cx = Ctx::default();
+        map.map(Packet::Events(Arc::new(support::batch(&layout, &[json!({"a": 1})]))), &mut cx).unwrap();
+        let Some((0, Packet::Records(records))) = cx.out.pop() else { panic!("{:?}", cx.out) };
+        let of = |r: &Record| {
+            let Record::Match(m) = r else { panic!("{r:?}") };
+            (m.rule.id.to_string(), m.event.is_some(), m.rule.create_alert)
+        };
+        records.iter().map(of).collect::<Vec<_>>()
+    };
+    let all = |want: [(bool, bool); 3]| {
+        ["A", "B", "C"].map(String::from).into_iter().zip(want).map(|(id, (e, a))| (id, e, a)).collect::<Vec<_>>()
+    };
+    assert_eq!(run(Needs::default()), all([(false, true); 3]));
+    assert_eq!(run(needs), all([(false, true), (true, true), (false, false)]));
+}
+
+#[test]
 fn the_batch_an_event_is_in_changes_nothing() {
     let names = ["login", "boom", "plain", "other"];
     let events: Vec<J> =

@@ -3,6 +3,7 @@
 //! A mapping with `detection:` is a rule, one with `filter:` a filter, one with `correlation:` a correlation; the keys are
 //! in small letters, so a detection of this product (`Detection:`, `AnalysisType:`) is none of them.
 use super::What;
+use super::correlation::{self, SigmaCorrelation};
 use super::filter::{self, Filter};
 use super::finding::{Finding, Found, Kind};
 use super::mapping::{LogSource, Mappings};
@@ -59,6 +60,8 @@ pub enum Content {
     Rule(Box<SigmaRule>),
     /// A filter without mistakes.
     Filter(Box<Filter>),
+    /// A correlation without mistakes.
+    Correlation(Box<SigmaCorrelation>),
     /// Anything else; the findings say what.
     Nothing,
 }
@@ -144,8 +147,7 @@ fn document(setting: &str, file: &str, lines_before: u32, text: &str, mappings: 
         What::Filter => filter::filter(&map, text, &mappings.placeholders, &mut found)
             .map_or(Content::Nothing, |f| Content::Filter(Box::new(f))),
         What::Correlation => {
-            found.at_key("correlation", |found| found.unsupported("not yet supported: correlation", ""));
-            Content::Nothing
+            correlation::correlation(&map, &mut found).map_or(Content::Nothing, |c| Content::Correlation(Box::new(c)))
         }
         What::Collection | What::Other => Content::Nothing,
     };
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn documents_keep_their_lines() {
         let text = format!(
-            "# c\n--- # first\n{RULE}---\n\n{RULE}level: hihg\n---\ntitle: C\ncorrelation:\n  type: event_count\n...\n"
+            "# c\n--- # first\n{RULE}---\n\n{RULE}level: hihg\n---\ntitle: C\ncorrelation:\n  type: event_cuont\n...\n"
         );
         let all = docs(&text).unwrap();
         assert_eq!(all.iter().map(|d| d.what).collect::<Vec<_>>(), [What::Rule, What::Rule, What::Correlation]);
@@ -185,7 +187,7 @@ mod tests {
         let broken = &all[1].findings[0];
         assert_eq!((broken.kind, broken.line), (Kind::Broken, 19), "{broken:?}");
         let c = &all[2].findings[0];
-        assert_eq!((c.kind, c.line, &*c.reason), (Kind::Unsupported, 22, "not yet supported: correlation"));
+        assert_eq!((c.kind, c.line, &*c.reason), (Kind::Broken, 23, "`correlation.type`: cannot be `event_cuont`"));
     }
 
     #[test]

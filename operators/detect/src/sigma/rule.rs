@@ -129,7 +129,8 @@ fn check_names(map: &Map<String, J>, found: &mut Found) {
     }
 }
 
-fn meta(map: &Map<String, J>, found: &mut Found) -> RuleMeta {
+/// Facts of a document that its matches carry.
+pub fn meta(map: &Map<String, J>, found: &mut Found) -> RuleMeta {
     let (id, title) = identity(map);
     if title.is_empty() {
         found.broken("`title` is missing", "write `title: What it finds`");
@@ -181,7 +182,8 @@ fn severity(map: &Map<String, J>, found: &mut Found) -> Severity {
     }
 }
 
-fn status(map: &Map<String, J>, found: &mut Found) {
+/// A document that is given up is reported.
+pub fn status(map: &Map<String, J>, found: &mut Found) {
     let status = text(map, "status", found);
     found.at_key("status", |found| match status.as_deref() {
         Some(s @ ("deprecated" | "unsupported")) => found.unsupported(format!("status: {s}"), ""),
@@ -278,7 +280,7 @@ pub fn text(map: &Map<String, J>, key: &str, found: &mut Found) -> Option<String
 }
 
 /// A list of texts; one text is a list of one.
-fn list(map: &Map<String, J>, key: &str, found: &mut Found) -> Vec<String> {
+pub fn list(map: &Map<String, J>, key: &str, found: &mut Found) -> Vec<String> {
     let items: Vec<&J> = match map.get(key) {
         None | Some(J::Null) => return Vec::new(),
         Some(J::Array(a)) => a.iter().collect(),

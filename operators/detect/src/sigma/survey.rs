@@ -29,6 +29,8 @@ pub struct Survey {
     pub filters: usize,
     /// Correlations.
     pub correlations: usize,
+    /// Of these, those that are run.
+    pub correlations_supported: usize,
     /// Rules by log source.
     pub logsources: Vec<Count>,
     /// Every document.
@@ -136,6 +138,7 @@ fn count(entries: &[Entry], files: usize, others: usize) -> Survey {
         broken: 0,
         filters: 0,
         correlations: 0,
+        correlations_supported: 0,
         logsources: Vec::new(),
         documents: Vec::new(),
     };
@@ -150,7 +153,10 @@ fn count(entries: &[Entry], files: usize, others: usize) -> Survey {
         out.broken += usize::from(broken);
         match e.what {
             What::Filter => out.filters += 1,
-            What::Correlation => out.correlations += 1,
+            What::Correlation => {
+                out.correlations += 1;
+                out.correlations_supported += usize::from(verdict == Verdict::Supported);
+            }
             _ => {
                 let of = sources.entry(e.logsource.clone().unwrap_or_default()).or_default();
                 of[0] += usize::from(verdict == Verdict::Supported);
@@ -198,10 +204,12 @@ impl Survey {
             self.unsupported,
             self.broken
         );
-        for (n, what) in [(self.filters, "filters"), (self.correlations, "correlations")] {
-            if n > 0 {
-                let _ = write!(out, "; {n} {what}");
-            }
+        if self.filters > 0 {
+            let _ = write!(out, "; {} filters", self.filters);
+        }
+        if self.correlations > 0 {
+            let _ =
+                write!(out, "; {} of {} correlations are supported", self.correlations_supported, self.correlations);
         }
         let _ = writeln!(out, ". {} of {} YAML files hold nothing of Sigma.", self.others, self.files);
         out

@@ -252,7 +252,7 @@ fn what_is_not_run_is_reported_once_per_reason() {
         one("c", "logsource: {product: test}\nstatus: deprecated"),
         one("d", "logsource: {product: test}"),
         one("d", "logsource: {product: test}"),
-        "title: C\ncorrelation: {type: event_count}\n---\n".into(),
+        "title: C\ncorrelation: {type: event_count, rules: [x], timespan: 1h, condition: {gte: 2}}\n---\n".into(),
         "title: F\nlogsource: {product: test}\nfilter: {rules: [nobody], s: {a: 1}, condition: s}\n".into(),
     ]
     .concat();
@@ -269,8 +269,8 @@ fn what_is_not_run_is_reported_once_per_reason() {
         [
             "24 error `id` `d` is the id of the rule in rules/r.yml too",
             "30 warning the filter applies to no rule that is here",
+            "27 warning this Sigma rule is not loaded: it names the rule `x`, which is not here or not run",
             "3 warning 2 Sigma rules are not loaded: no log type for product=windows service=x; the first is here",
-            "28 warning this Sigma rule is not loaded: not yet supported: correlation",
             "14 warning this Sigma rule is not loaded: status: deprecated",
         ]
     );
@@ -283,7 +283,10 @@ fn what_is_not_run_is_reported_once_per_reason() {
     assert!(text.contains("product=windows service=x          0      2"), "{text}");
     assert!(text.contains("     2  no log type for product=windows service=x\n        rules/r.yml:3:1\n"), "{text}");
     assert!(
-        text.contains("1 of 5 rules are supported, 3 are not, 1 documents are broken; 1 filters; 1 correlations"),
+        text.contains(
+            "1 of 5 rules are supported, 3 are not, 1 documents are broken; 1 filters; \
+             0 of 1 correlations are supported"
+        ),
         "{text}"
     );
     let json = serde_json::to_value(&survey).unwrap();

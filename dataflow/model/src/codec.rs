@@ -1,6 +1,6 @@
-//! The bytes of a key group: variable-length integers and length-prefixed text, nothing else. Written by hand so that
+//! The bytes of a key group's state: variable-length integers and length-prefixed text, nothing else. Written by hand so that
 //! equal state gives equal bytes for ever, and so that damaged bytes give an error that names the place.
-use model::Result;
+use crate::Result;
 
 /// Appends values to a state object.
 #[derive(Default)]
