@@ -73,7 +73,7 @@ fn a_rule_that_is_not_compiled_matches_through_cpython_under_the_same_contract()
     let files = files(&[("Badges", BADGES, ""), ("Plain", "def rule(event):\n    return event.get('n') == 2\n", "")]);
     let Some((mut map, node, problems)) = open(&files) else { return };
     let told = "CPython answers for the rule";
-    assert!(problems.len() >= 1 && problems.iter().all(|p| p.warning), "{problems:?}");
+    assert!(!problems.is_empty() && problems.iter().all(|p| p.warning), "{problems:?}");
     assert!(problems[0].message.starts_with("Badges: rule()") && problems[0].message.ends_with(told), "{problems:?}");
     assert_eq!(node.summary(), "2 rules, 2 Python, 1 of these by CPython");
     let event = |n: u64, wanted: &str| json!({"n": n, "result": "forced", "badges": ["b", "a"], "wanted": wanted});
