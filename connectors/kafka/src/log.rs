@@ -117,6 +117,9 @@ struct KafkaLog {
     commits: String,
     owner: u64,
     state: Mutex<State>,
+    /// Newest epoch appended or read. Never held while brokers are asked, so that workers can read while the coordinator
+    /// appends.
+    last: Mutex<Option<Epoch>>,
     /// Commit records as [`Log::shards`] read them: each is handed out once without reading again, because recovery
     /// asks for one shard after the other.
     picture: Mutex<Picture>,
@@ -129,8 +132,6 @@ struct State {
     txn: Txn,
     /// Generation 0 until it has begun or joined.
     who: Who,
-    /// Newest epoch appended or read.
-    last: Option<Epoch>,
 }
 
 type Picture = BTreeMap<(String, u32), Vec<Commit>>;
@@ -180,7 +181,8 @@ impl KafkaLog {
             trip: None,
         });
         let plain = Plain::new(connection.clone(), link.clone(), Compression::Zstd, MAX_RECORD);
-        let state = Mutex::new(State { txn, who: Who::default(), last: None });
+        let state = Mutex::new(State { txn, who: Who::default() });
+        let last = Mutex::new(None);
         let trimming = Mutex::new(None);
         KafkaLog {
             connection,
@@ -191,6 +193,7 @@ impl KafkaLog {
             commits,
             owner,
             state,
+            last,
             picture: Mutex::default(),
             plain,
             trimming,
@@ -266,7 +269,9 @@ impl KafkaLog {
                 out.push(record);
             }
         }
-        lock(&self.state).last = before.map(|(e, _)| e);
+        // A worker may read while the coordinator appends: what is known already stays known.
+        let mut last = lock(&self.last);
+        *last = (*last).max(before.map(|(e, _)| e));
         Ok(out)
     }
 
@@ -315,8 +320,9 @@ impl Log for KafkaLog {
         let who = Who { run, generation, owner: self.owner };
         let marks = s.txn.take_over(&who, marks, false)?;
         s.who = who;
-        s.last = marks.iter().filter_map(|(_, m)| m.epoch).max();
-        let last = s.last.unwrap_or(0);
+        let newest = marks.iter().filter_map(|(_, m)| m.epoch).max();
+        *lock(&self.last) = newest;
+        let last = newest.unwrap_or(0);
         drop(s);
         lock(&self.picture).clear();
         self.write("begin".into(), &Line::Begin { generation, last }, true)?;
@@ -355,7 +361,8 @@ impl Log for KafkaLog {
     fn append_epoch(&self, record: &EpochRecord) -> Result<()> {
         let text = RawValue::from_string(serde_json::to_string(record)?)?;
         let mut s = lock(&self.state);
-        if let Some(last) = s.last
+        let last = *lock(&self.last);
+        if let Some(last) = last
             && record.epoch != last + 1
         {
             return Err(format!("{}: epoch {} cannot follow epoch {last}", self.epochs, record.epoch).into());
@@ -370,7 +377,7 @@ impl Log for KafkaLog {
         let mark = Mark::record(&s.who, record.epoch, text);
         fault::crash_point("epoch.before_append");
         s.txn.commit(None, &mark)?;
-        s.last = Some(record.epoch);
+        *lock(&self.last) = Some(record.epoch);
         fault::crash_point("epoch.after_append");
         Ok(())
     }
