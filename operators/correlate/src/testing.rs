@@ -8,7 +8,7 @@ use crate::load;
 use crate::operator::Correlate;
 use crate::rule::{Correlation, Item};
 use detect::condition::nearest;
-use detect::testing::{Difference, MAX_CASES, Options, Report, RuleReport, TestReport, Verdict};
+use detect::testing::{Difference, Options, Report, RuleReport, TestReport, Verdict, listed};
 use model::path::Seg;
 use model::{Ctx, EpochInfo, Files, Keyed, Match, Packet, Path, Pos, Problem, Record, RuleMeta, time};
 use serde_json::{Map, Value as J, json};
@@ -154,19 +154,9 @@ pub(crate) fn check(tests: &J, items: &[Item], found: &mut Vec<Problem>) {
 }
 
 fn cases(tests: &J, items: &[Item], found: &mut Vec<Problem>) -> Vec<Case> {
-    let list = match tests {
-        J::Null => return Vec::new(),
-        J::Array(list) => list,
-        _ => {
-            found.push(Problem::at("Tests", "`Tests` must be a list of cases"));
-            return Vec::new();
-        }
-    };
-    if list.len() > MAX_CASES {
-        found.push(Problem::at("Tests", format!("`Tests` has more than {MAX_CASES} cases")));
-    }
+    let list = listed(tests, found);
     let mut read = |(i, v): (usize, &J)| Reader { items, found }.case(&format!("Tests[{i}]"), v);
-    list.iter().take(MAX_CASES).enumerate().filter_map(&mut read).collect()
+    list.iter().enumerate().filter_map(&mut read).collect()
 }
 
 struct Reader<'a> {

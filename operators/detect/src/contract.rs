@@ -11,7 +11,8 @@
 //! | `unique` | none | none | cut |
 //!
 //! A failing auxiliary function never costs the match; its error is kept for tests of rules ([`Found::errors`]).
-use model::Severity;
+use crate::template::clip;
+use model::{RuleMeta, Severity};
 use serde_json::{Value as J, json};
 
 /// Longest `alert_context`, in characters of its JSON.
@@ -87,14 +88,50 @@ pub struct Found {
     pub errors: Vec<(&'static str, String)>,
 }
 
+/// What the functions of a rule gave on a match, in the order in which they are called. Of a text, `Err(true)` = its function
+/// failed, `Err(false)` = there is none.
+pub(crate) struct Answers {
+    pub title: Result<String, bool>,
+    pub description: Result<String, bool>,
+    pub reference: Result<String, bool>,
+    pub severity: Option<Severity>,
+    pub runbook: Result<String, bool>,
+    pub destinations: Option<Vec<String>>,
+    pub dedup: Result<String, bool>,
+    pub context: Option<String>,
+    pub unique: Result<String, bool>,
+    pub errors: Vec<(&'static str, String)>,
+}
+
+impl Answers {
+    /// With what stands in for the functions that gave nothing.
+    pub fn found(self, meta: &RuleMeta) -> Found {
+        let fixed = |text: Result<String, bool>, meta: &str| {
+            text.unwrap_or_else(|failed| if failed { String::new() } else { meta.into() })
+        };
+        let title = self.title.unwrap_or_else(|failed| match failed {
+            false if !meta.name.is_empty() => clip(meta.name.clone()),
+            _ => meta.id.to_string(),
+        });
+        let dedup = fixed(self.dedup, &title);
+        Found {
+            description: fixed(self.description, &meta.description),
+            reference: fixed(self.reference, &meta.reference),
+            severity: self.severity.unwrap_or(meta.severity),
+            runbook: fixed(self.runbook, &meta.runbook),
+            destinations: self.destinations,
+            dedup: if dedup.is_empty() { default_dedup(&meta.id) } else { dedup },
+            context: self.context,
+            unique: self.unique.ok(),
+            errors: self.errors,
+            title,
+        }
+    }
+}
+
 /// Dedup string of a rule that names none.
 pub fn default_dedup(id: &str) -> String {
     format!("defaultDedupString:{id}")
-}
-
-/// Static text that stands in for a function: empty where the function is there and failed.
-pub(crate) fn fixed(text: &str, failed: bool) -> String {
-    if failed { String::new() } else { text.into() }
 }
 
 /// Text of a context, or of the error in its place where it is too large.

@@ -8,7 +8,7 @@ mod case;
 mod report;
 mod run;
 
-pub use case::{Case, MAX_CASES, Mock};
+pub use case::{Case, MAX_CASES, Mock, listed};
 pub use report::{Difference, Report, RuleReport, TestReport, Verdict};
 
 use crate::meta;

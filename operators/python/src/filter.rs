@@ -7,6 +7,7 @@
 //! the function return `False` and nothing else, without an exception, without anything unknown.
 
 mod condition;
+mod sym;
 mod walk;
 
 #[cfg(test)]

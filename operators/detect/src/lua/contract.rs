@@ -1,7 +1,7 @@
 //! What the functions of a Lua rule must return, as [`crate::contract`] has it.
 use super::{Machine, function, value};
+use crate::contract::{Answers, MAX_DESTINATIONS, SEVERITIES, context_text, error_context};
 pub use crate::contract::{Found, Outcome, kind};
-use crate::contract::{MAX_DESTINATIONS, SEVERITIES, context_text, default_dedup, error_context, fixed};
 pub use crate::template::clip as cut;
 use mlua::{AnyUserData, Table, Value};
 use model::{RuleMeta, Severity};
@@ -34,22 +34,19 @@ impl From<Failure> for Outcome {
 /// Call the auxiliary functions of a rule that matched, in the order of the contract.
 pub(super) fn found(m: &Machine, meta: &RuleMeta, env: &Table, event: &AnyUserData) -> Found {
     let mut aux = Aux { m, env, event, errors: Vec::new() };
-    let id = || meta.id.to_string();
-    let title = aux.text("title").unwrap_or_else(|failed| match failed {
-        false if !meta.name.is_empty() => meta.name.clone(),
-        _ => id(),
-    });
-    let description = aux.text("description").unwrap_or_else(|failed| fixed(&meta.description, failed));
-    let reference = aux.text("reference").unwrap_or_else(|failed| fixed(&meta.reference, failed));
-    let severity = aux.severity().unwrap_or(meta.severity);
-    let runbook = aux.text("runbook").unwrap_or_else(|failed| fixed(&meta.runbook, failed));
-    let destinations = aux.destinations();
-    let dedup = aux.text("dedup").unwrap_or_else(|failed| if failed { String::new() } else { title.clone() });
-    let dedup = if dedup.is_empty() { default_dedup(&meta.id) } else { dedup };
-    let context = aux.context();
-    let unique = aux.text("unique").ok();
-    let errors = aux.errors;
-    Found { title, description, reference, severity, runbook, destinations, dedup, context, unique, errors }
+    let answers = Answers {
+        title: aux.text("title"),
+        description: aux.text("description"),
+        reference: aux.text("reference"),
+        severity: aux.severity(),
+        runbook: aux.text("runbook"),
+        destinations: aux.destinations(),
+        dedup: aux.text("dedup"),
+        context: aux.context(),
+        unique: aux.text("unique"),
+        errors: aux.errors,
+    };
+    answers.found(meta)
 }
 
 struct Aux<'a> {

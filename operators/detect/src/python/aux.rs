@@ -1,7 +1,7 @@
 //! The functions of a Python detection that matched: called in the order of the contract, their results checked.
 use super::returned::Returned;
 use super::{AnalysisType, EventHandle, Failure};
-use crate::contract::{Found, MAX_DESTINATIONS, SEVERITIES, context_text, default_dedup, error_context, fixed, kind};
+use crate::contract::{Answers, Found, MAX_DESTINATIONS, SEVERITIES, context_text, error_context, kind};
 use crate::template::clip;
 use ::python::cpython::Output;
 use ::python::{Compiled, Outcome};
@@ -107,21 +107,19 @@ fn raised_error(class: &str, message: &str, repr: &str, at: Option<String>) -> F
 /// Call the auxiliary functions of a detection that matched.
 pub(super) fn found(meta: &RuleMeta, call: &Call) -> Found {
     let mut aux = Aux { call, errors: Vec::new() };
-    let title = aux.text("title").unwrap_or_else(|failed| match failed {
-        false if !meta.name.is_empty() => clip(meta.name.clone()),
-        _ => meta.id.to_string(),
-    });
-    let description = aux.text("description").unwrap_or_else(|failed| fixed(&meta.description, failed));
-    let reference = aux.text("reference").unwrap_or_else(|failed| fixed(&meta.reference, failed));
-    let severity = aux.severity().unwrap_or(meta.severity);
-    let runbook = aux.text("runbook").unwrap_or_else(|failed| fixed(&meta.runbook, failed));
-    let destinations = aux.destinations();
-    let dedup = aux.text("dedup").unwrap_or_else(|failed| if failed { String::new() } else { title.clone() });
-    let dedup = if dedup.is_empty() { default_dedup(&meta.id) } else { dedup };
-    let context = aux.context();
-    let unique = aux.text("unique").ok();
-    let errors = aux.errors;
-    Found { title, description, reference, severity, runbook, destinations, dedup, context, unique, errors }
+    let answers = Answers {
+        title: aux.text("title"),
+        description: aux.text("description"),
+        reference: aux.text("reference"),
+        severity: aux.severity(),
+        runbook: aux.text("runbook"),
+        destinations: aux.destinations(),
+        dedup: aux.text("dedup"),
+        context: aux.context(),
+        unique: aux.text("unique"),
+        errors: aux.errors,
+    };
+    answers.found(meta)
 }
 
 struct Aux<'a> {

@@ -57,20 +57,26 @@ pub struct Mock {
 impl Case {
     /// Read `Tests`; every mistake is a finding, cases with mistakes are left out.
     pub fn read_all(tests: &J, script: bool, entry: AnalysisType, found: &mut Vec<Problem>) -> Vec<Case> {
-        let list = match tests {
-            J::Null => return Vec::new(),
-            J::Array(list) => list,
-            _ => {
-                found.push(Problem::at("Tests", "`Tests` must be a list of cases"));
-                return Vec::new();
-            }
-        };
-        if list.len() > MAX_CASES {
-            found.push(Problem::at("Tests", format!("`Tests` has more than {MAX_CASES} cases")));
-        }
+        let list = listed(tests, found);
         let case = |(i, v): (usize, &J)| Reader { at: format!("Tests[{i}]"), script, entry, found }.case(v);
-        list.iter().take(MAX_CASES).enumerate().filter_map(case).collect()
+        list.iter().enumerate().filter_map(case).collect()
     }
+}
+
+/// The cases of a `Tests` key, of any kind of detection; what is no list, and what is too much, is a finding.
+pub fn listed<'t>(tests: &'t J, found: &mut Vec<Problem>) -> &'t [J] {
+    let list = match tests {
+        J::Null => &[],
+        J::Array(list) => list.as_slice(),
+        _ => {
+            found.push(Problem::at("Tests", "`Tests` must be a list of cases"));
+            &[]
+        }
+    };
+    if list.len() > MAX_CASES {
+        found.push(Problem::at("Tests", format!("`Tests` has more than {MAX_CASES} cases")));
+    }
+    &list[..list.len().min(MAX_CASES)]
 }
 
 struct Reader<'a> {
