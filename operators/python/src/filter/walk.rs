@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::condition::{Condition, How};
-use super::sym::*;
+use super::sym::{FALSE, Out, Sym, TRUE, compare, every, global, longer, member, members, merge, parts, path_of};
 use super::{MAX_TESTS, MAX_WALK};
 use crate::ir::{Args, Clause, Code, Collect, Comp, Expr, Item, Line, Stmt, Target};
 use crate::model::{self, DataModel, Mapping};
