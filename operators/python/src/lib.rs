@@ -21,6 +21,8 @@ pub mod event;
 pub mod exc;
 pub mod filter;
 pub mod format;
+#[cfg(test)]
+mod hostile;
 pub mod ir;
 pub mod iter;
 pub mod library;
