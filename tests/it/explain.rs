@@ -64,6 +64,7 @@ Enabled: true
 Severity: High
 Threshold: 2
 LogTypes: [Custom.Login]
+SummaryAttributes: [ip]
 Detection:
   - {Key: ok, Condition: Equals, Value: false}
 GroupBy: [{Key: user}]
@@ -129,10 +130,18 @@ fn an_alert_is_traced_to_its_bytes_its_rule_and_its_tables() {
         );
         assert_eq!((&ran["rule_file"][0], &ran["rule_version"]), (&"rules/failed.yml".into(), &alert["version"]));
         assert_eq!(ran["tables"]["bad.csv"].as_str().map(str::len), Some(32));
+        assert_eq!(x["summary"], serde_json::json!({ "ip": [["192.0.2.7", 2], ["192.0.2.9", 1]] }), "{x}");
         // For people, and only some of it.
         let out = p.millstream(&["explain", &id, "--events", "1"]).unwrap();
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        for part in [LINES[0], "and 2 more events", "rules/failed.yml", "table  bad.csv", "3 counted, 3 stored"] {
+        for part in [
+            LINES[0],
+            "and 2 more events",
+            "rules/failed.yml",
+            "table  bad.csv",
+            "3 counted, 3 stored",
+            "ip: 192.0.2.7 (2), 192",
+        ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
         }
     }

@@ -32,7 +32,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// Open files of one shard; one more closes the fullest.
 const OPEN_FILES_MAX: usize = 64;
 /// Folders of events begin with this; the others hold records.
-const LOGS: &str = "logs/";
+pub(crate) const LOGS: &str = "logs/";
 
 /// Settings of `[sinks.*] type = "parquet"`.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]

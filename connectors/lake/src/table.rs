@@ -1,9 +1,13 @@
 //! Batches as Arrow columns: the schema's top-level fields, then the standard `p_` fields, then the indicators.
+//!
+//! An event can be read back as it was (`events.rs`): its position stands in `p_source_partition`, `p_source_offset` and
+//! `p_source_ordinal`, and `p_original` holds the values that their columns do not tell exactly (`exact.rs`).
+use crate::exact::Exact;
 use arrow_array::builder::{
     ArrayBuilder, BooleanBuilder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
     TimestampNanosecondBuilder,
 };
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field as Column, Schema, SchemaRef, TimeUnit};
 use model::event::{Field, FieldType};
 use model::{EventBatch, Layout, Path, Value};
@@ -50,7 +54,12 @@ pub fn schema(layout: &Layout, indicators: bool) -> SchemaRef {
     columns.push(Column::new("p_event_time", timestamp(), false));
     columns.push(Column::new("p_parse_time", timestamp(), false));
     columns.push(Column::new("p_source_id", DataType::Utf8, false));
+    columns.push(Column::new("p_source_label", DataType::Utf8, false));
     columns.push(Column::new("p_source_file", DataType::Utf8, false));
+    columns.push(Column::new(PARTITION, DataType::Int32, false));
+    columns.push(Column::new(OFFSET, DataType::Int64, false));
+    columns.push(Column::new(ORDINAL, DataType::Int32, false));
+    columns.push(Column::new(ORIGINAL, DataType::Utf8, true));
     columns.push(Column::new("p_schema_version", DataType::Int32, false));
     if indicators {
         let item = Arc::new(Column::new_list_field(DataType::Utf8, true));
@@ -58,6 +67,15 @@ pub fn schema(layout: &Layout, indicators: bool) -> SchemaRef {
     }
     Arc::new(Schema::new(columns))
 }
+
+/// Number of the partition an event was read from; unsigned in truth, as are the next two.
+pub const PARTITION: &str = "p_source_partition";
+/// Byte or record offset there.
+pub const OFFSET: &str = "p_source_offset";
+/// Position of the event inside the record at that offset.
+pub const ORDINAL: &str = "p_source_ordinal";
+/// JSON object of the values that their columns do not tell exactly, as they were; null where there is none.
+pub const ORIGINAL: &str = "p_original";
 
 /// Column by which rows of events are sorted.
 pub const TIME: &str = "p_event_time";
@@ -77,7 +95,13 @@ pub fn columns(gathered: &Gathered, schema: &SchemaRef, indicators: bool) -> mod
     let order = by_time(gathered);
     let n = order.len();
     let rows = || order.iter().map(|&(_, batch, row)| (&*gathered[batch as usize].0, row as usize));
-    let mut out: Vec<ArrayRef> = first.layout.fields.iter().map(|f| column(rows(), n, f)).collect();
+    let mut exact = Exact::default();
+    let mut out: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in &first.layout.fields {
+        let column = column(rows(), n, field);
+        exact.column(field, rows().map(|(b, r)| b.value(field.slot, r)), &column);
+        out.push(column);
+    }
     let constant = |f: &dyn Fn(&EventBatch) -> &str| -> ArrayRef {
         let mut b = StringBuilder::with_capacity(n, rows().map(|(batch, _)| f(batch).len()).sum());
         rows().for_each(|(batch, _)| b.append_value(f(batch)));
@@ -95,10 +119,14 @@ pub fn columns(gathered: &Gathered, schema: &SchemaRef, indicators: bool) -> mod
     time(&|batch, row| batch.event_time[row]);
     time(&|batch, _| batch.now_ms.saturating_mul(1_000_000));
     out.push(constant(&|batch| &batch.origin.source));
+    out.push(constant(&|batch| &batch.origin.label));
     out.push(constant(&|batch| &batch.origin.name));
-    let mut version = Int32Builder::with_capacity(n);
-    rows().for_each(|(batch, _)| version.append_value(batch.layout.version as i32));
-    out.push(Arc::new(version.finish()));
+    let number = |f: &dyn Fn(&EventBatch, usize) -> i32| Int32Array::from_iter_values(rows().map(|(b, r)| f(b, r)));
+    out.push(Arc::new(number(&|batch, _| batch.origin.partition as i32)));
+    out.push(Arc::new(Int64Array::from_iter_values(rows().map(|(b, r)| b.rows[r].offset as i64))));
+    out.push(Arc::new(number(&|batch, row| batch.rows[row].ordinal as i32)));
+    out.push(Arc::new(exact.finish(n)));
+    out.push(Arc::new(number(&|batch, _| batch.layout.version as i32)));
     if indicators {
         out.extend(INDICATORS.iter().map(|name| indicator(rows(), n, first.layout.slot(&Path::key(name)))));
     }

@@ -16,7 +16,7 @@ pub struct Cli {
 }
 
 const AFTER: &str = "\
-Exit codes: 0 ok, 1 findings (failed tests, audit differences), 2 usage, 65 data that cannot be used (or a replay that \
+Exit codes: 0 ok, 1 findings (failed tests, audit differences), 2 usage, 3 compiled and CPython disagree (--verify), 65 data that cannot be used (or a replay that \
 does not reproduce what was committed), 69 no engine answers, 70 the engine failed and could not be restarted, \
 74 disk or data folder, 130 stopped with Ctrl-C (a replay prints what it has), 75 a disk is full and 76 another process is lost (without a \
 supervisor, which starts the engine again), 78 errors in the configuration.
@@ -56,7 +56,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Run detections over past data and show the alerts they would have made.
     ///
-    /// Sources are read from their beginning beside a running engine; nothing of it is touched, and nothing is delivered.
+    /// Sources, or the lake, are read beside a running engine; nothing of it is touched, and nothing is delivered.
     /// Every event is judged at its own time by the topology's own dedup and limit.
     Replay(ReplayArgs),
     /// Parse files with one log type and print normalised events as JSON lines.
@@ -216,6 +216,10 @@ pub struct TestArgs {
     /// Folder of a virtual environment of that CPython whose packages the rules may import.
     #[arg(long, requires = "cpython")]
     pub cpython_venv: Option<PathBuf>,
+    /// Also ask that CPython about every Python rule that is compiled, and compare: verdicts, exceptions, and what the other
+    /// functions say. A difference ends with code 3.
+    #[arg(long, requires = "cpython")]
+    pub verify: bool,
     /// Form of the result.
     #[arg(long, value_enum, default_value = "human")]
     pub output: Output,
@@ -256,12 +260,33 @@ pub struct ReplayArgs {
     /// Only read this source; may be given several times.
     #[arg(long, value_name = "ID")]
     pub source: Vec<String>,
-    /// Read these files in place of what the source reads.
+    /// Read these files in place of what the source reads; with --lake, this folder or bucket in place of the sink's.
     #[arg(long, value_name = "FILE")]
     pub input: Vec<PathBuf>,
+    /// Read the events that this Parquet sink wrote, and no source. They are what the parser made of them then; lookups are
+    /// made anew.
+    #[arg(long, value_name = "ID", conflicts_with = "source")]
+    pub lake: Option<String>,
+    /// Only read events of this log type from the lake; may be given several times.
+    #[arg(long, value_name = "TYPE", requires = "lake")]
+    pub log_type: Vec<String>,
+    /// Only read this partition of a Kafka source, from an offset to one that is not read any more: orders:0=100..250,
+    /// orders:1=100.., orders:2=..; may be given several times. At most what is there when the replay starts is read.
+    #[arg(long, value_name = "TOPIC:PARTITION=FROM..TO", conflicts_with_all = ["input", "lake"])]
+    pub offsets: Vec<String>,
     /// Alerts of each rule that are shown.
     #[arg(long, default_value_t = 3)]
     pub samples: usize,
+    /// A CPython of the machine, in place of `cpython` of the detect nodes.
+    #[arg(long)]
+    pub cpython: Option<PathBuf>,
+    /// Folder of a virtual environment of that CPython whose packages the rules may import.
+    #[arg(long, requires = "cpython")]
+    pub cpython_venv: Option<PathBuf>,
+    /// Also ask CPython about every Python rule that is compiled (with --rule: those), on every event of its log types, and
+    /// compare: verdicts, exceptions, and what the other functions say. A difference ends with code 3.
+    #[arg(long)]
+    pub verify: bool,
     /// Worker threads; default: one per core. The result does not depend on it.
     #[arg(short, long, env = "MILLSTREAM_WORKERS")]
     pub workers: Option<usize>,

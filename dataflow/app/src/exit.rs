@@ -2,6 +2,8 @@
 
 /// Findings: a test failed, an audit found a difference.
 pub const FINDINGS: i32 = 1;
+/// Compiled Python detections and CPython disagree.
+pub const DIFFERENT: i32 = 3;
 /// Data that cannot be used.
 pub const DATA: i32 = 65;
 /// The engine is not there.

@@ -4,6 +4,7 @@
 //! epoch in the ledger, the kept bundles of the data folder, and the source's files where they can be read again.
 mod found;
 mod raw;
+mod summary;
 
 use crate::bundle::{Bundle, Shelf};
 use crate::cli::{ExplainArgs, Output};
@@ -29,6 +30,8 @@ pub struct Explained {
     pub events_found: u64,
     /// The first of them, in the order of their positions.
     pub events: Vec<Event>,
+    /// By `SummaryAttributes` of the rule, or by indicator: the values that most of the events have, with their number.
+    pub summary: BTreeMap<String, Vec<(String, u64)>>,
     /// The topologies that judged them, by the hash of their bundle.
     pub topologies: BTreeMap<String, Ran>,
 }
@@ -87,6 +90,8 @@ pub struct Ran {
     pub rule_file: Option<(String, String)>,
     /// Version of the rule in it.
     pub rule_version: Option<String>,
+    #[serde(skip)]
+    summary: Vec<String>,
     /// Lookup tables (and what else the enrichment reads), with the hash of their bytes.
     pub tables: BTreeMap<String, String>,
     /// Why no more is known.
@@ -155,7 +160,10 @@ fn explained(args: &ExplainArgs, t: &Topology, found: Found) -> Result<Explained
     if !args.no_raw {
         raw::fill(t, &mut events);
     }
-    Ok(Explained { alert_id: args.alert.clone(), alert: found.alert, rule, events_found, events, topologies })
+    let newest = rule.versions.last();
+    let ran = topologies.values().find(|r: &&Ran| r.rule_version.as_ref() == newest);
+    let summary = summary::summary(ran.map_or(&[][..], |r| &r.summary[..]), found.matches.values());
+    Ok(Explained { alert_id: args.alert.clone(), alert: found.alert, rule, events_found, events, summary, topologies })
 }
 
 fn event(m: &J, text: &dyn Fn(&J, &str) -> String) -> Event {
@@ -202,6 +210,7 @@ fn facts(shelf: &Shelf, hash: &str, rule: &str) -> Ran {
         if let Some(r) = rules.iter().find(|r| &*r.meta.id == rule) {
             ran.rule_file = Some((r.file.clone(), digest(&bundle, &r.file)));
             ran.rule_version = Some(r.meta.version.clone());
+            ran.summary.clone_from(&r.meta.summary);
         }
     }
     ran
@@ -225,6 +234,10 @@ fn human(x: &Explained, t: &Topology) -> String {
     }
     let versions: Vec<&str> = x.rule.versions.iter().map(|v| load::short(v)).collect();
     out += &format!("    rule  {}  version {}\n", x.rule.id, versions.join(", "));
+    for (name, values) in &x.summary {
+        let all: Vec<String> = values.iter().map(|(v, n)| format!("{v} ({})", group(*n))).collect();
+        out += &format!(" summary  {name}: {}\n", all.join(", "));
+    }
     for (hash, ran) in &x.topologies {
         out += &format!("topology  {}\n", load::short(hash));
         if let Some((file, digest)) = &ran.rule_file {

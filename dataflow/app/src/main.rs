@@ -15,6 +15,7 @@ mod lint;
 mod load;
 mod memory;
 mod metrics;
+mod packs;
 mod parse_files;
 mod progress;
 mod registry;
@@ -60,6 +61,7 @@ fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Rules(cli::RulesCommand::Explain(a)) => rules::explain(&a),
         Command::Rules(cli::RulesCommand::Shadow(a)) => shadow::shadow(&a),
         Command::Rules(cli::RulesCommand::Lint(a)) => lint::lint(&a),
+        Command::Rules(cli::RulesCommand::Packs(a)) => packs::packs(&a),
         Command::Rules(cli::RulesCommand::Import(cli::ImportCommand::Sigma(a))) => rules::import_sigma(&a),
         Command::Rules(cli::RulesCommand::Import(cli::ImportCommand::Python(a))) => rules::import_python(&a),
         Command::Top(a) => top::top(&a),

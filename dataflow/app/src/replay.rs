@@ -6,10 +6,12 @@
 //!         → correlate, dedup, limit            (one thread; `chain`) → a report
 //! ```
 //!
-//! Sources are read from their beginning to their end. Matches are judged in the order of their event times, each at its
+//! Sources are read from their beginning to their end, or a lake in their place (`lake`). Matches are judged in the order of their event times, each at its
 //! own time, by the same correlate, dedup and limit nodes that the topology runs: as if every event had been processed in the moment
 //! it happened. That order does not depend on workers, so neither does the report. Nothing is delivered, nothing is kept.
 mod chain;
+mod lake;
+mod offsets;
 mod pipe;
 mod report;
 mod spool;
@@ -17,8 +19,10 @@ mod spool;
 use crate::cli::{Output, ReplayArgs};
 use crate::{exit, load, parse_files, secrets};
 use anyhow::{Context, Result, anyhow, bail};
+use detect::python::verify::Verify;
 use local::DiskFiles;
 use model::{Kind, Node, Part, time};
+use offsets::Offsets;
 use pipe::Pipe;
 pub use report::Report;
 use serde_json::{Value as J, json};
@@ -81,7 +85,11 @@ pub fn replay(args: &ReplayArgs) -> Result<i32> {
         Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
         _ => print!("{}", report.text()),
     }
-    Ok(if report.stopped { exit::STOPPED } else { 0 })
+    Ok(match report.verified.iter().any(|(_, v)| v.differs()) {
+        true => exit::DIFFERENT,
+        false if report.stopped => exit::STOPPED,
+        false => 0,
+    })
 }
 
 fn run(plan: &Plan, args: &ReplayArgs) -> Result<Report> {
@@ -94,6 +102,7 @@ fn run(plan: &Plan, args: &ReplayArgs) -> Result<Report> {
     }
     chain.end(plan.range.to_ms, &mut report)?;
     report.finish();
+    report.verified = plan.verify.iter().map(|(node, v)| (node.clone(), v.report())).collect();
     Ok(report)
 }
 
@@ -141,6 +150,12 @@ pub struct Plan<'t> {
     pub rules: Vec<Arc<str>>,
     /// Which events count.
     pub range: Range,
+    /// Where events come from in place of the sources.
+    pub lake: Option<Arc<lake::Lake>>,
+    /// Which part of Kafka partitions is read.
+    pub offsets: Offsets,
+    /// Detect nodes that compare compiled rules with CPython.
+    pub verify: Vec<(String, Arc<Verify>)>,
 }
 
 impl<'t> Plan<'t> {
@@ -150,8 +165,10 @@ impl<'t> Plan<'t> {
         range: Range,
     ) -> Result<std::result::Result<Plan<'t>, Vec<model::Problem>>> {
         let (dir, _) = load::place(&args.topology);
-        let mut anew = sources(t, args, range)?;
-        let (mut rules, mut problems) = (Vec::new(), Vec::new());
+        let offsets = Offsets::parse(&args.offsets)?;
+        let lake = lake::Lake::open(t, args, range)?.map(Arc::new);
+        let mut anew = if lake.is_some() { BTreeMap::new() } else { sources(t, args, range, &offsets)? };
+        let (mut rules, mut problems, mut verify) = (Vec::new(), Vec::new(), Vec::new());
         let detects: Vec<usize> = (0..t.nodes.len()).filter(|i| t.nodes[*i].kind == Kind::Detect).collect();
         if detects.is_empty() {
             bail!("{} has no [detect.*] node", args.topology.display());
@@ -160,8 +177,25 @@ impl<'t> Plan<'t> {
         for i in detects {
             let n = &t.nodes[i];
             let mut settings = n.settings.clone();
+            if let Some(program) = &args.cpython {
+                settings["cpython"] = json!(program);
+                settings.as_object_mut().map(|s| s.remove("cpython_venv"));
+            }
+            if let Some(venv) = &args.cpython_venv {
+                settings["cpython_venv"] = json!(std::path::absolute(venv)?);
+            }
             if changed == Some(i) {
                 settings["rules"] = json!(absolute(&args.rules)?);
+            }
+            if args.verify {
+                match detect::detect::verifying(&settings, &DiskFiles::new(&dir), &args.rule) {
+                    Ok((node, v)) => {
+                        anew.insert(i, node);
+                        verify.push((n.id.to_string(), v));
+                    }
+                    Err(mut found) => problems.append(&mut found),
+                }
+            } else if changed == Some(i) || args.cpython.is_some() {
                 match open(n.part, n, &settings, &dir) {
                     Ok(node) => drop(anew.insert(i, node)),
                     Err(mut found) => problems.append(&mut found),
@@ -191,7 +225,18 @@ impl<'t> Plan<'t> {
         }
         graph.event_time = true;
         let settings = load::settings(t, args.workers(), true, "");
-        Ok(Ok(Plan { topology: t, graph, settings, anew, chosen: args.rule.clone(), rules, range }))
+        Ok(Ok(Plan {
+            topology: t,
+            graph,
+            settings,
+            anew,
+            chosen: args.rule.clone(),
+            rules,
+            range,
+            lake,
+            offsets,
+            verify,
+        }))
     }
 
     /// The node that stands at an index.
@@ -228,7 +273,7 @@ fn edited(t: &Topology, detects: &[usize], args: &ReplayArgs) -> Result<Option<u
 }
 
 /// The sources to read, opened so that they end.
-fn sources(t: &Topology, args: &ReplayArgs, range: Range) -> Result<BTreeMap<usize, Arc<dyn Node>>> {
+fn sources(t: &Topology, args: &ReplayArgs, range: Range, offsets: &Offsets) -> Result<BTreeMap<usize, Arc<dyn Node>>> {
     let all: Vec<usize> = (0..t.nodes.len()).filter(|i| t.nodes[*i].kind == Kind::Source).collect();
     let ids = || all.iter().map(|i| &*t.nodes[*i].id).collect::<Vec<_>>().join(", ");
     if let Some(id) = args.source.iter().find(|id| !all.iter().any(|i| *t.nodes[*i].id == ***id)) {
@@ -254,7 +299,7 @@ fn sources(t: &Topology, args: &ReplayArgs, range: Range) -> Result<BTreeMap<usi
                     i64::MIN => json!("earliest"),
                     ms => json!(format!("timestamp:{}", time::rfc3339_ms(ms))),
                 };
-                settings.as_object_mut().map(|s| s.remove("start_offsets"));
+                settings["start_offsets"] = json!(offsets.starts());
             }
             other => bail!(
                 "{}: a {other} source cannot be read a second time (only {}); name files with --input, or other sources with \

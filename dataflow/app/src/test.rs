@@ -33,7 +33,13 @@ fn once(args: &TestArgs, disk: &DiskFiles) -> Result<(i32, Bundle)> {
     let paths: Vec<String> = args.paths.iter().map(|p| p.to_string_lossy().into_owned()).collect();
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     let cpython = args.cpython.clone().map(|program| Interpreter { program, venv: args.cpython_venv.clone() });
-    let options = Options { filter: args.filter.clone(), minimum_tests: args.minimum_tests, now_ms, cpython };
+    let options = Options {
+        filter: args.filter.clone(),
+        minimum_tests: args.minimum_tests,
+        now_ms,
+        cpython,
+        verify: args.verify,
+    };
     let mut report = run(&files, &paths, &options);
     correlate::testing::run(&files, &paths, &options, &mut report);
     match args.output {
@@ -44,5 +50,11 @@ fn once(args: &TestArgs, disk: &DiskFiles) -> Result<(i32, Bundle)> {
             print!("{}", report.to_text(color, args.show_failures_only))
         }
     }
-    Ok((if report.passed() { 0 } else { exit::FINDINGS }, files.finish().0))
+    let differs = report.verified.as_ref().is_some_and(|v| v.differs());
+    let code = match report.passed() {
+        _ if differs => exit::DIFFERENT,
+        true => 0,
+        false => exit::FINDINGS,
+    };
+    Ok((code, files.finish().0))
 }

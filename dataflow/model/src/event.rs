@@ -116,6 +116,8 @@ pub struct Field {
     pub ty: FieldType,
     /// Column that holds it.
     pub slot: u32,
+    /// Its times are texts, whatever their format: a text parser found them.
+    pub quoted: bool,
 }
 
 /// Columns of one log type as one topology needs them. Shared by all its batches; consumers key caches by its address.

@@ -66,6 +66,51 @@ impl TimeFormat {
             TimeFormat::Strftime(f) => strptime(f, text),
         }
     }
+
+    /// Append how most sources write a time in this format: UTC, and no more decimals than it has (RFC 3339: in threes).
+    /// True if that is a number, and not a text.
+    pub fn write(&self, ns: i64, out: &mut String) -> bool {
+        match self {
+            TimeFormat::Rfc3339 | TimeFormat::Cloudflare => {
+                out.push_str(&text_ns(ns));
+                let at = out.len() - 19;
+                out.replace_range(at..at + 1, "T");
+                while let Some(short) = out.strip_suffix("000").filter(|s| s.len() > at + 9) {
+                    out.truncate(short.len());
+                }
+                if out.ends_with('.') {
+                    out.pop();
+                }
+                out.push('Z');
+                return false;
+            }
+            TimeFormat::Unix => write_decimal(ns, 9, out),
+            TimeFormat::UnixMs => write_decimal(ns, 6, out),
+            TimeFormat::UnixUs => write_decimal(ns, 3, out),
+            TimeFormat::UnixNs => write_decimal(ns, 0, out),
+            TimeFormat::Strftime(f) => {
+                let zoned = jiff::Timestamp::from_nanosecond(ns.into()).map(|t| t.to_zoned(jiff::tz::TimeZone::UTC));
+                let text = zoned.ok().and_then(|z| jiff::fmt::strtime::format(&**f, &z).ok());
+                out.push_str(&text.unwrap_or_default());
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// A number of nanoseconds as a decimal with the point `places` from its end.
+fn write_decimal(ns: i64, places: u32, out: &mut String) {
+    let (scale, size) = (10u64.pow(places), ns.unsigned_abs());
+    if ns < 0 {
+        out.push('-');
+    }
+    out.push_str(&(size / scale).to_string());
+    if size % scale > 0 {
+        let decimals = format!("{:0width$}", size % scale, width = places as usize);
+        out.push('.');
+        out.push_str(decimals.trim_end_matches('0'));
+    }
 }
 
 /// Decimal number times `scale`, exact to the nanosecond.
@@ -226,6 +271,27 @@ mod tests {
         assert_eq!(f.parse("17/May/2015:10:05:03"), Some(1_431_857_103_000_000_000));
         assert_eq!(f.parse("17/May/2015:10:05:03 x"), None);
         assert!(TimeFormat::parse_name("%Q").is_err());
+    }
+
+    #[test]
+    fn every_format_is_written_as_it_is_read() {
+        for (format, text) in [
+            ("rfc3339", "2026-03-01T12:00:00Z"),
+            ("rfc3339", "2026-03-01T12:00:00.100Z"),
+            ("rfc3339", "2026-03-01T12:00:00.000001Z"),
+            ("cloudflare", "1969-12-31T23:59:59.999999999Z"),
+            ("unix", "1565807105"),
+            ("unix", "-1.5"),
+            ("unix_ms", "1565807105721"),
+            ("unix_us", "1565807105721.001"),
+            ("unix_ns", "-7"),
+            ("%d/%b/%Y:%H:%M:%S %z", "17/May/2015:10:05:03 +0000"),
+        ] {
+            let f = TimeFormat::parse_name(format).unwrap();
+            let mut out = String::from("x");
+            let number = f.write(f.parse(text).unwrap(), &mut out);
+            assert_eq!((&out[1..], number), (text, format.starts_with("unix")), "{format}");
+        }
     }
 
     #[test]

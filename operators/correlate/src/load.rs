@@ -1,6 +1,7 @@
 //! Files of correlation rules: Panther's and Sigma's, from the same folders as the detections that they watch.
 use crate::rule::Correlation;
 use crate::{panther, sigma};
+use detect::meta::packs::{self, Packs};
 use detect::meta::{self, MAX_FILE, MAX_FILES, yaml};
 use detect::sigma::document::{self, Document};
 use detect::sigma::mapping::Mappings;
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// Files that hold a correlation rule of Panther.
     pub files: BTreeSet<String>,
+    /// Packs, and the correlation rules that they may name.
+    pub packs: Packs,
 }
 
 /// Load every correlation rule of these files and folders. Other detections in them are not looked at.
@@ -74,19 +77,43 @@ impl Loaded {
             return documents.append(&mut docs);
         }
         // Files of detections are many and long; what they say is not for here.
-        if !text.lines().any(|l| l.starts_with("AnalysisType:") && l.contains("correlation_rule")) {
+        let kind = text.lines().find(|l| l.starts_with("AnalysisType:")).unwrap_or_default();
+        let (is_rule, is_pack) = (kind.contains("correlation_rule"), kind.contains("pack"));
+        if !is_rule && !is_pack {
             return;
         }
-        self.files.insert(file.into());
+        if is_rule {
+            self.files.insert(file.into());
+        }
         let mut found = Vec::new();
         match yaml::parse(&text) {
-            Ok(J::Object(map)) => self.rules.extend(panther::read(&map, file, &text, &mut found)),
+            Ok(J::Object(map)) if is_pack => {
+                // What is wrong with it is told by the detections.
+                if let Some(pack) = packs::read(&map, setting, file, &text, &mut Vec::new()) {
+                    self.packs.add(pack, &mut Vec::new());
+                }
+            }
+            Ok(J::Object(map)) => {
+                self.packs.items.extend(packs::item(&map, setting, file, &text));
+                self.rules.extend(panther::read(&map, file, &text, &mut found));
+            }
             Ok(_) => found.push(Problem::at("", "a rule file is a mapping of keys to values")),
             Err(((line, col), e)) => {
                 found.push(Problem::at("", format!("this is not YAML: {e}")).in_file(file, line, col));
             }
         }
         self.problems.extend(found.into_iter().map(|p| meta::place(p, setting, file, &text)));
+    }
+
+    /// Rules run as the settings `packs` and `except` say. That a pack or an exception names a detection that is none of
+    /// these says nothing.
+    pub fn choose(&mut self, packs: Option<&[String]>, except: &[String]) {
+        let mut found = Vec::new();
+        let chosen = self.packs.choose(packs, except, &mut found);
+        self.problems.extend(found.into_iter().filter(|p| !p.warning && !p.setting.starts_with("except")));
+        for rule in &mut self.rules {
+            rule.enabled = chosen.runs(&rule.meta.id, rule.enabled);
+        }
     }
 
     /// Ids must differ; what another rule silences makes no alerts.

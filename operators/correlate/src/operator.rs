@@ -23,6 +23,12 @@ pub struct CorrelateSettings {
     /// Files, folders or globs of correlation rules, relative to the topology: Panther's (`AnalysisType: correlation_rule`) and
     /// Sigma's. Other detections in them are left to `[detect.*]`.
     pub rules: Vec<String>,
+    /// Packs that are enabled, as of the detections. Default: every rule goes by its own `Enabled`.
+    #[serde(default)]
+    pub packs: Option<Vec<String>>,
+    /// Rules that do not run, and packs whose rules do not, as of the detections.
+    #[serde(default)]
+    pub except: Vec<String>,
     /// Files that say what a field of a Sigma rule is called: the same as those of the detections.
     #[serde(default)]
     pub sigma_mappings: Vec<String>,
@@ -59,6 +65,7 @@ impl Part for CorrelatePart {
             Err(e) => return Opened::failed(vec![Problem::at("", e.to_string())]),
         };
         let mut loaded = load::load(files, &settings.rules, &settings.sigma_mappings);
+        loaded.choose(settings.packs.as_deref(), &settings.except);
         let stages = load::stages(&loaded.rules, &mut loaded.problems);
         if loaded.problems.iter().any(|p| !p.warning) {
             return Opened::failed(loaded.problems);

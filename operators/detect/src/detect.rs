@@ -8,6 +8,7 @@ use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
 use crate::key::KeySpec;
 use crate::python::cpython::{Cpython, Interpreter};
+use crate::python::verify::Verify;
 use crate::rule::{Body, Rule};
 use crate::shadow::Shadowed;
 use crate::sigma::mapping::Mappings;
@@ -34,6 +35,14 @@ struct Settings {
     /// Files, folders or globs of detections, relative to the topology: YAML, Lua and Python in the form of this product,
     /// Sigma. Helper modules and data models of Python rules are found in the same places.
     rules: Vec<String>,
+    /// Packs that are enabled, by `PackID`; `*` stands for any text. Of a path of `rules` that holds packs those detections run
+    /// that an enabled pack names, all of them; detections of other paths go by their own `Enabled`. Default: every
+    /// detection does.
+    #[serde(default)]
+    packs: Option<Vec<String>>,
+    /// Detections that do not run, whatever enables them, and packs whose detections do not: ids; `*` stands for any text.
+    #[serde(default)]
+    except: Vec<String>,
     /// Files that say which events a Sigma log source means, what its fields are called, and what its placeholders stand
     /// for. They are asked before the shipped mappings.
     #[serde(default)]
@@ -132,6 +141,32 @@ pub fn load_either(
     Rules::open(settings, files).map(|(node, _)| if shadow { node.shadow } else { node.rules })
 }
 
+/// The node with these settings, which compares the Python rules that are compiled with its CPython: those of these ids, or
+/// all. They are run on every event of their log types.
+pub fn verifying(
+    settings: &serde_json::Value,
+    files: &dyn Files,
+    only: &[String],
+) -> std::result::Result<(Arc<dyn Node>, Arc<Verify>), Vec<Problem>> {
+    let (mut node, _) = Rules::open(settings, files)?;
+    let Some(cpython) = node.cpython.clone() else {
+        let p = Problem::at("cpython", "there is no CPython to compare with");
+        return Err(vec![p.hint("add `cpython = \"python3\"`, or name one with --cpython")]);
+    };
+    let chosen = node.rules.iter().filter(|r| only.is_empty() || only.iter().any(|id| **id == *r.meta.id));
+    let verify = Arc::new(Verify::new(cpython, chosen));
+    let unfiltered = |r: &Rule| {
+        let mut r = r.clone();
+        if let (Body::Python(script), true) = (&mut r.body, verify.watches(&r.meta.id)) {
+            Arc::make_mut(script).filters.clear();
+        }
+        r
+    };
+    node.rules = node.rules.iter().map(unfiltered).collect();
+    node.verify = Some(verify.clone());
+    Ok((Arc::new(node), verify))
+}
+
 impl Rules {
     /// Load what the settings name; findings, if any of them is an error.
     pub(crate) fn open(
@@ -144,8 +179,11 @@ impl Rules {
             let p = Problem::at("cpython_venv", "there is no `cpython` whose packages these are");
             problems.push(p.hint("add `cpython = \"python3\"`, or leave this out"));
         }
-        let (rules, mut found) = meta::load_with(files, &settings.rules, &mappings);
+        let meta::Collection { mut rules, packs, problems: mut found } =
+            meta::collect(files, &settings.rules, &mappings);
         problems.append(&mut found);
+        let chosen = packs.choose(settings.packs.as_deref(), &settings.except, &mut problems);
+        rules.iter_mut().for_each(|r| r.enabled = chosen.runs(&r.meta.id, r.enabled));
         problems.extend(python::survey::findings(&rules, settings.strict, settings.cpython.is_some()));
         let (shadow, found) = match settings.shadow.is_empty() {
             true => Default::default(),
@@ -184,12 +222,27 @@ impl Rules {
         if problems.iter().any(|p| !p.warning) {
             return Err(problems);
         }
-        Ok((Rules { rules: rules.into(), shadow: shadow.into(), disabled, limits, cpython, shadow_cpython }, problems))
+        let packs = settings.packs.is_some().then_some((chosen.packs.len(), packs.packs.len()));
+        Ok((
+            Rules {
+                rules: rules.into(),
+                shadow: shadow.into(),
+                disabled,
+                packs,
+                limits,
+                cpython,
+                shadow_cpython,
+                verify: None,
+            },
+            problems,
+        ))
     }
 
     /// The running node.
     pub(crate) fn detect(&self, store_events: bool) -> Detect {
-        Detect::new(self.rules.clone(), self.limits, self.cpython.clone(), store_events)
+        let mut detect = Detect::new(self.rules.clone(), self.limits, self.cpython.clone(), store_events);
+        detect.python.verify(self.verify.clone());
+        detect
     }
 }
 
@@ -242,10 +295,14 @@ pub(crate) struct Rules {
     /// Rules that run beside them, see [`crate::shadow`].
     shadow: Arc<[Rule]>,
     disabled: usize,
+    /// How many packs are enabled, of how many.
+    packs: Option<(usize, usize)>,
     limits: Limits,
     /// Who answers for what of them is not compiled.
     cpython: Option<Arc<Cpython>>,
     shadow_cpython: Option<Arc<Cpython>>,
+    /// Who compares what is compiled with CPython.
+    verify: Option<Arc<Verify>>,
 }
 
 impl Node for Rules {
@@ -278,6 +335,9 @@ impl Node for Rules {
             if n > 0 {
                 text += &format!(", {n} {what}");
             }
+        }
+        if let Some((chosen, of)) = self.packs {
+            text += &format!("; {chosen} of {of} packs");
         }
         text
     }

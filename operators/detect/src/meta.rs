@@ -5,10 +5,13 @@
 //!
 //! A rule file is YAML with `AnalysisType: rule` and a body: match expressions under `Detection`, or a Lua or Python file
 //! named by `Filename`, relative to the file's folder. A Python body may also be a `policy` or a `scheduled_rule`, and
-//! it shares what `global` and `datamodel` files of all named folders hold. Other analysis types, and YAML files that
+//! it shares what `global` and `datamodel` files of all named folders hold; `pack` files name detections that are chosen
+//! together ([`packs`]), and a rule with `BaseDetection` is another one with other facts ([`derived`]). Other analysis types, and YAML files that
 //! have none and were not named on their own, are skipped with a warning.
 //! A file with `detection:` in small letters holds Sigma rules ([`crate::sigma`]).
+mod derived;
 pub(crate) mod keys;
+pub mod packs;
 mod shared;
 pub mod yaml;
 
@@ -20,9 +23,11 @@ use crate::sigma::document::Document;
 use crate::sigma::mapping::Mappings;
 use crate::sigma::{self, Entry};
 use crate::testing::Case;
+use derived::{Base, Derived};
 use keys::{Keys, Language, id_key};
 use model::path::Seg;
 use model::{Files, Path, Problem, RuleMeta};
+use packs::{Item, Pack, Packs};
 use serde_json::{Map, Value as J};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +42,7 @@ pub const MAX_BODY: usize = 100_000;
 const SHARE_MIN: usize = 64;
 
 const OTHER_TYPES: &[&str] =
-    &["correlation_rule", "lookup_table", "pack", "saved_query", "scheduled_prompt", "scheduled_query"];
+    &["correlation_rule", "lookup_table", "saved_query", "scheduled_prompt", "scheduled_query"];
 /// What a file is told that has no analysis type.
 const NO_TYPE: &str = "";
 
@@ -50,6 +55,23 @@ pub fn load(files: &dyn Files, paths: &[String]) -> (Vec<Rule>, Vec<Problem>) {
 
 /// As [`load`], with these mappings for Sigma rules.
 pub fn load_with(files: &dyn Files, paths: &[String], mappings: &Mappings) -> (Vec<Rule>, Vec<Problem>) {
+    let all = collect(files, paths, mappings);
+    (all.rules, all.problems)
+}
+
+/// What some files and folders hold.
+#[derive(Default)]
+pub struct Collection {
+    /// As of [`load`].
+    pub rules: Vec<Rule>,
+    /// Packs and what they may name.
+    pub packs: Packs,
+    /// Findings.
+    pub problems: Vec<Problem>,
+}
+
+/// As [`load_with`], with packs.
+pub fn collect(files: &dyn Files, paths: &[String], mappings: &Mappings) -> Collection {
     let mut out = Loader {
         files,
         mappings,
@@ -60,14 +82,23 @@ pub fn load_with(files: &dyn Files, paths: &[String], mappings: &Mappings) -> (V
         sigma: Vec::new(),
         repository: Repository::default(),
         skipped: BTreeMap::new(),
+        packs: Packs::default(),
+        derived: Vec::new(),
     };
     for (i, path) in paths.iter().enumerate() {
         out.path(&format!("rules[{i}]"), path);
     }
     out.tell_skipped();
+    out.derive();
     out.python();
     out.sigma();
-    (out.rules, out.problems)
+    for rule in &out.rules {
+        // By now the version of a Python rule says what it shares.
+        if let Some(item) = out.packs.items.get_mut(&rule.meta.id) {
+            item.version.clone_from(&rule.meta.version);
+        }
+    }
+    Collection { rules: out.rules, packs: out.packs, problems: out.problems }
 }
 
 struct Loader<'a> {
@@ -84,6 +115,9 @@ struct Loader<'a> {
     repository: Repository,
     /// Files of other types: setting, type, first file, how many.
     skipped: BTreeMap<(String, &'static str), (String, usize)>,
+    packs: Packs,
+    /// Rules that wait for their base.
+    derived: Vec<(String, Derived)>,
 }
 
 /// What a file holds.
@@ -99,6 +133,12 @@ struct Loaded {
     model: Option<DataModel>,
     /// Its analysis type, if it is one that is not run here.
     other: Option<&'static str>,
+    pack: Option<Pack>,
+    /// It is to be a pack.
+    is_pack: bool,
+    derived: Option<Derived>,
+    /// What a pack may name, and its id.
+    item: Option<(Arc<str>, Item)>,
     problems: Vec<Problem>,
 }
 
@@ -163,6 +203,58 @@ impl Loader<'_> {
             }
         }
         self.repository.models.extend(loaded.model);
+        if loaded.is_pack {
+            self.packs.files.insert(file.into());
+        }
+        if let Some(pack) = loaded.pack {
+            self.packs.add(pack, &mut self.problems);
+        }
+        self.derived.extend(loaded.derived.map(|d| (setting.to_string(), d)));
+        if let Some((id, item)) = loaded.item {
+            self.packs.items.entry(id).or_insert(item);
+        }
+    }
+
+    /// Rules that have a base, once all of them are there. A base may have one itself.
+    fn derive(&mut self) {
+        let mut left = std::mem::take(&mut self.derived);
+        let mut bases: BTreeMap<Arc<str>, Base> = BTreeMap::new();
+        loop {
+            let before = left.len();
+            for (setting, d) in std::mem::take(&mut left) {
+                let base = self.rules.iter().find(|r| *r.meta.id == *d.base);
+                let read = |r: &Rule| Some((r.meta.id.clone(), Base::read(r, self.files)?));
+                if !bases.contains_key(&*d.base) {
+                    bases.extend(base.and_then(read));
+                }
+                let (Some(base), Some(of)) = (base, bases.get(&*d.base)) else {
+                    left.push((setting, d));
+                    continue;
+                };
+                let mut found = Vec::new();
+                let made = d.rule(base, of, self.files, &mut found);
+                let broken = found.iter().any(|p| !p.warning);
+                self.problems.extend(found.into_iter().map(|p| place(p, &setting, &d.file, &d.text)));
+                if let Some((rule, of)) = made.filter(|_| !broken) {
+                    bases.insert(rule.meta.id.clone(), of);
+                    self.rules.push(rule);
+                }
+            }
+            if left.len() == before {
+                break;
+            }
+        }
+        for (setting, d) in left {
+            let p = Problem::at(
+                "BaseDetection",
+                format!("there is no detection `{}` that this one can be derived from", d.base),
+            );
+            let p = match crate::condition::nearest(&d.base, self.rules.iter().map(|r| &*r.meta.id)) {
+                Some(near) => p.hint(format!("did you mean `{near}`?")),
+                None => p.hint("name its file or folder in `rules` too; a base with mistakes is none"),
+            };
+            self.problems.push(place(p, &setting, &d.file, &d.text));
+        }
     }
 
     /// One warning for all files of a type that is not run here.
@@ -249,16 +341,16 @@ fn file(files: &dyn Files, setting: &str, name: &str, mappings: &Mappings) -> Lo
         return Loaded { sigma, ..Loaded::default() };
     }
     let mut found = Vec::new();
-    let mut loaded = content(files, name, &text, &mut found);
+    let mut loaded = content(files, setting, name, &text, &mut found);
     if found.iter().any(|p| !p.warning) {
-        (loaded.rule, loaded.helper, loaded.model) = (None, None, None);
+        (loaded.rule, loaded.helper, loaded.model, loaded.derived) = (None, None, None, None);
     }
     loaded.problems = found.into_iter().map(|p| place(p, setting, name, &text)).collect();
     loaded
 }
 
 /// What a file holds, as far as it could be read.
-fn content(files: &dyn Files, file: &str, text: &str, found: &mut Vec<Problem>) -> Loaded {
+fn content(files: &dyn Files, setting: &str, file: &str, text: &str, found: &mut Vec<Problem>) -> Loaded {
     let mut out = Loaded::default();
     let map = match yaml::parse(text) {
         Ok(J::Object(map)) => map,
@@ -271,6 +363,7 @@ fn content(files: &dyn Files, file: &str, text: &str, found: &mut Vec<Problem>) 
             return out;
         }
     };
+    out.item = packs::item(&map, setting, file, text);
     let entry = match map.get("AnalysisType") {
         Some(J::String(t)) => match t.as_str() {
             "rule" => Some(AnalysisType::Rule),
@@ -278,10 +371,22 @@ fn content(files: &dyn Files, file: &str, text: &str, found: &mut Vec<Problem>) 
             "scheduled_rule" => Some(AnalysisType::ScheduledRule),
             "global" => {
                 out.helper = shared::helper(files, file, &map, found);
+                if let (Some((_, item)), Some(h)) = (&mut out.item, &out.helper) {
+                    item.version = hash(&[text, &h.module.text]);
+                }
                 return out;
             }
             "datamodel" => {
                 out.model = shared::data_model(files, file, &map, found);
+                let module = out.model.as_ref().and_then(|m| m.module.as_ref());
+                if let (Some((_, item)), Some(module)) = (&mut out.item, module) {
+                    item.version = hash(&[text, &module.text]);
+                }
+                return out;
+            }
+            "pack" => {
+                out.is_pack = true;
+                out.pack = packs::read(&map, setting, file, text, found);
                 return out;
             }
             other => {
@@ -304,6 +409,10 @@ fn content(files: &dyn Files, file: &str, text: &str, found: &mut Vec<Problem>) 
         }
     };
     match entry {
+        Some(entry) if map.contains_key("BaseDetection") => {
+            out.derived = Derived::read(file, text, map, entry, found);
+            out.id = out.derived.as_ref().map(|d| d.id.clone());
+        }
         Some(entry) => (out.id, out.rule) = rule(files, file, text, &map, entry, found),
         None => {
             let t = &map["AnalysisType"];

@@ -16,6 +16,7 @@ pub mod repository;
 mod returned;
 pub mod script;
 pub mod survey;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use serde_json::Value as J;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use verify::Verify;
 
 /// All Python detections of a node. Not `Send`: make one per worker.
 pub struct Engine {
@@ -43,6 +45,8 @@ pub struct Engine {
     cpython: Option<Arc<Cpython>>,
     /// Why no worker of CPython can be started.
     lost: RefCell<Option<String>>,
+    /// Who compares what is compiled with CPython.
+    verify: Option<Arc<Verify>>,
 }
 
 /// An event prepared for any number of detections.
@@ -108,7 +112,12 @@ impl Engine {
         let loaded = |(meta, script)| Loaded { meta, script, answer: OnceCell::new() };
         let rules: Vec<Loaded> = rules.iter().filter_map(script).map(loaded).collect();
         let repository = rules.first().map(|r: &Loaded| r.script.repository.clone()).unwrap_or_default();
-        Engine { rules, shared: Shared::new(repository), limits, cpython, lost: RefCell::default() }
+        Engine { rules, shared: Shared::new(repository), limits, cpython, lost: RefCell::default(), verify: None }
+    }
+
+    /// Compare what is compiled with CPython from now on.
+    pub fn verify(&mut self, verify: Option<Arc<Verify>>) {
+        self.verify = verify;
     }
 
     /// Prepare an event of a log type, at a clock in milliseconds since 1970.
@@ -181,6 +190,11 @@ impl Engine {
                     true => return Outcome::Match(Box::new(aux::found(&loaded.meta, &call))),
                     false => evaluate(loaded, &call),
                 };
+                let checked =
+                    self.verify.as_ref().map(|v| v.check(&loaded.meta.id, &loaded.script, compiled, event, mocks));
+                if let Some(Err(why)) = checked {
+                    self.lost.replace(Some(why));
+                }
                 match &self.cpython {
                     Some(cpython) if unknown.get() => self.ask(cpython, loaded, event, mocks),
                     _ => outcome,

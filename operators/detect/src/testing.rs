@@ -14,6 +14,7 @@ pub use report::{Difference, Report, RuleReport, TestReport, Verdict};
 use crate::meta;
 use crate::python::cpython::{Cpython, Interpreter};
 use crate::python::survey::STACK;
+use crate::python::verify::Verify;
 use crate::rule::Rule;
 use model::{Files, Problem};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct Options {
     pub now_ms: i64,
     /// Who is asked what of Python rules is not compiled; without it such a case is unknown.
     pub cpython: Option<Interpreter>,
+    /// Compare every Python rule that is compiled with that CPython.
+    pub verify: bool,
 }
 
 /// Load the rules of these files and folders and run their tests. Never fails: what cannot be loaded is a finding in
@@ -50,13 +53,16 @@ pub fn run(files: &dyn Files, paths: &[String], options: &Options) -> Report {
     let wanted = |text: &str| options.filter.as_deref().is_none_or(|f| text.contains(f));
     let wants = |r: &&Rule| wanted(&r.meta.id) || wanted(&r.file) || r.log_types.iter().any(|t| wanted(t));
     let chosen: Vec<&Rule> = rules.iter().filter(wants).collect();
+    let verify = cpython.as_ref().filter(|_| options.verify);
+    let verify = verify.map(|c| Arc::new(Verify::new(c.clone(), chosen.iter().copied())));
     let share = |rules: &[&Rule]| -> Vec<RuleReport> {
-        let runner = run::Runner::new(rules, options.now_ms, cpython.clone());
+        let runner = run::Runner::new(rules, options.now_ms, cpython.clone(), verify.clone());
         rules.iter().enumerate().map(|(at, rule)| runner.rule(at, rule, options.minimum_tests)).collect()
     };
     let rules = on_threads(&chosen, &share);
     let keep = |p: &Problem| p.file.as_ref().is_none_or(|(f, _, _)| options.filter.is_none() || wanted(f));
-    Report { rules, problems: problems.into_iter().filter(keep).collect() }
+    let verified = verify.map(|v| v.report());
+    Report { rules, problems: problems.into_iter().filter(keep).collect(), verified }
 }
 
 /// Shares of the rules on as many threads as the machine runs at a time; the reports in the order of the rules.

@@ -67,6 +67,8 @@ pub struct Classifier {
     stream: Option<(u32, u32)>,
     /// Computed bytes of the last batch, for their capacity.
     side: Vec<u8>,
+    /// Times of the next batch's records, nanoseconds since 1970; empty: the epoch's clock.
+    times: Vec<i64>,
 }
 
 impl Classifier {
@@ -87,7 +89,13 @@ impl Classifier {
             walker: Walker::new(strict),
             stream: None,
             side: Vec::new(),
+            times: Vec::new(),
         }
+    }
+
+    /// The event times of the next batch's records, for those whose fields tell none.
+    pub fn times(&mut self, ns: Vec<i64>) {
+        self.times = ns;
     }
 
     fn begin(&mut self, batch: &RawBatch) {
@@ -118,7 +126,8 @@ impl Classifier {
         counts.offered = batch.records.len() as u64;
         for i in 0..batch.records.len() {
             counts.bytes += batch.records[i].len as u64;
-            let view = View { batch: &batch, header, valid, index: i };
+            let time_ns = self.times.get(i).copied().unwrap_or_else(|| batch.now_ms.saturating_mul(1_000_000));
+            let view = View { batch: &batch, header, valid, index: i, time_ns };
             if let Err((code, reason)) = self.record(&view, &mut buf, &mut counts) {
                 counts.rejected += 1;
                 rejects.push(Record::Rejected(Box::new(self.reject(&batch, i, code, reason))));
@@ -128,6 +137,7 @@ impl Classifier {
             c.standard(&batch, &mut buf);
         }
         let side = buf.side;
+        self.times.clear();
         self.emit(batch, base, side, cx);
         cx.emit(REJECTED, Packet::Records(rejects));
         counts.report(cx);
@@ -273,6 +283,8 @@ struct View<'a> {
     /// The whole batch is UTF-8.
     valid: bool,
     index: usize,
+    /// Its event time, if its fields tell none.
+    time_ns: i64,
 }
 
 impl Candidate {
@@ -293,7 +305,7 @@ impl Candidate {
             self.kept.reserve(room);
         }
         let Some(rows) = &mut self.rows else { return Err(Miss::TooLarge) };
-        let at = Place { start, len, row: self.kept.len(), header: v.header, now_ms: v.batch.now_ms };
+        let at = Place { start, len, row: self.kept.len(), header: v.header, time_ns: v.time_ns };
         self.filler.fill(&self.plan, walker, buf, rows, at)
     }
 

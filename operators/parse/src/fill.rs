@@ -138,8 +138,8 @@ pub struct Place<'a> {
     pub row: usize,
     /// First line of the stream.
     pub header: Option<&'a str>,
-    /// Epoch clock, milliseconds.
-    pub now_ms: i64,
+    /// Event time if the fields tell none, nanoseconds since 1970.
+    pub time_ns: i64,
 }
 
 impl Filler {
@@ -215,7 +215,7 @@ impl Filler {
         row.required()?;
         row.steps(&mut self.scratch.text)?;
         row.types()?;
-        let time = row.time()?.unwrap_or_else(|| at.now_ms.saturating_mul(1_000_000));
+        let time = row.time()?.unwrap_or(at.time_ns);
         if !plan.filters.is_empty() && plan.filters.drops(&|slot| row.value(slot)) {
             return Ok(Filled::Filtered);
         }

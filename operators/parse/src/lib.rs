@@ -40,6 +40,7 @@ mod punycode;
 mod record;
 pub mod registry;
 pub mod schema;
+mod stored;
 pub mod text;
 pub mod typed;
 pub mod validate;
@@ -47,6 +48,7 @@ pub mod validate;
 pub use decoder::{Decoder, decode_one};
 pub use part::{ParsePart, parts};
 pub use registry::Schemas;
+pub use stored::{StoredParser, StoredTypes};
 
 #[cfg(test)]
 mod agree;

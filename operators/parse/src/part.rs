@@ -90,7 +90,7 @@ impl Part for ParsePart {
     }
 }
 
-fn log_types(settings: &Settings, all: &Schemas, problems: &mut Vec<Problem>) -> Vec<Arc<Schema>> {
+pub(crate) fn log_types(settings: &Settings, all: &Schemas, problems: &mut Vec<Problem>) -> Vec<Arc<Schema>> {
     let mut out: Vec<Arc<Schema>> = Vec::new();
     if settings.log_types.is_empty() {
         problems.push(Problem::at("log_types", "name at least one log type").hint("for example [\"AWS.CloudTrail\"]"));

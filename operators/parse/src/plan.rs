@@ -12,7 +12,7 @@ use crate::json::{Trie, Want};
 use crate::mask::Mask;
 use crate::schema::{Fetch, Field, Kind, Scan, Schema, Source, Spec};
 use crate::text::Parser;
-use model::event::{self, Layout, tag};
+use model::event::{Layout, tag};
 use model::path::{Path, Seg};
 use model::time::TimeFormat;
 use std::collections::BTreeSet;
@@ -464,17 +464,12 @@ impl<'a> Builder<'a> {
     fn finish(self, all: bool, filters: &[Filter]) -> Plan {
         let any_fields = self.any_fields();
         let schema = self.schema.clone();
-        let field = |(i, f): (usize, &Field)| event::Field {
-            name: f.name.clone(),
-            ty: f.spec.kind.field_type(),
-            slot: i as u32,
-        };
         let layout = Layout {
             log_type: schema.name.clone(),
             table: schema.table(),
             version: schema.revision,
             index: self.visible.iter().cloned().zip(0..).collect(),
-            fields: if all { schema.fields.iter().enumerate().map(field).collect() } else { Vec::new() },
+            fields: if all { schema.event_fields() } else { Vec::new() },
             full: Arc::new(Full { schema: schema.clone() }),
             slots: self.visible,
         };

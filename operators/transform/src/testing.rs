@@ -35,7 +35,7 @@ impl FullEvent for FromColumns {
 pub fn batch(log_type: &str, columns: &[&str], docs: &[&str]) -> EventBatch {
     let slots: Vec<Path> = columns.iter().map(|c| Path::parse(c).unwrap()).collect();
     let field = |(i, p): (usize, &Path)| match &p.0[..] {
-        [_] => Some(Field { name: p.to_string().into(), ty: FieldType::BigInt, slot: i as u32 }),
+        [_] => Some(Field { name: p.to_string().into(), ty: FieldType::BigInt, slot: i as u32, quoted: false }),
         _ => None,
     };
     let layout = Layout {

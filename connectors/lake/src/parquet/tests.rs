@@ -18,7 +18,7 @@ fn layout() -> Arc<Layout> {
 }
 
 fn layout_parts() -> Layout {
-    let field = |n: &str, ty, slot| Field { name: n.into(), ty, slot };
+    let field = |n: &str, ty, slot| Field { name: n.into(), ty, slot, quoted: false };
     Layout {
         log_type: "Test.Log".into(),
         table: "test_log".into(),

@@ -19,9 +19,31 @@ pub enum RulesCommand {
     /// `rules lint DIR` looks at rules alone, `rules lint topology.toml` as a topology runs them: with the log types that it
     /// parses. Errors end with code 1; warnings do not, unless --strict.
     Lint(RulesLintArgs),
+    /// List the packs of collections: their version, what they name, what of it is enabled, and what is not there.
+    ///
+    /// Of a topology, it tells which packs its detections and correlations run (`packs`, `except`). The version is the tag
+    /// and commit of the checkout, where it is one of git; the hash of a pack is of everything that it names.
+    Packs(RulesPacksArgs),
     /// Look at rules in another form before a topology names them.
     #[command(subcommand)]
     Import(ImportCommand),
+}
+
+/// `rules packs`.
+#[derive(Args)]
+pub struct RulesPacksArgs {
+    /// Folders of detections and packs, such as a checkout; or a topology file.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Only these packs, by id; `*` stands for any text.
+    #[arg(long, value_name = "ID")]
+    pub pack: Vec<String>,
+    /// End with code 1 if a pack names what is not there.
+    #[arg(long)]
+    pub strict: bool,
+    /// Form of the result; json names every member.
+    #[arg(long, value_enum, default_value = "human")]
+    pub output: Output,
 }
 
 /// `rules import`.

@@ -1,9 +1,10 @@
 //! The stateless part of a replay: splits of the sources, read and judged by several workers.
+use super::lake::{LakeReader, LakeSource};
 use super::spool::{self, Entry, Folder, Merged, Outlet, Rules, Spool};
 use super::{Plan, STOP};
 use crate::progress::group;
 use anyhow::{Result, anyhow, bail};
-use model::source::Budget;
+use model::source::{Budget, Poll};
 use model::{Built, Ctx, Kind, Map, Packet, Reader, Record, Source, Split};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,28 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 type NewReader = Box<dyn Fn() -> model::Result<Box<dyn Reader>> + Send + Sync>;
 
+/// What is read: a source of the topology, or a lake.
+enum Feed {
+    Source(Box<dyn Source>),
+    Lake(LakeSource),
+}
+
+impl Feed {
+    fn poll(&mut self, budget: Budget) -> model::Result<Poll> {
+        match self {
+            Feed::Source(s) => s.poll(budget),
+            Feed::Lake(l) => l.poll(budget),
+        }
+    }
+    /// Records, bytes or files that wait.
+    fn left(&self, now_ms: i64) -> u64 {
+        match self {
+            Feed::Source(s) => s.lag(now_ms).iter().map(|l| l.records).sum(),
+            Feed::Lake(l) => l.left(),
+        }
+    }
+}
+
 /// The workers and what they read.
 pub struct Pipe<'p> {
     /// What is replayed.
@@ -36,6 +59,8 @@ pub struct Pipe<'p> {
 pub struct Done {
     /// Bytes of input.
     pub bytes: u64,
+    /// First offset and the one behind the last of each Kafka partition that was read.
+    pub offsets: BTreeMap<String, (u64, u64)>,
     /// Events that left the parsers.
     pub events: u64,
     /// Those of them in the range.
@@ -66,20 +91,20 @@ struct Counts {
 impl Pipe<'_> {
     /// Read every source to its end, or until somebody stops it.
     pub fn run(&self) -> Result<Done> {
-        let (mut sources, mut readers): (Vec<(usize, Box<dyn Source>)>, BTreeMap<usize, NewReader>) =
-            Default::default();
+        let (mut sources, mut readers): (Vec<(usize, Feed)>, BTreeMap<usize, NewReader>) = Default::default();
+        sources.extend(self.plan.lake.iter().map(|lake| (lake.sink, Feed::Lake(lake.source()))));
         for (i, n) in self.plan.topology.nodes.iter().enumerate() {
             let Some(node) = self.plan.anew.get(&i).filter(|_| n.kind == Kind::Source) else { continue };
             match node.build(&self.plan.cx(i)).map_err(|e| anyhow!("{}: {e}", n.id))? {
                 Built::Source(source, reader) => {
-                    sources.push((i, source));
+                    sources.push((i, Feed::Source(source)));
                     readers.insert(i, reader);
                 }
                 _ => bail!("{}: a source must build a source", n.id),
             }
         }
         let (folder, rules, counts) = (Folder::new()?, Rules::default(), Counts::default());
-        let mut bytes = 0;
+        let (mut bytes, mut offsets) = (0, BTreeMap::new());
         let rest = std::thread::scope(|s| {
             let (mut to, mut workers) = (Vec::new(), Vec::new());
             for _ in 0..self.workers {
@@ -89,7 +114,7 @@ impl Pipe<'_> {
                 to.push(send);
                 workers.push(s.spawn(move || worker(self.plan, readers, work, spool, counts)));
             }
-            let read = self.read(&mut sources, &to, &counts, &mut bytes);
+            let read = self.read(&mut sources, &to, &counts, &mut bytes, &mut offsets);
             drop(to);
             let ended: Vec<Result<Vec<Entry>>> =
                 workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(anyhow!("a worker panicked")))).collect();
@@ -99,6 +124,7 @@ impl Pipe<'_> {
         })?;
         Ok(Done {
             bytes,
+            offsets,
             events: counts.events.into_inner(),
             in_range: counts.in_range.into_inner(),
             rejected: counts.rejected.into_inner(),
@@ -111,10 +137,11 @@ impl Pipe<'_> {
 
     fn read(
         &self,
-        sources: &mut [(usize, Box<dyn Source>)],
+        sources: &mut [(usize, Feed)],
         to: &[SyncSender<(usize, Split)>],
         counts: &Counts,
         bytes: &mut u64,
+        offsets: &mut BTreeMap<String, (u64, u64)>,
     ) -> Result<()> {
         let (began, mut shown, mut next) = (Instant::now(), Instant::now(), 0);
         // The clock of events without a time of their own: the last moment that is replayed.
@@ -127,7 +154,13 @@ impl Pipe<'_> {
                 exhausted &= poll.exhausted && poll.splits.is_empty();
                 idle &= poll.splits.is_empty();
                 *bytes += poll.bytes;
+                let in_kafka = self.plan.topology.nodes[*i].spec.name == "kafka";
                 for split in poll.splits {
+                    let Some(split) = self.plan.offsets.clip(split) else { continue };
+                    if in_kafka {
+                        let part = offsets.entry(split.name.to_string()).or_insert((split.from, split.to));
+                        *part = (part.0.min(split.from), part.1.max(split.to));
+                    }
                     // A reader that reads ahead keeps its partition.
                     let worker = match split.lane {
                         Split::ANY_LANE => {
@@ -146,7 +179,7 @@ impl Pipe<'_> {
             }
             if self.progress && shown.elapsed() >= EVERY {
                 let events = counts.events.load(Relaxed);
-                let left: u64 = sources.iter().flat_map(|(_, s)| s.lag(now_ms)).map(|l| l.records).sum();
+                let left: u64 = sources.iter().map(|(_, s)| s.left(now_ms)).sum();
                 eprintln!(
                     "replay: {} events, {} MB read{}, {} events/s",
                     group(events),
@@ -202,6 +235,7 @@ fn worker(
     }
     let mut own: BTreeMap<usize, Box<dyn Reader>> = BTreeMap::new();
     let mut w = Worker { plan, maps, counts, spool };
+    let mut stored = plan.lake.as_ref().map(|lake| LakeReader::new(plan, lake.clone()));
     let now_ms = plan.range.to_ms - 1;
     loop {
         let (i, split) = match work.recv_timeout(Duration::from_millis(100)) {
@@ -209,6 +243,10 @@ fn worker(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(w.spool.rest()),
         };
+        if let Some(reader) = &mut stored {
+            reader.read(&split, &mut |from, packet| w.give(from, packet))?;
+            continue;
+        }
         let node = &plan.topology.nodes[i];
         let failed = |e: model::Error| anyhow!("{}: {e}", node.id);
         if let std::collections::btree_map::Entry::Vacant(v) = own.entry(i) {
@@ -234,6 +272,10 @@ impl Worker<'_> {
         for at in from.0 + 1..self.maps.len() {
             let node = &self.plan.topology.nodes[at];
             if !node.inputs.contains(&from) {
+                continue;
+            }
+            if self.plan.lake.as_ref().is_some_and(|l| l.done.contains(&at)) {
+                self.give((at, 0), packet.clone())?;
                 continue;
             }
             let Some(map) = &mut self.maps[at] else { continue };

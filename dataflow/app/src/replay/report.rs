@@ -3,6 +3,7 @@ use super::pipe::Done;
 use super::{Plan, Range};
 use crate::cli::ReplayArgs;
 use crate::progress::group;
+use detect::python::verify::Verified;
 use model::{Alert, AlertKind, Change, Kind, Match, Record, Severity, time};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,9 @@ pub struct Report {
     pub stopped: bool,
     /// Bytes of input that were read.
     pub bytes: u64,
+    /// First offset and the one behind the last of each Kafka partition that was read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub offsets: BTreeMap<String, (u64, u64)>,
     /// Events that were parsed.
     pub events: u64,
     /// Those with a time in the range.
@@ -45,6 +49,9 @@ pub struct Report {
     pub system: Vec<String>,
     /// By rule: every one that matched or failed.
     pub rules: BTreeMap<String, RuleReport>,
+    /// How compiled rules and CPython compare, by detect node, if that was asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub verified: BTreeMap<String, Verified>,
     /// Ids of the rules that did neither.
     pub quiet: Vec<String>,
     #[serde(skip)]
@@ -114,6 +121,7 @@ impl Report {
             to: time::rfc3339_ms(to_ms),
             stopped: false,
             bytes: 0,
+            offsets: BTreeMap::new(),
             events: 0,
             events_in_range: 0,
             rejected: 0,
@@ -125,6 +133,7 @@ impl Report {
             destinations: BTreeMap::new(),
             system: Vec::new(),
             rules: BTreeMap::new(),
+            verified: BTreeMap::new(),
             quiet: plan.rules.iter().filter(|r| plan.wants(r)).map(|r| r.to_string()).collect(),
             chosen: plan.chosen.clone(),
             samples_max: args.samples,
@@ -134,6 +143,7 @@ impl Report {
     /// What was read.
     pub fn read(&mut self, done: &Done) {
         (self.bytes, self.events, self.events_in_range) = (done.bytes, done.events, done.in_range);
+        self.offsets.clone_from(&done.offsets);
         (self.rejected, self.stopped) = (done.rejected, done.stopped);
     }
 
@@ -245,6 +255,9 @@ impl Report {
             n(self.events_in_range),
             n(self.rejected)
         );
+        for (name, (from, to)) in &self.offsets {
+            out += &format!("{name}: offsets {} to {}\n", n(*from), n(to.saturating_sub(1)));
+        }
         out += &format!("{} matches, {} errors: {} alerts", n(self.matches), n(self.errors), n(self.alerts));
         let by: Vec<String> = self.by_severity.iter().rev().map(|(s, c)| format!("{} {}", s.as_str(), n(*c))).collect();
         out += &if by.is_empty() { "\n".into() } else { format!(" ({})\n", by.join(", ")) };
@@ -286,6 +299,9 @@ impl Report {
             let more = self.quiet.len().saturating_sub(QUIET_MAX);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             out += &format!("\n{} rules did not match: {named}{more}\n", self.quiet.len());
+        }
+        for (node, verified) in &self.verified {
+            out += &format!("\n{node}: {}", verified.text());
         }
         out
     }

@@ -110,7 +110,6 @@ impl<'a> Keys<'a> {
             let p = Problem::at(key, format!("`{key}` is not a key of a {what}"));
             self.found.push(match (key.as_str(), nearest(key, known.iter().copied())) {
                 ("ScheduledQueries", _) => p.hint("write `AnalysisType: scheduled_rule`, or name `LogTypes`"),
-                ("BaseDetection", _) => p.hint("derived detections are not run here; copy the base"),
                 (_, Some(near)) => p.hint(format!("did you mean `{near}`?")),
                 (_, None) => p,
             });

@@ -208,7 +208,7 @@ fn folders_types_and_duplicates() {
         ("rules/a.yml", &rule("One")),
         ("rules/sub/b.yaml", &rule("Two")),
         ("rules/c.yml", &rule("One")),
-        ("rules/pack.yml", "AnalysisType: pack\nPackID: P\n"),
+        ("rules/query.yml", "AnalysisType: saved_query\nQueryName: Q\n"),
         ("rules/readme.md", "not yaml: ["),
         ("rules/broken.yml", "a: [1\n"),
     ]);
@@ -218,7 +218,7 @@ fn folders_types_and_duplicates() {
     let find = |what: &str| {
         problems.iter().find(|p| p.message.contains(what)).unwrap_or_else(|| panic!("{what}: {problems:?}"))
     };
-    assert!(find("pack").warning);
+    assert!(find("saved_query").warning);
     assert_eq!(find("not YAML").file.as_ref().unwrap().0, "rules/broken.yml");
     let twice = find("rules/a.yml");
     assert_eq!((twice.file.clone().unwrap(), twice.setting.as_str()), (("rules/c.yml".into(), 2, 1), "rules[0]"));

@@ -81,28 +81,52 @@ impl Cpython {
         event: &EventHandle,
         mocks: &[(String, J)],
     ) -> Result<Result<Vec<(String, Output)>, Failure>, String> {
-        let call = Call {
-            detection: id,
-            event: event.text(),
-            log_type: Some(&event.log_type),
-            functions: &AFTER,
-            mocks,
-            exact: false,
-        };
-        let mut absent = Absent::default();
-        let cache: &mut dyn Cache = if self.empty_cache { &mut NoCache } else { &mut absent };
-        let answer = self.pool.call(&[call], event.setting.clock, cache)?.pop();
-        Ok(match (answer, absent.used) {
-            (Some(Answer::Outputs(_)), Some(key)) => Err(Failure::new(
-                kind::UNSUPPORTED,
-                clip(format!("it uses the key-value cache (key {key:?}), which there is none of for Python rules")),
-            )),
+        let (answer, used) = self.call(id, event, mocks, false)?;
+        Ok(match (answer, used) {
+            (Some(Answer::Outputs(_)), Some(key)) => Err(Failure::new(kind::UNSUPPORTED, no_cache(&key))),
             (Some(Answer::Outputs(outputs)), None) => Ok(outputs),
             (Some(Answer::NotLoaded(raised)), _) => Err(load_error(raised)),
             (Some(Answer::Failed(why)), _) => Err(Failure::new(kind::WORKER, clip(why))),
             (None, _) => Err(Failure::new(kind::WORKER, "no answer came".into())),
         })
     }
+
+    /// Ask about an event with the exact texts of all values; or why nothing can be compared.
+    ///
+    /// # Errors
+    /// No worker can be started.
+    pub(super) fn ask_exactly(
+        &self,
+        id: &str,
+        event: &EventHandle,
+        mocks: &[(String, J)],
+    ) -> Result<Result<Answer, String>, String> {
+        Ok(match self.call(id, event, mocks, true)? {
+            (_, Some(key)) => Err(no_cache(&key)),
+            (Some(answer), None) => Ok(answer),
+            (None, None) => Err("no answer came".into()),
+        })
+    }
+
+    /// What comes back, and the first key of the cache that was asked for where there is none.
+    fn call(
+        &self,
+        id: &str,
+        event: &EventHandle,
+        mocks: &[(String, J)],
+        exact: bool,
+    ) -> Result<(Option<Answer>, Option<String>), String> {
+        let (event, log_type, clock) = (event.text(), Some(&*event.log_type), event.setting.clock);
+        let call = Call { detection: id, event, log_type, functions: &AFTER, mocks, exact };
+        let mut absent = Absent::default();
+        let cache: &mut dyn Cache = if self.empty_cache { &mut NoCache } else { &mut absent };
+        let answer = self.pool.call(&[call], clock, cache)?.pop();
+        Ok((answer, absent.used))
+    }
+}
+
+fn no_cache(key: &str) -> String {
+    clip(format!("it uses the key-value cache (key {key:?}), which there is none of for Python rules"))
 }
 
 /// Notes that a detection uses a cache that is not there.

@@ -294,13 +294,15 @@ fn shared_files_are_checked() {
 
 #[test]
 fn other_files_of_a_checkout_are_told_once() {
-    let pack = "AnalysisType: pack\nPackID: P\n";
-    let list = [("d/a.yml", pack), ("d/b.yml", pack), ("d/c.yml", "repos: []\n")];
+    let query = "AnalysisType: saved_query\nQueryName: Q\n";
+    let list = [("d/a.yml", query), ("d/b.yml", query), ("d/c.yml", "repos: []\n")];
     let (_, problems) = meta::load(&MemFiles::of(&list), &["d".into()]);
     let told: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(
-        told[0].contains("a file without `AnalysisType`") && told[1].contains("2 files") && told[1].contains("`pack`")
+        told[0].contains("a file without `AnalysisType`")
+            && told[1].contains("2 files")
+            && told[1].contains("`saved_query`")
     );
     let (_, problems) = meta::load(&MemFiles::of(&list), &["d/c.yml".into()]);
     assert!(!problems[0].warning && problems[0].message.contains("`AnalysisType` is missing"), "{problems:?}");

@@ -1,4 +1,5 @@
 //! The result of a test run, and its three forms: text for people, JSON, JUnit XML.
+use crate::python::verify::Verified;
 use model::Problem;
 use serde_json::{Value as J, json};
 use std::fmt::Write;
@@ -10,6 +11,8 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
     /// Findings in rule files; warnings do not fail the run.
     pub problems: Vec<Problem>,
+    /// How compiled rules and CPython compare, if that was asked for.
+    pub verified: Option<Verified>,
 }
 
 /// Tests of one rule.
@@ -126,6 +129,7 @@ impl Report {
                 self.rules.len()
             ),
         );
+        self.verified.iter().for_each(|v| out += &v.text());
         out
     }
 
@@ -150,12 +154,16 @@ impl Report {
             })
         };
         let (passed, failed) = self.counts();
-        json!({
+        let mut out = json!({
             "passed": self.passed(),
             "tests": { "passed": passed, "failed": failed, "unknown": self.count(Verdict::Unknown) },
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "problems": self.problems.iter().map(finding).collect::<Vec<_>>(),
-        })
+        });
+        if let Some(verified) = &self.verified {
+            out["verified"] = json!(verified);
+        }
+        out
     }
 
     /// As JUnit XML: a suite per rule, findings of files as a suite of their own.

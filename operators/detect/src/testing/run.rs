@@ -4,6 +4,7 @@ use super::report::{Difference, RuleReport, TestReport, Verdict};
 use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
 use crate::python::cpython::Cpython;
+use crate::python::verify::Verify;
 use crate::rule::{Body, Rule};
 use crate::{eval, lua, python};
 use serde_json::{Value as J, json};
@@ -20,11 +21,13 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub fn new(rules: &[&Rule], now_ms: i64, cpython: Option<Arc<Cpython>>) -> Runner {
+    pub fn new(rules: &[&Rule], now_ms: i64, cpython: Option<Arc<Cpython>>, verify: Option<Arc<Verify>>) -> Runner {
         let mut next = 0..;
         let index = |r: &&Rule| matches!(r.body, Body::Python(_)).then(|| next.next()).flatten();
         let scripts = rules.iter().map(index).collect();
-        Runner { python: python::Engine::new(rules, Default::default(), cpython), scripts, now_ms }
+        let mut python = python::Engine::new(rules, Default::default(), cpython);
+        python.verify(verify);
+        Runner { python, scripts, now_ms }
     }
 
     /// Run the cases of the rule of this index; it has been checked, so its cases read without findings.

@@ -213,6 +213,18 @@ impl Schema {
         self.fields.iter().position(|f| &*f.name == name)
     }
 
+    /// The fields as columns that others store.
+    pub fn event_fields(&self) -> Vec<model::event::Field> {
+        let quoted = matches!(self.parser, Parser::Text(_));
+        let field = |(f, slot): (&Field, u32)| model::event::Field {
+            name: f.name.clone(),
+            ty: f.spec.kind.field_type(),
+            slot,
+            quoted,
+        };
+        self.fields.iter().zip(0..).map(field).collect()
+    }
+
     /// Table name: lower case, dots to underscores.
     pub fn table(&self) -> String {
         self.name.to_lowercase().replace('.', "_")
