@@ -3,7 +3,7 @@
 //!
 //! A dictionary pays where values repeat: a column of which more than half the values are new ones goes without. Its least
 //! and greatest values say something if people search by it; of JSON text that hardly repeats they are not kept.
-use crate::table::INDICATORS;
+use crate::table::{INDICATORS, OFFSET};
 use crate::writer::Hashed;
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
@@ -77,8 +77,8 @@ impl Form {
                 let path = ["", "list", item.name()].map(|part| if part.is_empty() { name } else { part }.to_string());
                 (ColumnPath::from(path.to_vec()), column.as_list::<i32>().values().as_string::<i32>())
             }
-            DataType::Timestamp(..) => {
-                // Times are close to each other: differences are short.
+            _ if name == OFFSET || matches!(data_type, DataType::Timestamp(..)) => {
+                // Times are close to each other, and so are offsets: differences are short.
                 let path = ColumnPath::from(name);
                 return props
                     .set_column_dictionary_enabled(path.clone(), false)
