@@ -24,7 +24,7 @@ pub(crate) mod tests;
 
 use access::{Frequency, Waits};
 use home::Home;
-use index::{Candidate, ColumnIndex};
+use index::{Candidate, ColumnIndex, Matchers};
 use join::JoinIndex;
 use matcher::Atom;
 use model::{EventBatch, Layout, Severity};
@@ -47,6 +47,7 @@ pub struct Program {
     plan: Rc<Plan>,
     frequency: Frequency,
     waits: Vec<Waits>,
+    matchers: Matchers,
     state: State,
     batches: u64,
     /// Candidates of one column, and those that wait for the whole event; kept for their memory.
@@ -90,7 +91,7 @@ struct State {
 #[derive(Clone, Copy)]
 enum Memo {
     No,
-    Column(u32, u32, Atom),
+    Column(u32, Atom),
     Join(u32, Atom),
 }
 
@@ -100,8 +101,10 @@ impl Program {
         let plan = Rc::new(Plan::new(rules, layout));
         let frequency = Frequency::new(&plan);
         let (waits, _) = frequency.choose(&plan);
-        let state = State::new(&plan, &waits);
-        Program { plan, frequency, waits, state, batches: 0, woken: Vec::new(), later: Vec::new(), costs: None }
+        let mut matchers = Matchers::default();
+        let state = State::new(&plan, &waits, &mut matchers);
+        let (woken, later) = (Vec::new(), Vec::new());
+        Program { plan, frequency, waits, matchers, state, batches: 0, woken, later, costs: None }
     }
 
     /// What each of [`Plan::rules`] took, if it is measured.
@@ -152,11 +155,11 @@ impl Program {
         if self.plan.rules.is_empty() {
             return;
         }
+        self.state.columns.iter_mut().for_each(ColumnIndex::next_batch);
         self.measure(view);
         let (woken, later) = (&mut self.woken, &mut self.later);
         later.clear();
         let state = &mut self.state;
-        state.columns[..state.scanned].iter_mut().for_each(ColumnIndex::next_batch);
         let costs = self.costs.as_deref_mut();
         let mut decide =
             Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo, costs };
@@ -195,18 +198,19 @@ impl Program {
         if view.batch.is_empty() || !(n == 0 || n == 16 || n == 256 || n.is_multiple_of(SAMPLE_EVERY)) {
             return;
         }
-        self.frequency.sample(view);
+        self.frequency.sample(view, &mut self.state.columns);
         let (waits, cost) = self.frequency.choose(&self.plan);
         let first = n == 0;
         if waits != self.waits && (first || cost < 0.8 * self.frequency.cost(&self.plan, &self.waits)) {
-            self.state = State::new(&self.plan, &waits);
+            self.state = State::new(&self.plan, &waits, &mut self.matchers);
+            self.matchers.tidy();
             self.waits = waits;
         }
     }
 }
 
 impl State {
-    fn new(plan: &Rc<Plan>, waits: &[Waits]) -> State {
+    fn new(plan: &Rc<Plan>, waits: &[Waits], matchers: &mut Matchers) -> State {
         let mut out = State { memo: vec![Memo::No; plan.literals.len()], ..State::default() };
         let mut homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
         for (rule, lits) in waits.iter().enumerate() {
@@ -230,23 +234,35 @@ impl State {
                 if lits.iter().any(|l| waiting.contains_key(l)) {
                     lits.iter().for_each(|l| _ = waiting.entry(*l).or_default());
                 }
-                out.column(plan, *slot, waiting);
+                out.column(plan, *slot, waiting, matchers);
             }
         }
         out.scanned = out.columns.len();
-        out.remember(plan, homes);
+        out.remember(plan, homes, &along, matchers);
         out
     }
 
     /// Columns and joins where costly conditions are remembered; joins are also scanned.
-    fn remember(&mut self, plan: &Rc<Plan>, homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>>) {
-        let mut columns: BTreeMap<u32, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
+    fn remember(
+        &mut self,
+        plan: &Rc<Plan>,
+        homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>>,
+        along: &BTreeMap<u32, Vec<LitId>>,
+        matchers: &mut Matchers,
+    ) {
         let mut joins: BTreeMap<u32, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
         for (home, waiting) in homes {
             if let Home::Join(join) = home {
                 joins.insert(join, waiting);
             }
         }
+        for (slot, lits) in along {
+            if matches!(self.memo[lits[0] as usize], Memo::No) {
+                let none = lits.iter().map(|l| (*l, Vec::new())).collect();
+                self.column(plan, *slot, none, matchers);
+            }
+        }
+        let mut columns: BTreeMap<u32, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
         for (lit, literal) in plan.literals.iter().enumerate() {
             let Literal::Test(key, test) = literal else { continue };
             match plan.source(*key) {
@@ -259,7 +275,7 @@ impl State {
                 _ => {}
             }
         }
-        columns.into_iter().for_each(|(slot, waiting)| self.column(plan, slot, waiting));
+        columns.into_iter().for_each(|(slot, waiting)| self.column(plan, slot, waiting, matchers));
         for (join, waiting) in joins {
             let (atoms, waiting): (Vec<LitId>, Vec<Vec<u32>>) = waiting.into_iter().unzip();
             for (atom, lit) in atoms.iter().enumerate() {
@@ -269,16 +285,16 @@ impl State {
         }
     }
 
-    fn column(&mut self, plan: &Rc<Plan>, slot: u32, waiting: BTreeMap<LitId, Vec<u32>>) {
+    fn column(&mut self, plan: &Rc<Plan>, slot: u32, waiting: BTreeMap<LitId, Vec<u32>>, matchers: &mut Matchers) {
         let (atoms, waiting): (Vec<LitId>, Vec<Vec<u32>>) = waiting.into_iter().unzip();
         for (atom, lit) in atoms.iter().enumerate() {
             if matches!(&plan.literals[*lit as usize], Literal::Test(key, test)
                 if plan::is_costly(test) && matches!(plan.source(*key), Source::Column(_)))
             {
-                self.memo[*lit as usize] = Memo::Column(self.columns.len() as u32, slot, atom as Atom);
+                self.memo[*lit as usize] = Memo::Column(self.columns.len() as u32, atom as Atom);
             }
         }
-        self.columns.push(ColumnIndex::new(plan, slot, &atoms, waiting));
+        self.columns.push(ColumnIndex::new(plan, slot, &atoms, waiting, matchers));
     }
 }
 
@@ -329,13 +345,7 @@ impl Truth for Decide<'_, '_, '_> {
     fn literal(&mut self, lit: LitId, row: usize) -> bool {
         let known = match self.memo[lit as usize] {
             Memo::No => None,
-            Memo::Column(index, slot, atom) => {
-                let column = &mut self.columns[index as usize];
-                column.scanned(atom, row).or_else(|| match self.view.batch.value(slot, row) {
-                    model::Value::Str(s) => column.remembered(atom, s),
-                    _ => None,
-                })
-            }
+            Memo::Column(index, atom) => self.columns[index as usize].holds(atom, self.view.batch, row),
             Memo::Join(index, atom) => self.joins[index as usize].holds(atom, self.view, row),
         };
         known.unwrap_or_else(|| truth::literal(self.view, &self.view.plan.literals[lit as usize], row))

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value as J, json};
 use std::sync::Arc;
 
-const FIELDS: &str = r#"
+const FIELDS: &str = r##"
   - { name: s, type: string, indicators: [ip, email], required: true }
   - { name: v, type: string, validate: { deny: [no] } }
-  - { name: i, type: smallint }
+  - { name: i, type: smallint, aliases: [I, "#i"] }
   - { name: big, type: bigint, rename: { from: BIG } }
   - { name: f, type: float }
   - { name: b, type: boolean }
@@ -33,10 +33,10 @@ const FIELDS: &str = r#"
   - { name: cc, type: string, concat: { paths: [s, o.need, j], separator: ":" } }
   - { name: sp, type: int, split: { from: cc, separator: ":", index: 1 } }
   - { name: sp2, type: string, split: { from: s, separator: ".", index: -1 } }
-"#;
+"##;
 
 fn test_schema(name: &str) -> Arc<Schema> {
-    schema(name, "", FIELDS)
+    schema(name, "inline: [in, i]\n", FIELDS)
 }
 
 /// Values that mean something to some type.
@@ -70,7 +70,9 @@ fn value() -> impl Strategy<Value = J> {
         .prop_map(J::from),
     ];
     scalar.prop_recursive(3, 24, 4, |inner| {
-        let key = prop::sample::select(vec!["s", "need", "t", "o", "l", "x", "y", "m", "n", "a", "b", "deep", "tags"]);
+        let key = prop::sample::select(vec![
+            "s", "need", "t", "o", "l", "x", "y", "m", "n", "a", "b", "deep", "tags", "i", "I", "#i", "in",
+        ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(J::from),
             prop::collection::vec((key, inner), 0..4)
@@ -85,7 +87,9 @@ fn record() -> impl Strategy<Value = J> {
         "o": {"s": "h.example", "need": 1, "t": "2024-01-01T00:00:00Z", "o": {"deep": 1}, "l": ["u", 5]},
         "l": [{"x": "d41d8cd98f00b204e9800998ecf8427e"}], "li": [1, "2"], "j": {"a": 1, "b": [null]},
         "e": "{\"x\":\"3\"}", "secret": "abc", "om": {"m": "q", "n": "4"}, "unknown": 1});
-    let keys: Vec<String> = good.as_object().unwrap().keys().cloned().collect();
+    let mut keys: Vec<String> = good.as_object().unwrap().keys().cloned().collect();
+    // Another name of a field, and objects whose members are the record's.
+    keys.extend(["#i", "in", "in"].map(String::from));
     prop::collection::vec((prop::sample::select(keys), value()), 0..3).prop_map(move |changes| {
         let mut r = good.as_object().unwrap().clone();
         for (k, v) in changes {

@@ -21,7 +21,7 @@ pub fn decode_json(schema: &Schema, record: &str) -> Result<Map<String, J>, Miss
         false => Miss::Json(JsonError::NotAnObject),
         true => Miss::Json(JsonError::Syntax { at: e.column().saturating_sub(1), what: "the record is not valid" }),
     })?;
-    decode_fields(schema, &object)
+    decode_fields(schema, &object.inlining(&schema.inline))
 }
 
 /// Decode what a text parser made of a line.
@@ -51,6 +51,7 @@ fn decode_fields(schema: &Schema, input: &dyn Input) -> Result<Map<String, J>, M
 pub fn source_value<'a>(schema: &Schema, field: &Field, input: &'a dyn Input) -> Option<In<'a>> {
     use model::path::Seg;
     match &field.source {
+        Source::Key(_) if !field.aliases.is_empty() => input.named(&field.aliases),
         Source::Key(k) => input.get(&[Seg::Key(k.clone())]),
         Source::Copy(path) => input.get(&path.0),
         Source::Concat(from, separator) => concat(from, separator, input).map(|t| In::Text(t.into())),

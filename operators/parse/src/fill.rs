@@ -11,7 +11,7 @@ use crate::found::Found;
 use crate::input::{raw_get, value, view};
 use crate::json::{Columns, Strings, Walker};
 use crate::miss::Miss;
-use crate::plan::{Plan, Step, TypeCheck};
+use crate::plan::{NO_CHECK, Plan, Step, TypeCheck};
 use crate::schema::Scan;
 use crate::text::{Parser, TextStream};
 use crate::typed::{Typed, check, is_empty_container};
@@ -214,7 +214,7 @@ impl Filler {
         }
         row.required()?;
         row.steps(&mut self.scratch.text)?;
-        row.types()?;
+        row.types(if self.stream.is_none() { walker.touched() } else { &[] })?;
         let time = row.time()?.unwrap_or(at.time_ns);
         if !plan.filters.is_empty() && plan.filters.drops(&|slot| row.value(slot)) {
             return Ok(Filled::Filtered);
@@ -369,26 +369,35 @@ impl Row<'_, '_> {
         Ok(())
     }
 
-    fn types(&mut self) -> Result<(), Miss> {
+    /// Hold values against their types: those in the slots that the walk filled, and those that were made.
+    fn types(&mut self, touched: &[u32]) -> Result<(), Miss> {
         let plan = self.plan;
-        for c in &plan.checks {
-            let i = self.at(c.slot);
-            let t = self.cols.tag[i];
-            if t == tag::ABSENT {
-                continue;
+        for slot in touched {
+            match plan.check_of[*slot as usize] {
+                NO_CHECK => {}
+                n => self.check(&plan.checks[n as usize])?,
             }
-            if c.easy & 1 << t != 0 {
-                let empty = match t {
-                    tag::STR => self.cols.pos[i] >> 32 == 0,
-                    tag::OBJ | tag::ARR => is_empty_container(self.buf.text(self.cols.pos[i])),
-                    _ => false,
-                };
-                if empty {
-                    self.cols.tag[i] = tag::ABSENT;
-                }
-                continue;
-            }
-            self.hold(c, t)?;
+        }
+        plan.late_checks.iter().try_for_each(|n| self.check(&plan.checks[*n as usize]))
+    }
+
+    #[inline]
+    fn check(&mut self, c: &TypeCheck) -> Result<(), Miss> {
+        let i = self.at(c.slot);
+        let t = self.cols.tag[i];
+        if t == tag::ABSENT {
+            return Ok(());
+        }
+        if c.easy & 1 << t == 0 {
+            return self.hold(c, t);
+        }
+        let empty = match t {
+            tag::STR => self.cols.pos[i] >> 32 == 0,
+            tag::OBJ | tag::ARR => is_empty_container(self.buf.text(self.cols.pos[i])),
+            _ => false,
+        };
+        if empty {
+            self.cols.tag[i] = tag::ABSENT;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// A value of the input.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +22,19 @@ pub enum In<'a> {
 pub trait Input {
     /// Value at a plain path.
     fn get<'a>(&'a self, path: &[Seg]) -> Option<In<'a>>;
+    /// Value of a key that has several names: as if all were one.
+    fn named<'a>(&'a self, names: &[Arc<str>]) -> Option<In<'a>>;
 }
 
 /// Keys and raw values of a JSON object, in order.
 #[derive(Debug, Default)]
-pub struct RawObject<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct RawObject<'a> {
+    own: Members<'a>,
+    /// Members of objects in it that count as its own members.
+    inlined: Members<'a>,
+}
+
+type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 impl<'a> RawObject<'a> {
     /// Read one level of an object. The whole text is checked to be JSON.
@@ -36,9 +45,35 @@ impl<'a> RawObject<'a> {
         Ok(object)
     }
 
+    /// Members of objects under these keys, and of such objects in them, count as members.
+    pub fn inlining(mut self, keys: &[Arc<str>]) -> RawObject<'a> {
+        let mut open: Vec<(Cow<'a, str>, &'a RawValue)> = std::mem::take(&mut self.own);
+        open.reverse();
+        let own = open.len();
+        let mut left = own;
+        // What is below `left` is the object's own.
+        while let Some((key, v)) = open.pop() {
+            let is_own = open.len() < left;
+            left = left.min(open.len());
+            let inner = keys.iter().any(|k| **k == *key).then(|| RawObject::parse(v.get()).ok()).flatten();
+            match inner {
+                Some(inner) => open.extend(inner.own.into_iter().rev()),
+                None if is_own => self.own.push((key, v)),
+                None => self.inlined.push((key, v)),
+            }
+        }
+        self
+    }
+
+    /// The member that counts of those with such a key: the last of its own, then the first of the inlined ones.
+    fn member(&self, is: impl Fn(&str) -> bool) -> Option<&'a str> {
+        let own = self.own.iter().rev().find(|(k, _)| is(k));
+        own.or_else(|| self.inlined.iter().find(|(k, _)| is(k))).map(|(_, v)| v.get())
+    }
+
     /// Value of a key; the last one if it is there more than once.
     pub fn key(&self, key: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.get())
+        self.member(|k| k == key)
     }
 }
 
@@ -52,7 +87,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut out = RawObject::default();
         while let Some((k, v)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-            out.0.push((k.0, v));
+            out.own.push((k.0, v));
         }
         Ok(out)
     }
@@ -145,6 +180,11 @@ impl Input for RawObject<'_> {
         let raw = raw_get(self.key(k)?, rest)?;
         (raw != "null").then_some(In::Json(raw.into()))
     }
+
+    fn named<'a>(&'a self, names: &[Arc<str>]) -> Option<In<'a>> {
+        let raw = self.member(|k| names.iter().any(|n| **n == *k))?;
+        (raw != "null").then_some(In::Json(raw.into()))
+    }
 }
 
 /// A flat map with its line.
@@ -168,6 +208,10 @@ impl Input for FlatInput<'_> {
         }
         let raw = raw_get(text, rest)?;
         (raw != "null").then_some(In::Json(raw.into()))
+    }
+
+    fn named<'a>(&'a self, names: &[Arc<str>]) -> Option<In<'a>> {
+        names.iter().rev().find_map(|n| self.get(&[Seg::Key(n.clone())]))
     }
 }
 

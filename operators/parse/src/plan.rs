@@ -47,6 +47,10 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Types.
     pub checks: Vec<TypeCheck>,
+    /// Of these, by number: the check of each slot that the walk fills ([`NO_CHECK`]: none), and those of other slots.
+    pub check_of: Vec<u32>,
+    /// See [`Plan::check_of`].
+    pub late_checks: Vec<u32>,
     /// Event time candidates, in schema order.
     pub times: Vec<Time>,
     /// Normalised filters.
@@ -133,6 +137,9 @@ pub struct Time {
     /// Name for messages.
     pub name: Arc<str>,
 }
+
+/// No number of a check.
+pub const NO_CHECK: u32 = u32::MAX;
 
 /// Input keys of a text parser.
 #[derive(Debug, Default)]
@@ -315,13 +322,14 @@ impl<'a> Builder<'a> {
     }
 
     fn read(&mut self, path: Path, slot: u32, f: &Field) {
-        let want = self.want(path, slot);
+        let first = self.want(path, slot);
+        f.aliases.iter().skip(1).for_each(|name| _ = self.want(Path::key(name), slot));
         if !f.required {
             return;
         }
         match self.required_names.len() {
             bit @ 0..64 if !self.flat => {
-                self.wants[want].required = Some(bit as u8);
+                self.wants[first..].iter_mut().for_each(|w| w.required = Some(bit as u8));
                 self.required_bits |= 1 << bit;
                 self.required_names.push(f.name.clone());
             }
@@ -486,10 +494,20 @@ impl<'a> Builder<'a> {
             }
         }
         let steps = self.concats.into_iter().chain(self.splits).chain(self.masks).chain(self.rebuilds).collect();
+        let trie = if self.flat { Trie::compile(&[]) } else { Trie::inlined(&self.wants, &schema.inline) };
+        let (mut check_of, mut late_checks) = (vec![NO_CHECK; self.next as usize], Vec::new());
+        for (n, check) in self.checks.iter().zip(0u32..).map(|(c, n)| (n, c)) {
+            match trie.slots().binary_search(&check.slot) {
+                Ok(_) => check_of[check.slot as usize] = n,
+                Err(_) => late_checks.push(n),
+            }
+        }
         Plan {
             visible: layout.slots.len(),
             slots: self.next as usize,
-            trie: Trie::compile(if self.flat { &[] } else { &self.wants }),
+            trie,
+            check_of,
+            late_checks,
             keys,
             required_bits: self.required_bits,
             required_names: self.required_names,

@@ -4,16 +4,14 @@
 //! literals, for a disjunction one of each branch. Rarity is measured on rows of the stream itself. A rule without
 //! such literals (all of it is negative, or needs the whole event) is looked at on every row.
 use super::home::{Home, OnTag, home, on_tag};
-use super::matcher::{self, Atom, Matcher};
+use super::index::ColumnIndex;
+use super::matcher;
 use super::plan::{LitId, Literal, Node, Plan, Source};
 use super::truth;
 use super::view::View;
-use crate::like::needles::Use;
-use crate::number::Num;
 use crate::predicate::Predicate;
 use model::Value;
 use model::event::tag;
-use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Rows of a batch that are measured.
@@ -62,65 +60,30 @@ impl Frequency {
         Frequency { hits: vec![0.0; homes.len()], homes, rows: 0.0, columns: HashMap::new() }
     }
 
-    /// Measure rows of a batch. Old measurements count half.
-    pub fn sample(&mut self, view: &View) {
+    /// Measure rows of a batch, with the indexes of its columns. Old measurements count half.
+    pub fn sample(&mut self, view: &View, indexes: &mut [ColumnIndex]) {
         let n = view.batch.len();
         let step = n.div_ceil(SAMPLE).max(1);
         self.rows *= 0.5;
         self.rows += n.div_ceil(step) as f64;
-        let mut together: BTreeMap<u32, Vec<LitId>> = BTreeMap::new();
+        self.hits.iter_mut().for_each(|h| *h *= 0.5);
+        let rows = || (0..n).step_by(step);
+        // There may be thousands of conditions on a column that are one pass over its texts: they are not asked one by one.
+        for index in indexes {
+            for row in rows() {
+                let hits = index.on_row(view.batch, row).filter(|l| is_one_pass(view.plan, *l));
+                hits.for_each(|lit| self.hits[lit as usize] += 1.0);
+            }
+        }
         for lit in 0..self.homes.len() {
-            self.hits[lit] *= 0.5;
             if let Some(Home::Column(slot)) = self.homes[lit] {
                 self.columns.entry(slot).or_insert(UNKNOWN);
-                if is_one_pass(view.plan, lit as LitId) {
-                    together.entry(slot).or_default().push(lit as LitId);
-                    continue;
-                }
             }
-            if self.homes[lit].is_some() {
-                self.hits[lit] += (0..n).step_by(step).filter(|row| wakes(view, lit as LitId, *row)).count() as f64;
+            if self.homes[lit].is_some() && !is_one_pass(view.plan, lit as LitId) {
+                self.hits[lit] += rows().filter(|row| wakes(view, lit as LitId, *row)).count() as f64;
             }
         }
-        together.iter().for_each(|(slot, lits)| self.sample_together(view, step, *slot, lits));
         self.measure_columns(view, step);
-    }
-
-    /// Measure conditions of a column that are one pass over a text. There may be thousands of them, so they are
-    /// not asked one by one here either.
-    fn sample_together(&mut self, view: &View, step: usize, slot: u32, lits: &[LitId]) {
-        let test = |l: &LitId| match &view.plan.literals[*l as usize] {
-            Literal::Test(_, test) => Some(test),
-            _ => None,
-        };
-        let looks = |t: u8| -> Vec<(Atom, &Predicate)> {
-            let look = |(i, l): (usize, &LitId)| {
-                let test = test(l).filter(|_| on_tag(view.plan, *l, t) == OnTag::Look)?;
-                Some((i as Atom, test))
-            };
-            lits.iter().enumerate().filter_map(look).collect()
-        };
-        // Most columns that rules name have no value in most streams.
-        let matcher = LazyCell::new(|| Matcher::with(&looks(tag::STR), &looks(tag::NUM), Use::Once));
-        let mut last = vec![usize::MAX; lits.len()];
-        for row in (0..view.batch.len()).step_by(step) {
-            let hits = &mut self.hits;
-            let mut hit = |atom: Atom| {
-                if std::mem::replace(&mut last[atom as usize], row) != row {
-                    hits[lits[atom as usize] as usize] += 1.0;
-                }
-            };
-            match view.batch.value(slot, row) {
-                Value::Absent | Value::Null => {}
-                Value::Str(s) => matcher.on_text(s, &mut hit),
-                Value::Num(text) => matcher.on_number(Num::parse(text), &mut hit),
-                value => {
-                    let may = |l: &LitId| on_tag(view.plan, *l, tag_of(&value)) == OnTag::Maybe;
-                    let awake = lits.iter().enumerate().filter(|(_, l)| may(l));
-                    awake.for_each(|(i, _)| hit(i as Atom));
-                }
-            }
-        }
     }
 
     fn measure_columns(&mut self, view: &View, step: usize) {

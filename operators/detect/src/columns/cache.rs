@@ -75,14 +75,6 @@ impl ValueCache {
         self.second(value, hash, evaluate)
     }
 
-    /// True if a value of this length would not be remembered; asking counts as a lookup.
-    #[inline]
-    pub fn is_aside(&mut self, len: usize) -> bool {
-        let aside = self.aside > 0;
-        self.aside = self.aside.saturating_sub(1);
-        aside || len > MAX_VALUE
-    }
-
     #[inline(never)]
     fn second(&mut self, value: &[u8], hash: u64, evaluate: impl FnOnce() -> u32) -> u32 {
         let class = match self.map.get(value) {

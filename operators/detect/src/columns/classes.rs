@@ -78,6 +78,10 @@ impl Classes {
     pub fn holds(&self, class: u32, atom: Atom) -> bool {
         self.bits[class as usize * self.words + (atom >> 6) as usize] >> (atom & 63) & 1 == 1
     }
+    /// Conditions that hold in a class.
+    pub fn truth(&self, class: u32) -> &[u64] {
+        &self.bits[class as usize * self.words..][..self.words]
+    }
     /// Rules that a class wakes, ascending.
     #[inline]
     pub fn rules(&self, class: u32) -> &[u32] {

@@ -1,6 +1,6 @@
 //! The index of one column: value → class → rules to wake.
 use super::cache::ValueCache;
-use super::classes::{Classes, MAX_CLASSES, put};
+use super::classes::{Classes, MAX_CLASSES, atoms, put};
 use super::home::{OnTag, on_tag};
 use super::matcher::{Atom, Matcher};
 use super::plan::{LitId, Literal, Plan};
@@ -9,6 +9,7 @@ use crate::predicate::Predicate;
 use model::EventBatch;
 use model::event::tag;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Conditions on one column and the rules that wait for them.
@@ -16,8 +17,7 @@ pub struct ColumnIndex {
     slot: u32,
     plan: Rc<Plan>,
     atoms: Box<[LitId]>,
-    /// Made when the first value is met: of the columns that rules name, a stream has few.
-    matcher: OnceCell<Matcher>,
+    matcher: Lazy,
     texts: ValueCache,
     numbers: ValueCache,
     classes: Classes,
@@ -27,10 +27,28 @@ pub struct ColumnIndex {
     none: u32,
     /// Bit of every tag that may wake a rule.
     awake: u8,
-    /// Class of every row of the batch that was scanned last, where its text or number was looked at; empty until the
-    /// current batch is scanned.
+    /// Class of every row of the batch, where its text or number was looked at; empty until one is.
     rows: Vec<u32>,
     looks_at_numbers: bool,
+}
+
+/// Made when the first value is met: of the columns that rules name, a stream has few.
+pub type Lazy = Rc<OnceCell<Matcher>>;
+
+/// Matchers by column and conditions. What rules wait for changes more often than the conditions that are looked at
+/// together, and a matcher may take a tenth of a second to make.
+#[derive(Default)]
+pub struct Matchers(BTreeMap<(u32, Box<[LitId]>), Lazy>);
+
+impl Matchers {
+    fn of(&mut self, slot: u32, atoms: &[LitId]) -> Lazy {
+        self.0.entry((slot, atoms.into())).or_default().clone()
+    }
+
+    /// Forget those that no index has.
+    pub fn tidy(&mut self) {
+        self.0.retain(|_, m| Rc::strong_count(m) > 1);
+    }
 }
 
 /// Rows whose texts are touched together.
@@ -45,7 +63,13 @@ pub type Candidate = (u32, u32);
 
 impl ColumnIndex {
     /// Index a column for literals whose home it is; `waiting[i]` are the rules that `atoms[i]` wakes.
-    pub fn new(plan: &Rc<Plan>, slot: u32, atoms: &[LitId], waiting: Vec<Vec<u32>>) -> ColumnIndex {
+    pub fn new(
+        plan: &Rc<Plan>,
+        slot: u32,
+        atoms: &[LitId],
+        waiting: Vec<Vec<u32>>,
+        matchers: &mut Matchers,
+    ) -> ColumnIndex {
         let sets = Classes::new(waiting.clone());
         let maybes = std::array::from_fn(|t| {
             let mut set = sets.set();
@@ -58,7 +82,7 @@ impl ColumnIndex {
             slot,
             plan: plan.clone(),
             atoms: atoms.into(),
-            matcher: OnceCell::new(),
+            matcher: matchers.of(slot, atoms),
             texts: ValueCache::new(),
             numbers: ValueCache::new(),
             classes: sets,
@@ -161,27 +185,52 @@ impl ColumnIndex {
         self.classes.len()
     }
 
-    /// Forget the batch that was scanned last.
+    /// Forget the batch that was looked at last.
     pub fn next_batch(&mut self) {
         self.rows.clear();
     }
 
-    /// Truth of a condition that [`super::plan::is_costly`] on a row of the batch, if the row's text or number was looked
-    /// at when the column was scanned.
+    /// Truth of a condition on a row of the batch, if the row has a text or a number that is looked at. All conditions of
+    /// the column are decided together, once in a batch: a rule that asks for one is followed by others that ask for more.
     #[inline]
-    pub fn scanned(&self, atom: Atom, row: usize) -> Option<bool> {
-        let class = *self.rows.get(row)?;
-        (class != NO_CLASS).then(|| self.classes.holds(class, atom))
+    pub fn holds(&mut self, atom: Atom, batch: &EventBatch, row: usize) -> Option<bool> {
+        let class = self.class(batch, row)?;
+        Some(self.classes.holds(class, atom))
     }
 
-    /// Truth of a condition on a text, if texts are being remembered.
+    /// Class of a row's text or number.
     #[inline]
-    pub fn remembered(&mut self, atom: Atom, text: &str) -> Option<bool> {
-        if self.texts.is_aside(text.len()) || self.classes.len() > MAX_CLASSES {
+    fn class(&mut self, batch: &EventBatch, row: usize) -> Option<u32> {
+        match self.rows.get(row) {
+            Some(&class) if class != NO_CLASS => Some(class),
+            _ => self.look(batch, row),
+        }
+    }
+
+    #[inline(never)]
+    fn look(&mut self, batch: &EventBatch, row: usize) -> Option<u32> {
+        let (t, span) = (batch.tags(self.slot)[row], batch.spans(self.slot)[row]);
+        let looks = t == tag::STR || t == tag::NUM && self.looks_at_numbers;
+        if !looks {
             return None;
         }
-        let class = self.text_class(text.as_bytes(), self.hash(text.as_bytes()));
-        Some(self.classes.holds(class, atom))
+        if self.classes.len() > MAX_CLASSES {
+            self.start();
+        }
+        self.rows.resize(batch.len(), NO_CLASS);
+        let text = bytes(batch, span);
+        let class = if t == tag::NUM { self.number_class(text) } else { self.text_class(text, self.hash(text)) };
+        self.rows[row] = class;
+        Some(class)
+    }
+
+    /// Conditions that are true of a row, or may be.
+    pub fn on_row(&mut self, batch: &EventBatch, row: usize) -> impl Iterator<Item = LitId> {
+        let set = match self.class(batch, row) {
+            Some(class) => self.classes.truth(class),
+            None => &self.on_tag[batch.tags(self.slot)[row] as usize & 7],
+        };
+        atoms(set).map(|atom| self.atoms[atom as usize])
     }
 
     #[inline]

@@ -49,11 +49,6 @@ pub struct Matcher {
 impl Matcher {
     /// From conditions that look at texts, and conditions that look at numbers.
     pub fn new(texts: &[(Atom, &Predicate)], numbers: &[(Atom, &Predicate)]) -> Matcher {
-        Matcher::with(texts, numbers, Use::Column)
-    }
-
-    /// The same, for so many values.
-    pub fn with(texts: &[(Atom, &Predicate)], numbers: &[(Atom, &Predicate)], kind: Use) -> Matcher {
         let mut m = Matcher {
             equal: HashMap::with_hasher(hasher()),
             starts: Vec::new(),
@@ -82,7 +77,7 @@ impl Matcher {
             }
         }
         let needles = |list: &[(Atom, Pattern)]| {
-            (!list.is_empty()).then(|| Needles::with(list.iter().map(|(atom, pattern)| (*atom, pattern)), kind))
+            (!list.is_empty()).then(|| Needles::with(list.iter().map(|(atom, pattern)| (*atom, pattern)), Use::Column))
         };
         if !folded.is_empty() {
             m.gate.open();

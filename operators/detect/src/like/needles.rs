@@ -20,8 +20,6 @@ pub type Id = u32;
 /// What needles are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// A few texts.
-    Once,
     /// One of many conditions.
     Often,
     /// All texts of a column.
@@ -211,7 +209,6 @@ impl Draft {
     fn finish(self, kind: Use) -> Option<Side> {
         let bytes: usize = self.needles.iter().map(String::len).sum();
         let kind = match kind {
-            Use::Once => AhoCorasickKind::NoncontiguousNFA,
             Use::Column if bytes <= MAX_FAST => AhoCorasickKind::DFA,
             Use::Often | Use::Column => AhoCorasickKind::ContiguousNFA,
         };

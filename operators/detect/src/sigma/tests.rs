@@ -3,7 +3,7 @@ mod checkout;
 mod random;
 
 use super::document;
-use super::finding::{Finding, Found, Kind};
+use super::finding::{Finding, Found};
 use super::lower::{MAX_TESTS, lower};
 use super::mapping::{Mappings, Shape};
 use super::modifier::MAX_VALUES;
@@ -202,9 +202,13 @@ fn placeholders_come_from_mappings() {
     let events = [json!({"User": "ADM_1"}), json!({"User": "root"}), json!({"User": "%Admins%"}), json!({"x": ""})];
     let got: Vec<usize> = matches(&rules, LOG_TYPE, &events).iter().map(Vec::len).collect();
     assert_eq!(got, [1, 1, 0, 0]);
-    let found = refused("  s: {'User|expand': '%Hosts%'}\n  condition: s\n");
-    assert_eq!((found[0].kind, &*found[0].reason), (Kind::Unsupported, "the placeholder %Hosts% has no values"));
-    assert_eq!((found[0].line, found[0].col), (5, 7));
+    // One without values stands for itself, and that is told.
+    let (rules, found) = load(&around("  s: {'User|contains|expand': 'x%Hosts%'}\n  condition: s\n"));
+    let got: Vec<usize> =
+        matches(&rules, LOG_TYPE, &[json!({"User": "X%HOSTS%"}), json!({"User": "x"})]).iter().map(Vec::len).collect();
+    assert_eq!(got, [1, 0]);
+    assert_eq!((found[0].warning, found[0].file.as_ref().map(|f| (f.1, f.2))), (true, Some((5, 7))));
+    assert_eq!(found[0].message, "the placeholder %Hosts% has no values and stands for itself");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! | `\*`, `\?` | the character itself |
 //! | `\\` | one backslash; so `\\*` is a backslash and a wildcard, `\\\*` a backslash and a star |
 //! | `\` before anything else | a backslash |
-//! | `%name%` | with the modifier `expand`: the values of a placeholder; `\%` is a percent sign there |
+//! | `%name%` | with the modifier `expand`: the values of a placeholder, itself if it has none; `\%` is a percent sign there |
 //!
 //! Source: Sigma specification 2.1, "String Wildcard", "Escape Character", "Placeholders".
 use crate::like::glob::{DASHES, Part};
@@ -23,15 +23,24 @@ pub type Placeholders = BTreeMap<String, Vec<String>>;
 /// Parts of a text.
 pub fn parse(text: &str) -> Vec<Part> {
     // Without placeholders there is exactly one reading.
-    expand(text, None).map(|mut v| v.pop().unwrap_or_default()).unwrap_or_default()
+    expand(text, None, &mut Vec::new()).map(|mut v| v.pop().unwrap_or_default()).unwrap_or_default()
 }
 
-/// Parts of a text with placeholders: one reading per combination of their values. The error says what is in the way.
-pub fn parse_expand(text: &str, placeholders: &Placeholders) -> Result<Vec<Vec<Part>>, String> {
-    expand(text, Some(placeholders))
+/// Parts of a text with placeholders: one reading per combination of their values. A placeholder that nobody knows stands
+/// for its own text and is put into `unknown`. The error says what is in the way.
+pub fn parse_expand(
+    text: &str,
+    placeholders: &Placeholders,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<Vec<Part>>, String> {
+    expand(text, Some(placeholders), unknown)
 }
 
-fn expand(text: &str, placeholders: Option<&Placeholders>) -> Result<Vec<Vec<Part>>, String> {
+fn expand(
+    text: &str,
+    placeholders: Option<&Placeholders>,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<Vec<Part>>, String> {
     let mut out: Vec<Vec<Part>> = vec![Vec::new()];
     let mut plain = String::new();
     let mut chars = text.chars().peekable();
@@ -47,9 +56,13 @@ fn expand(text: &str, placeholders: Option<&Placeholders>) -> Result<Vec<Vec<Par
             '%' if let (Some(known), Some(name)) = (placeholders, name(chars.clone())) => {
                 // The name and the percent sign behind it.
                 chars.nth(name.chars().count());
-                flush(&mut plain, &mut out);
-                let values = known.get(&name).ok_or_else(|| format!("the placeholder %{name}% has no values"))?;
-                out = product(&out, values)?;
+                if let Some(values) = known.get(&name) {
+                    flush(&mut plain, &mut out);
+                    out = product(&out, values)?;
+                } else {
+                    plain.push_str(&format!("%{name}%"));
+                    unknown.push(name);
+                }
                 continue;
             }
             c => {
@@ -198,14 +211,17 @@ mod tests {
     #[test]
     fn placeholders() {
         let known = Placeholders::from([("dc".into(), vec!["dc1".into(), "dc-*".into()]), ("no".into(), vec![])]);
+        let mut unknown = Vec::new();
+        let mut parse_expand = |text: &str, known: &Placeholders| super::parse_expand(text, known, &mut unknown);
         let all = parse_expand(r"\%x%dc%$", &known).unwrap();
         assert_eq!(all, [vec![text("%x"), text("dc1"), text("$")], vec![text("%x"), text("dc-"), Many, text("$")]]);
         assert_eq!(parse_expand("100%", &known).unwrap(), [vec![text("100%")]]);
         assert_eq!(parse_expand("%%dc%", &known).unwrap().len(), 2);
         assert_eq!(parse_expand("%no%", &known).unwrap(), Vec::<Vec<Part>>::new());
-        assert!(parse_expand("%hosts%", &known).unwrap_err().contains("%hosts%"));
+        assert_eq!(parse_expand("a%hosts%*", &known).unwrap(), [vec![text("a%hosts%"), Many]]);
         let many = Placeholders::from([("n".into(), vec!["x".to_string(); 50])]);
         assert!(parse_expand("%n%%n%%n%", &many).unwrap_err().contains("2000"));
+        assert_eq!(unknown, ["hosts"]);
     }
 
     #[test]

@@ -101,3 +101,27 @@ fn flat_text_is_typed() {
     flat.put("i", "x");
     assert!(matches!(decode_flat(&s, &flat, line), Err(Miss::WrongType { .. })));
 }
+
+#[test]
+fn members_of_inlined_objects_are_those_of_the_record() {
+    let fields = r##"
+  - { name: id, type: int, required: true, aliases: [event_id, "#text"] }
+  - { name: user, type: string }
+  - { name: o, type: object, fields: [ { name: user, type: string } ] }
+"##;
+    let text = format!("version: 0\nschema: Custom.Test\ninline: [Event, System, Data, id]\nfields:\n{fields}");
+    let s = load("t.yml", &text, None).unwrap();
+    let run = |text: &str| decode_json(&s, text).map(J::Object);
+    for same in [
+        r#"{"id":7,"user":"ann","o":{"user":"bob"}}"#,
+        r##"{"Event":{"System":{"id":{"a":1,"#text":"7"}},"Data":{"user":"ann","o":{"user":"bob"}}}}"##,
+        r#"{"event_id":"7","Data":{"user":"ann"},"o":{"user":"bob"},"x":{"Data":{"user":"eve"}}}"#,
+        // A member of the record itself counts, else the first.
+        r#"{"event_id":1,"user":"ann","Data":{"user":"eve","id":8},"o":{"user":"bob"},"id":7}"#,
+        r#"{"System":{"id":7,"user":"ann"},"Data":{"user":"eve","id":8,"o":{"user":"eve"}},"o":{"user":"bob"}}"#,
+        r#"{"Data":"text","Event":[{"user":"eve"}],"id":7,"user":"ann","o":{"user":"bob"}}"#,
+    ] {
+        assert_eq!(run(same).unwrap(), json!({"id": 7, "user": "ann", "o": {"user": "bob"}}), "{same}");
+    }
+    assert_eq!(run(r#"{"id":7,"event_id":null}"#), Err(Miss::Missing("id".into())));
+}

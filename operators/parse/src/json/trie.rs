@@ -44,7 +44,7 @@ pub(super) struct Leaf {
 pub(super) struct Hit {
     /// First want of this path, or [`NONE`].
     pub leaf: u32,
-    /// Node of the paths that go on from here, or [`NONE`].
+    /// Node of the paths that go on from here, or [`NONE`]. [`ROOT`]: members count as those of the record.
     pub child: u32,
 }
 
@@ -102,6 +102,12 @@ impl Trie {
     /// Compile the wanted paths. Several may share a path. Paths that a forward walk cannot answer (`[*]`, negative
     /// indices, the empty path) are left out: see [`Trie::not_taken`].
     pub fn compile(wants: &[Want]) -> Trie {
+        Trie::inlined(wants, &[])
+    }
+
+    /// The same, where the members of an object that stands under one of these keys count as members of the record: their
+    /// key leads back to the root.
+    pub fn inlined(wants: &[Want], keys: &[Arc<str>]) -> Trie {
         let mut trie = Trie::default();
         let mut draft: Vec<Vec<Edge>> = vec![Vec::new()];
         for (number, want) in wants.iter().enumerate() {
@@ -114,6 +120,13 @@ impl Trie {
             // A path deeper than any record that is accepted is never met; its column stays absent.
             if want.path.0.len() <= MAX_DEPTH {
                 trie.plant(&mut draft, want);
+            }
+        }
+        for key in keys {
+            let seg = Seg::Key(key.clone());
+            match draft[ROOT as usize].iter_mut().find(|e| e.seg == seg) {
+                Some(edge) => edge.hit.child = ROOT,
+                None => draft[ROOT as usize].push(Edge { seg, hit: Hit { child: ROOT, ..MISS } }),
             }
         }
         for edges in &draft {

@@ -39,6 +39,13 @@ pub(super) struct Walk<'a, const STRICT: bool> {
     pub trie: &'a Trie,
     pub out: Out<'a>,
     pub visits: &'a mut Visits,
+    /// The walk is in an object whose members count as those of the record. They do not replace what is there already;
+    /// members of the record itself do.
+    pub inlined: bool,
+    /// Slots that got a value, some of them more than once.
+    pub touched: &'a mut Vec<u32>,
+    /// Number of the first escape that is not behind the walk.
+    pub next_escape: usize,
     /// Scratch: a key without its escapes.
     pub key: &'a mut Vec<u8>,
     pub found: Walked,
@@ -187,8 +194,13 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     /// An object or array, by its opening bracket `open`. Raw text if it is wanted, and values inside if some are.
     #[inline(never)]
     fn container(&mut self, at: usize, open: u8, hit: Hit, depth: usize) -> Option<usize> {
-        self.visit(hit);
-        let child = hit.child;
+        if hit.child == ROOT && open == b'{' {
+            let outer = std::mem::replace(&mut self.inlined, true);
+            let end = self.object(at, ROOT, depth);
+            self.inlined = outer;
+            return end;
+        }
+        let child = if self.visit(hit) { hit.child } else { NONE };
         let end = if child != NONE && open == b'{' {
             self.object(at, child, depth)?
         } else if child != NONE && !self.trie.node(child).elements.is_empty() {

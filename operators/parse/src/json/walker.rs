@@ -47,6 +47,7 @@ pub struct Walker {
     /// Length of the record that the index is of.
     len: usize,
     visits: Visits,
+    touched: Vec<u32>,
     /// A record that had no room behind it.
     copy: Vec<u8>,
     /// A key without its escapes.
@@ -75,7 +76,7 @@ impl Walker {
     /// A walker that uses no vector instructions.
     pub(super) fn portable(strict: bool) -> Walker {
         let (index, visits) = (Index::default(), Visits::default());
-        Walker { strict, vector: false, index, len: 0, visits, copy: Vec::new(), key: Vec::new() }
+        Walker { strict, vector: false, index, len: 0, visits, touched: Vec::new(), copy: Vec::new(), key: Vec::new() }
     }
 
     /// Walk the record `data[start..start + len]` into row `row` of `cols`, whose tags must be absent there. Spans are
@@ -163,6 +164,12 @@ impl Walker {
         walked
     }
 
+    /// Slots in which the record that was walked last has, or had, a value.
+    #[inline]
+    pub fn touched(&self) -> &[u32] {
+        &self.touched
+    }
+
     /// The strings of the record that was walked last.
     #[inline]
     pub fn strings(&self) -> Strings<'_> {
@@ -207,6 +214,7 @@ impl Walker {
         out: Out<'_>,
     ) -> Result<Walked, JsonError> {
         self.visits.walk += 1;
+        self.touched.clear();
         if self.visits.last.len() < trie.nodes() {
             self.visits.last.resize(trie.nodes(), 0);
         }
@@ -220,6 +228,9 @@ impl Walker {
             trie,
             out,
             visits: &mut self.visits,
+            inlined: false,
+            touched: &mut self.touched,
+            next_escape: 0,
             key: &mut self.key,
             found: Walked::default(),
             error: JsonError::NotAnObject,

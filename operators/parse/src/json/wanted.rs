@@ -1,7 +1,7 @@
 //! What a walk does with keys that may be wanted and with values that are.
 use super::JsonError;
 use super::escape;
-use super::trie::{Hit, Leaf, MISS, NONE, Node};
+use super::trie::{Hit, Leaf, MISS, NONE, Node, ROOT};
 use super::walk::Walk;
 use model::event::tag;
 
@@ -19,7 +19,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     /// As [`Walk::find`], in a record with escapes.
     #[inline(never)]
     fn find_escaped(&mut self, node: &Node, from: usize, to: usize) -> Hit {
-        if !escape::has_backslash(self.text, from, to) {
+        if self.escapes_in(from, to).is_none() {
             // SAFETY: as in `find`.
             return unsafe { self.trie.find(node, self.text, from, to) };
         }
@@ -35,18 +35,22 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     }
 
     /// Notes that a value that may hold wanted ones begins. If the same key was met before, what was found below it no
-    /// longer counts.
+    /// longer counts. False if instead this one does not count: see [`Walk::inlined`].
     #[inline(always)]
-    pub fn visit(&mut self, hit: Hit) {
-        if hit.child == NONE {
-            return;
+    pub fn visit(&mut self, hit: Hit) -> bool {
+        // Neither `NONE` nor `ROOT`: what is inlined comes in several parts, which add up.
+        if hit.child.wrapping_add(1) <= ROOT + 1 {
+            return true;
         }
         let last = &mut self.visits.last[hit.child as usize];
-        if *last == self.visits.walk {
-            self.forget(hit);
-        } else {
+        if *last != self.visits.walk {
             *last = self.visits.walk;
+        } else if self.inlined {
+            return false;
+        } else {
+            self.forget(hit);
         }
+        true
     }
 
     #[cold]
@@ -74,17 +78,30 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         if hit.leaf == NONE {
             return Some(());
         }
-        if self.escapes && memchr::memchr(b'\\', &self.text[from..to]).is_some() {
-            return self.put_escaped(hit.leaf, from, to);
+        if self.escapes
+            && let Some(first) = self.escapes_in(from, to)
+        {
+            return self.put_escaped(hit.leaf, from, to, first);
         }
         let base = self.out.base;
         self.put(hit.leaf, tag::STR, from - 1, base + from, base + to)
     }
 
-    #[cold]
-    fn put_escaped(&mut self, leaf: u32, from: usize, to: usize) -> Option<()> {
+    /// The number of the first escape in a string, if there is one. Strings are asked about in their order.
+    #[inline(always)]
+    fn escapes_in(&mut self, from: usize, to: usize) -> Option<usize> {
+        let escapes = &self.index.escapes;
+        while escapes.get(self.next_escape).is_some_and(|at| (*at as usize) < from) {
+            self.next_escape += 1;
+        }
+        escapes.get(self.next_escape).is_some_and(|at| (*at as usize) < to).then_some(self.next_escape)
+    }
+
+    #[inline(never)]
+    fn put_escaped(&mut self, leaf: u32, from: usize, to: usize, first: usize) -> Option<()> {
         let start = self.out.side.len();
-        if let Err((at, what)) = escape::unescape(&self.text[from..to], !STRICT, self.out.side) {
+        let escapes = &self.index.escapes[first..];
+        if let Err((at, what)) = escape::unescape_known(self.text, from, to, escapes, !STRICT, self.out.side) {
             return self.fail(from + at, what);
         }
         let (start, end) = (self.out.side_base + start, self.out.side_base + self.out.side.len());
@@ -122,6 +139,12 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         // SAFETY: before the walk, `Columns::holds` has said yes to every slot of the trie in this row.
         let (tag, span) = unsafe { (self.out.tags.get_unchecked_mut(place), self.out.spans.get_unchecked_mut(place)) };
         let again = *tag != tag::ABSENT;
+        if again && self.inlined {
+            return Some(false);
+        }
+        if !again {
+            self.touched.push(leaf.slot);
+        }
         *tag = kind;
         *span = from as u64 | ((to - from) as u64) << 32;
         let present = if kind == tag::NULL { 0 } else { leaf.required };

@@ -14,10 +14,19 @@ use model::time::TimeFormat;
 use std::sync::Arc;
 use yaml_serde::{Mapping, Value};
 
-const TOP: &[&str] =
-    &["version", "schema", "description", "referenceURL", "parser", "definitions", "fields", "fieldDiscoveryEnabled"];
+const TOP: &[&str] = &[
+    "version",
+    "schema",
+    "description",
+    "referenceURL",
+    "parser",
+    "inline",
+    "definitions",
+    "fields",
+    "fieldDiscoveryEnabled",
+];
 const SPEC: &[&str] = &["type", "description"];
-const FIELD: &[&str] = &["name", "required", "rename", "copy", "concat", "split", "mask"];
+const FIELD: &[&str] = &["name", "required", "rename", "aliases", "copy", "concat", "split", "mask"];
 const TYPES: &[&str] =
     &["string", "smallint", "int", "bigint", "float", "boolean", "timestamp", "object", "array", "json", "ref"];
 
@@ -73,6 +82,12 @@ impl Loader<'_, '_> {
         let parser = self.parser(map);
         self.check_definitions();
         let fields = self.fields(map, 1, true)?;
+        let inline = self.sheet.list(map, "inline").unwrap_or_default();
+        let is_text = matches!(parser, Some(Parser::Text(_)));
+        if is_text && !inline.is_empty() {
+            self.sheet.problem_at("inline", "`inline` is for JSON: this log type has a `parser`", None);
+        }
+        self.names(&fields, is_text);
         let mut schema = Schema {
             name: name.into(),
             revision: 1,
@@ -80,9 +95,37 @@ impl Loader<'_, '_> {
             reference_url: self.sheet.str(map, "referenceURL").unwrap_or_default(),
             parser: parser?,
             fields,
+            inline: inline.into_iter().map(Arc::from).collect(),
         };
         resolve(&mut schema.fields);
         Some(schema)
+    }
+
+    /// Input keys of top-level fields with several names: each name is that of one field.
+    fn names(&mut self, fields: &[Field], is_text: bool) {
+        for (i, f) in fields.iter().enumerate().filter(|(_, f)| !f.aliases.is_empty()) {
+            let at = [Step::Key("fields".into()), Step::Item(i), Step::Key("aliases".into())];
+            let before = std::mem::replace(&mut self.sheet.at, at.to_vec());
+            if is_text {
+                self.sheet.problem("`aliases` is for JSON: this log type has a `parser`", None);
+            }
+            if f.spec.kind.is_container() {
+                self.sheet.problem(
+                    format!("field `{}` is a {}: only one value has aliases", f.name, f.spec.kind.name()),
+                    None,
+                );
+            }
+            if !matches!(f.source, Source::Key(_)) {
+                self.sheet.problem(format!("field `{}` is made of other values and has no aliases", f.name), None);
+            }
+            let own = |o: &Field, n: &Arc<str>| matches!(&o.source, Source::Key(k) if k == n) || o.aliases.contains(n);
+            for name in &f.aliases[1..] {
+                if fields.iter().enumerate().any(|(j, o)| j != i && own(o, name)) {
+                    self.sheet.problem(format!("`{name}` is also a name of another field"), None);
+                }
+            }
+            self.sheet.at = before;
+        }
     }
 
     fn check_definitions(&mut self) {
@@ -148,6 +191,7 @@ impl Loader<'_, '_> {
         let spec = self.spec(map, depth, FIELD);
         let source = self.source(map, &name, top);
         let mask = self.mask(map);
+        let aliases = self.aliases(map, &source, top);
         let spec = spec?;
         if mask.is_some() && !matches!(spec.kind, Kind::String) {
             self.sheet.problem_at("mask", "only a string can be masked", Some("set `type: string`".into()));
@@ -158,6 +202,7 @@ impl Loader<'_, '_> {
             name,
             spec,
             source,
+            aliases,
             mask,
         })
     }
@@ -349,6 +394,19 @@ impl Loader<'_, '_> {
         let source = self.sheet.map(value, &format!("`{key}`")).and_then(|m| self.source_of(key, m));
         self.sheet.at.pop();
         source.unwrap_or(own)
+    }
+
+    /// The input key's own name, then its others; none if there are no others.
+    fn aliases(&mut self, map: &Mapping, source: &Source, top: bool) -> Vec<Arc<str>> {
+        let others = self.sheet.list(map, "aliases").unwrap_or_default();
+        let Source::Key(own) = source else { return others.into_iter().map(Arc::from).collect() };
+        if others.is_empty() {
+            return Vec::new();
+        }
+        if !top {
+            self.sheet.problem_at("aliases", "`aliases` works on top-level fields only", None);
+        }
+        std::iter::once(own.clone()).chain(others.into_iter().map(Arc::from)).collect()
     }
 
     fn source_of(&mut self, key: &str, m: &Mapping) -> Option<Source> {

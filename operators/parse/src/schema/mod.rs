@@ -38,6 +38,8 @@ pub struct Schema {
     pub parser: Parser,
     /// The fields, in order.
     pub fields: Vec<Field>,
+    /// Members of objects under these keys count as members of the record (JSON), where it has none of that name.
+    pub inline: Vec<Arc<str>>,
 }
 
 /// A named field of an event or of an object in it.
@@ -53,6 +55,8 @@ pub struct Field {
     pub description: String,
     /// Where its value comes from.
     pub source: Source,
+    /// All names that its input key has, if there are several: the last that a record has gives the value.
+    pub aliases: Vec<Arc<str>>,
     /// How its value is hidden.
     pub mask: Option<Mask>,
 }

@@ -169,3 +169,28 @@ fn free_json_names_its_indicators_by_path() {
     let got = problems(&text.replace("indicators:\n      host: [ip]\n      a.b[*]: [domain, ip]", "indicators: [ip]"));
     assert!(got.iter().any(|(_, m, _)| m.contains("must be a mapping")), "{got:?}");
 }
+
+#[test]
+fn aliases_and_inlined_objects_are_checked() {
+    let head = "version: 0\nschema: Custom.Test\n";
+    let text = format!(
+        "{head}fields:\n  - {{name: a, type: string, aliases: [b, c]}}\n  - {{name: b, type: string}}\n  - {{name: o, type: json, aliases: [p]}}\n  - {{name: d, type: string, copy: {{from: a}}, aliases: [q]}}\n"
+    );
+    let found: Vec<(u32, String)> = problems(&text).into_iter().map(|p| (p.0, p.1)).collect();
+    assert_eq!(
+        found,
+        [
+            (4, "`b` is also a name of another field".to_string()),
+            (6, "field `o` is a json: only one value has aliases".into()),
+            (7, "field `d` is made of other values and has no aliases".into()),
+        ]
+    );
+    let csv = format!(
+        "{head}parser: {{csv: {{columns: [a]}}}}\ninline: [x]\nfields:\n  - {{name: a, type: string, aliases: [b]}}\n"
+    );
+    let found: Vec<String> = problems(&csv).into_iter().map(|p| p.1).collect();
+    assert_eq!(
+        found,
+        ["`inline` is for JSON: this log type has a `parser`", "`aliases` is for JSON: this log type has a `parser`"]
+    );
+}

@@ -93,14 +93,22 @@ fn one(c: &Chain, v: &J, keywords: bool, placeholders: &Placeholders, found: &mu
             }
         };
     }
+    const GIVE_VALUES: &str = "give the placeholder values in a file of `sigma_mappings`";
     let texts = match c.expand {
-        true => match value::parse_expand(&text, placeholders) {
-            Ok(texts) => texts,
-            Err(e) => {
-                found.unsupported(e, "give the placeholder values in a file of `sigma_mappings`");
-                return None;
+        true => {
+            let mut unknown = Vec::new();
+            let texts = value::parse_expand(&text, placeholders, &mut unknown);
+            for name in unknown {
+                found.warning(format!("the placeholder %{name}% has no values and stands for itself"), GIVE_VALUES);
             }
-        },
+            match texts {
+                Ok(texts) => texts,
+                Err(e) => {
+                    found.unsupported(e, GIVE_VALUES);
+                    return None;
+                }
+            }
+        }
         false => vec![value::parse(&text)],
     };
     let texts = if keywords { texts.into_iter().map(|t| around(t, true, true)).collect() } else { texts };
