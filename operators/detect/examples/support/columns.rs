@@ -47,14 +47,16 @@ pub fn layout(log_type: &str, paths: &BTreeSet<Path>) -> Arc<Layout> {
 /// The field whose keys the schema of the layouts here knows; what is inside of all others is free JSON.
 const TYPED: &str = "userIdentity";
 
-/// Drop what a parser drops of an event: nulls, and keys that columns have in another case of their letters, at the top and
+/// Drop what a parser drops of an event, which only measurements do: nulls, and keys that columns have in another case of their letters, at the top and
 /// in [`TYPED`].
+#[allow(dead_code)]
 pub fn normalise(layout: &Layout, event: &mut J) {
     let keys = |p: &Path| p.0.iter().map(|s| if let Seg::Key(k) = s { k.to_string() } else { String::new() }).collect();
     let paths: Vec<Vec<String>> = layout.slots.iter().map(keys).collect();
     prune(&paths.iter().map(Vec::as_slice).collect::<Vec<_>>(), event, 0);
 }
 
+#[allow(dead_code)]
 fn prune(paths: &[&[String]], event: &mut J, depth: usize) {
     let Some(map) = event.as_object_mut() else { return };
     let known = |key: &str| paths.iter().any(|p| p.first().is_some_and(|k| k == key));
