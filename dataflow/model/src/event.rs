@@ -158,6 +158,12 @@ pub trait FullEvent: Send + Sync {
     fn event(&self, batch: &EventBatch, row: usize) -> serde_json::Map<String, serde_json::Value>;
     /// Values of one indicator field (`p_any_ip_addresses`, …): sorted, no duplicates.
     fn any(&self, batch: &EventBatch, row: usize, field: &str, out: &mut Vec<String>);
+    /// True if an event may have a key of this path also in another case of its letters, at any level. Where it is false,
+    /// an absent or null column means that whoever looks for the keys without regard to case finds nothing.
+    fn may_have_twin(&self, path: &Path) -> bool {
+        let _ = path;
+        true
+    }
 }
 
 /// Events of one log type from one raw batch, in order. Columns are slot-major: `pos[slot * stride + row]`.

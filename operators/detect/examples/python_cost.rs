@@ -58,6 +58,7 @@ fn main() -> Result<(), model::Error> {
         println!("  without: {}", rule.meta.id);
     }
     let layout = support::layout(log_type, &node.needs().of(log_type));
+    events.iter_mut().for_each(|e| support::normalise(&layout, e));
     let batches: Vec<Arc<EventBatch>> =
         events.chunks(BATCH).map(|chunk| Arc::new(support::batch(&layout, chunk))).collect();
     let mut map = map_of(&*node)?;
@@ -128,6 +129,12 @@ fn parts(rules: &[Rule], batches: &[Arc<EventBatch>], log_type: &str) {
     println!("  {:.3} rules woken an event, on {:.3} of the events", each(woken), each(rows));
     let mut by_rule: Vec<_> = by_rule.into_iter().zip(&list).filter(|(c, _)| c.1 > 0).collect();
     by_rule.sort_unstable_by_key(|(cost, _)| std::cmp::Reverse(cost.0));
+    let show = std::env::var("SHOW").unwrap_or_default();
+    for rule in list.iter().filter(|r| *r.meta.id == *show) {
+        if let Body::Python(script) = &rule.body {
+            println!("{:#?}", script.filter(log_type));
+        }
+    }
     for ((ns, n), rule) in by_rule.iter().take(12) {
         println!("    {:>6.0} ns/event, woken {:.4}, {:>6} ns each: {}", each(*ns), each(*n), ns / n, rule.meta.id);
     }
@@ -179,6 +186,7 @@ fn check(
         let mut chunk: Vec<J> = events.to_vec();
         if turn > 0 {
             chunk.iter_mut().for_each(|e| mutate(e, &mut random));
+            chunk.iter_mut().for_each(|e| support::normalise(&layout, e));
         }
         for chunk in chunk.chunks(BATCH) {
             let mut cx = Ctx::default();

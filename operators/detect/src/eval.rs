@@ -20,6 +20,8 @@ pub fn all(exprs: &[Expr], root: &J) -> bool {
 pub fn holds(expr: &Expr, root: &J) -> bool {
     match expr {
         Expr::Always(b) => *b,
+        Expr::Known { otherwise, .. } => holds(otherwise, root),
+        Expr::Joined => root.get("p_enrichment").is_some(),
         Expr::Test { key, test, negated } => test.on_json(key.get(root).as_deref()) != *negated,
         Expr::Compare { left, right, how, negated } => compare(*how, left, right, root) != *negated,
         Expr::Elements { key, which, negated, exprs } => elements(*which, exprs, key.get(root).as_deref()) != *negated,

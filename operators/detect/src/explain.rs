@@ -92,6 +92,9 @@ impl FullEvent for NoEvent {
         Map::new()
     }
     fn any(&self, _: &EventBatch, _: usize, _: &str, _: &mut Vec<String>) {}
+    fn may_have_twin(&self, _: &Path) -> bool {
+        false
+    }
 }
 
 impl RuleExplained {

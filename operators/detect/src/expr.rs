@@ -17,6 +17,18 @@ use crate::predicate::{OrderOp, Predicate, TextOp};
 pub enum Expr {
     /// `AlwaysTrue`, `AlwaysFalse`.
     Always(bool),
+    /// Something is joined to the event: it has a `p_enrichment`. Not to be written in a rule.
+    Joined,
+    /// The first, where events have no key of the path in another case of its letters; else the second, which holds wherever
+    /// the first does. Not to be written in a rule.
+    Known {
+        /// Keys of maps inside one another.
+        path: model::Path,
+        /// What may take an absent column for a missing key.
+        then: Box<Expr>,
+        /// What may not.
+        otherwise: Box<Expr>,
+    },
     /// A condition on one value.
     Test {
         /// Which value.
@@ -95,8 +107,12 @@ impl Expr {
     /// Calls `f` for every key specifier that starts at the root of the event (not at a list element).
     pub fn keys<'a>(&'a self, f: &mut dyn FnMut(&'a KeySpec)) {
         match self {
-            Expr::Always(_) => {}
+            Expr::Always(_) | Expr::Joined => {}
             Expr::Test { key, .. } | Expr::Elements { key, .. } => f(key),
+            Expr::Known { then, otherwise, .. } => {
+                then.keys(f);
+                otherwise.keys(f);
+            }
             Expr::Compare { left, right, .. } => {
                 f(left);
                 f(right)

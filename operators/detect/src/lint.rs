@@ -369,7 +369,7 @@ fn regexes(e: &Expr, out: &mut BTreeSet<String>) {
         Expr::Elements { exprs: v, .. } | Expr::All(v) | Expr::Any(v) | Expr::OnlyOne(v) | Expr::None(v) => {
             v.iter().for_each(|e| regexes(e, out))
         }
-        Expr::Always(_) | Expr::Test { .. } | Expr::Compare { .. } => {}
+        Expr::Always(_) | Expr::Joined | Expr::Known { .. } | Expr::Test { .. } | Expr::Compare { .. } => {}
     }
 }
 

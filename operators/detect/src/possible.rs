@@ -66,6 +66,7 @@ fn form(e: &Expr, wanted: bool) -> Form<'_> {
         }
         Expr::OnlyOne(v) if wanted => Form::Any(forms(v, true)),
         Expr::OnlyOne(_) | Expr::Compare { .. } | Expr::Elements { .. } => Form::Known(true),
+        Expr::Joined | Expr::Known { .. } => Form::Known(true),
     }
 }
 
@@ -167,8 +168,12 @@ fn kinds_of(test: &Predicate, yes: bool) -> u8 {
         (Null, false) => ANY & !(MISSING | NULL),
         (Empty, true) => MISSING | NULL | TEXT | LIST | OBJECT,
         (Empty, false) => ANY & !(MISSING | NULL),
-        (NoText, true) => ANY,
-        (NoText, false) => TEXT,
+        (NoText { missing: true }, true) => ANY,
+        (NoText { missing: false }, true) | (Present, true) => ANY & !(MISSING | NULL),
+        (Present, false) => MISSING | NULL,
+        (NoText { missing: true }, false) => TEXT,
+        (NoText { missing: false }, false) => TEXT | MISSING | NULL,
+        (Longer(_), true) => TEXT,
         (_, false) => ANY,
         (Equals(s) | Order(_, s), true) => scalar(s),
         (Text { .. } | Ip(_) | InCidr(_) | Matches(_), true) => TEXT,

@@ -186,7 +186,14 @@ pub enum Predicate {
     /// Missing, null or of length 0.
     Empty,
     /// Anything but a text that is not empty; not to be written in a rule.
-    NoText,
+    NoText {
+        /// Also where the path is missing, or null.
+        missing: bool,
+    },
+    /// There and not null; not to be written in a rule.
+    Present,
+    /// A text of more bytes; not to be written in a rule.
+    Longer(usize),
     /// Equal to a scalar.
     Equals(Scalar),
     /// Compares texts; `text` is folded if `fold`.
@@ -229,16 +236,18 @@ impl Predicate {
     pub fn on_null(&self, exists: bool) -> bool {
         match self {
             Predicate::Exists => exists,
-            Predicate::Null | Predicate::Empty | Predicate::NoText => true,
+            Predicate::Null | Predicate::Empty => true,
+            Predicate::NoText { missing } => *missing,
             _ => false,
         }
     }
     /// For a text.
     pub fn on_str(&self, s: &str) -> bool {
         match self {
-            Predicate::Exists => true,
+            Predicate::Exists | Predicate::Present => true,
             Predicate::Null => false,
-            Predicate::Empty | Predicate::NoText => s.is_empty(),
+            Predicate::Empty | Predicate::NoText { .. } => s.is_empty(),
+            Predicate::Longer(bytes) => s.len() > *bytes,
             Predicate::Equals(v) => matches!(v, Scalar::Str(t) if **t == *s),
             Predicate::Text { op, fold, text } => op.holds(*fold, s, text),
             Predicate::Contains { value: Scalar::Str(t), fold, .. } => TextOp::Contains.holds(*fold, s, t),
@@ -263,7 +272,7 @@ impl Predicate {
     /// For a number.
     pub fn on_num(&self, n: Num) -> bool {
         match self {
-            Predicate::Exists | Predicate::NoText => true,
+            Predicate::Exists | Predicate::Present | Predicate::NoText { .. } => true,
             Predicate::Equals(Scalar::Num(v)) => *v == n,
             Predicate::In(m) => m.numbers.contains(&n),
             Predicate::Order(op, Scalar::Num(v)) => op.accepts(n.compare(*v)),
@@ -274,7 +283,7 @@ impl Predicate {
     /// For a bool.
     pub fn on_bool(&self, b: bool) -> bool {
         match self {
-            Predicate::Exists | Predicate::NoText => true,
+            Predicate::Exists | Predicate::Present | Predicate::NoText { .. } => true,
             Predicate::Equals(v) => *v == Scalar::Bool(b),
             Predicate::In(m) => m.bools[b as usize],
             Predicate::Like(like) => like.on_bool(b),
@@ -284,7 +293,7 @@ impl Predicate {
     /// For a list.
     pub fn on_list(&self, list: &[J]) -> bool {
         match self {
-            Predicate::Exists | Predicate::NoText => true,
+            Predicate::Exists | Predicate::Present | Predicate::NoText { .. } => true,
             Predicate::Empty => list.is_empty(),
             Predicate::Contains { value, fold: false, parts } => {
                 list.iter().any(|e| value.equals(e)) || (*parts && part_of_a_text(list, value))
@@ -302,7 +311,7 @@ impl Predicate {
     /// For an object of which only this is known; a predicate that [`Predicate::reads_objects`] is asked for the whole.
     pub fn on_object(&self, empty: bool) -> bool {
         match self {
-            Predicate::Exists | Predicate::NoText => true,
+            Predicate::Exists | Predicate::Present | Predicate::NoText { .. } => true,
             Predicate::Empty => empty,
             _ => false,
         }
@@ -326,7 +335,7 @@ impl Predicate {
     /// True if the outcome for a text depends on the text.
     pub fn reads_texts(&self) -> bool {
         match self {
-            Predicate::Exists | Predicate::Null => false,
+            Predicate::Exists | Predicate::Present | Predicate::Null => false,
             Predicate::Equals(v) | Predicate::Contains { value: v, .. } | Predicate::Order(_, v) => {
                 matches!(v, Scalar::Str(_))
             }

@@ -7,6 +7,7 @@ use model::Path;
 use model::event::EventBatch;
 use model::time::{text_ms, text_ns};
 use serde_json::{Map, Value as J, json};
+use std::sync::Arc;
 
 /// Standard fields that are the same for every event of a batch, in their order.
 pub fn batch_field(batch: &BatchFacts<'_>, name: &str) -> Option<J> {
@@ -32,9 +33,9 @@ pub struct BatchFacts<'a> {
 }
 
 /// Add the standard fields and the indicators to an event's own fields.
-pub fn finish(schema: &Schema, batch: &EventBatch, row: usize, event: &mut Map<String, J>) {
+pub fn finish(schema: &Schema, sources: &[Indicator], batch: &EventBatch, row: usize, event: &mut Map<String, J>) {
     let facts = BatchFacts { schema, origin: &batch.origin, now_ms: batch.now_ms };
-    let found = indicators(schema, event, Found::default());
+    let found = indicators(sources, event, Found::default());
     let mut put = |name: &str, v: Option<J>| {
         if let Some(v) = v {
             event.insert(name.into(), v);
@@ -51,16 +52,31 @@ pub fn finish(schema: &Schema, batch: &EventBatch, row: usize, event: &mut Map<S
     }
 }
 
-/// Gather the indicators of an event.
-pub fn indicators(schema: &Schema, event: &Map<String, J>, mut found: Found) -> Found {
-    let sources = schema.indicators();
-    if sources.is_empty() {
-        return found;
+/// A source of indicators in an event.
+pub struct Indicator {
+    /// The top-level field.
+    root: Arc<str>,
+    /// Where in it.
+    below: Path,
+    /// What to do with the value there.
+    scan: Scan,
+}
+
+impl Indicator {
+    /// Those of a schema.
+    pub fn all(schema: &Schema) -> Vec<Indicator> {
+        let one = |(path, scan): (Path, Scan)| {
+            Some(Indicator { root: path.root()?.into(), below: Path(path.0[1..].to_vec()), scan })
+        };
+        schema.indicators().into_iter().filter_map(one).collect()
     }
-    for (path, scan) in &sources {
-        let Some(root) = path.root().and_then(|r| event.get(r)) else { continue };
-        let below = Path(path.0[1..].to_vec());
-        for v in model::json::get_all(root, &below) {
+}
+
+/// Gather the indicators of an event.
+pub fn indicators(sources: &[Indicator], event: &Map<String, J>, mut found: Found) -> Found {
+    for Indicator { root, below, scan } in sources {
+        let Some(root) = event.get(&**root) else { continue };
+        for v in model::json::get_all(root, below) {
             apply(scan, v, &mut found);
         }
     }
@@ -87,8 +103,8 @@ pub fn concerns(scan: &Scan, only: u16) -> bool {
 }
 
 /// Values of one indicator field of an event.
-pub fn any_of(schema: &Schema, event: &Map<String, J>, field: &str, out: &mut Vec<String>) {
+pub fn any_of(sources: &[Indicator], event: &Map<String, J>, field: &str, out: &mut Vec<String>) {
     let Some(any) = Any::parse(field) else { return };
-    let found = indicators(schema, event, Found::only(any)).finish();
+    let found = indicators(sources, event, Found::only(any)).finish();
     out.extend(found.into_iter().flat_map(|(_, v)| v));
 }

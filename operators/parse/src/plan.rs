@@ -478,7 +478,7 @@ impl<'a> Builder<'a> {
             version: schema.revision,
             index: self.visible.iter().cloned().zip(0..).collect(),
             fields: if all { schema.event_fields() } else { Vec::new() },
-            full: Arc::new(Full { schema: schema.clone() }),
+            full: Arc::new(Full::new(schema.clone())),
             slots: self.visible,
         };
         let mut keys = Keys::default();

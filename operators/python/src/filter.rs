@@ -1,19 +1,20 @@
 //! What must hold of an event for a function to do anything but return `False`.
 //!
 //! The function is walked along all its paths with what is known of its values: constants, the event, and fields of the
-//! event at a path of constant keys. What a test of such a field says for a text is exact; for a field that is no text
-//! both answers are taken to be possible, and so is an exception. Wherever something else comes, the rest of the
+//! event at a path of constant keys. What a test of such a field says for a text, and for the value that stands for a
+//! missing one, is exact; for a field that is anything else both answers are taken to be possible, and so is an exception. Wherever something else comes, the rest of the
 //! path is taken to alert. So the condition may hold too often, never too seldom: an event for which it is false makes
 //! the function return `False` and nothing else, without an exception, without anything unknown.
 
 mod condition;
+mod place;
 mod sym;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Condition, How, Test};
+pub use condition::{Affix, Condition, Expression, How, Test};
 
 use crate::compile::Compiled;
 use crate::model::DataModel;
@@ -23,6 +24,14 @@ use crate::value::Value;
 pub const MAX_TESTS: usize = 200;
 /// Most statements and expressions that are walked.
 pub const MAX_WALK: u32 = 5_000;
+/// Most texts that are made while the condition is found.
+pub const MAX_TEXTS: u32 = 32;
+/// Bytes up to which a text counts whose case is changed: [`MAX_TEXTS`] of them are less than any limit of memory.
+pub const MAX_FOLDED: usize = 16 << 10;
+/// Most regular expressions that are searched for.
+pub const MAX_MATCHES: u32 = 12;
+/// Bytes up to which a text counts that is searched: [`MAX_MATCHES`] of them take less than [`MIN_STEPS`], a step for 16.
+pub const MAX_MATCHED: usize = 16 << 10;
 /// Steps that a function must be allowed for what is walked here never to use them up.
 pub const MIN_STEPS: u64 = 20_000;
 

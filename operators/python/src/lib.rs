@@ -45,7 +45,7 @@ pub mod unicode;
 pub mod value;
 
 pub use compile::{Compiled, FUNCTIONS, FunctionReport, Report, compile};
-pub use filter::{Condition, How, Test};
+pub use filter::{Affix, Condition, Expression, How, Test};
 pub use ir::Gap;
 pub use library::{Library, LoadError, Source};
 pub use model::{DataModel, Mapping};

@@ -332,6 +332,10 @@ impl FullEvent for Masked {
         let hidden = self.hide(batch, row, &mut event);
         out.extend(found.into_iter().filter(|s| !may_stem_from(s, &hidden)));
     }
+
+    fn may_have_twin(&self, path: &Path) -> bool {
+        self.inner.may_have_twin(path)
+    }
 }
 
 #[cfg(test)]

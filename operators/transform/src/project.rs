@@ -146,6 +146,9 @@ impl FullEvent for Projected {
     fn any(&self, batch: &EventBatch, row: usize, field: &str, out: &mut Vec<String>) {
         self.inner.any(batch, row, field, out);
     }
+    fn may_have_twin(&self, path: &model::Path) -> bool {
+        self.inner.may_have_twin(path)
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! node would leave them. The raw record of a row is the event itself.
 use model::event::{FullEvent, tag};
 use model::lookup::{EnrichRows, LookupColumn, NO_ROW};
+use model::path::Seg;
 use model::raw::{Origin, PAD, RawRecord};
 use model::{EnrichColumn, EventBatch, Layout, LookupTable, Path, json};
 use serde_json::{Map, Value as J};
@@ -21,6 +22,10 @@ impl FullEvent for Raw {
         let values = event.get(field).and_then(J::as_array).into_iter().flatten();
         out.extend(values.filter_map(|v| v.as_str().map(String::from)));
     }
+    /// As of a parser: see [`normalise`].
+    fn may_have_twin(&self, path: &Path) -> bool {
+        path.0.len() > 1 && path.root() != Some(TYPED)
+    }
 }
 
 /// A layout with these columns.
@@ -37,6 +42,30 @@ pub fn layout(log_type: &str, paths: &BTreeSet<Path>) -> Arc<Layout> {
         fields: Vec::new(),
         full: Arc::new(Raw),
     })
+}
+
+/// The field whose keys the schema of the layouts here knows; what is inside of all others is free JSON.
+const TYPED: &str = "userIdentity";
+
+/// Drop what a parser drops of an event, which only measurements do: nulls, and keys that columns have in another case of their letters, at the top and
+/// in [`TYPED`].
+#[allow(dead_code)]
+pub fn normalise(layout: &Layout, event: &mut J) {
+    let keys = |p: &Path| p.0.iter().map(|s| if let Seg::Key(k) = s { k.to_string() } else { String::new() }).collect();
+    let paths: Vec<Vec<String>> = layout.slots.iter().map(keys).collect();
+    prune(&paths.iter().map(Vec::as_slice).collect::<Vec<_>>(), event, 0);
+}
+
+#[allow(dead_code)]
+fn prune(paths: &[&[String]], event: &mut J, depth: usize) {
+    let Some(map) = event.as_object_mut() else { return };
+    let known = |key: &str| paths.iter().any(|p| p.first().is_some_and(|k| k == key));
+    let twin = |key: &str| paths.iter().any(|p| p.first().is_some_and(|k| k.to_lowercase() == key.to_lowercase()));
+    map.retain(|key, value| !value.is_null() && (known(key) || !twin(key)));
+    for (key, value) in map.iter_mut().filter(|(key, _)| depth > 0 || *key == TYPED) {
+        let below: Vec<&[String]> = paths.iter().filter(|p| p.first() == Some(key)).map(|p| &p[1..]).collect();
+        prune(&below, value, depth + 1);
+    }
 }
 
 /// A batch of these events.

@@ -231,12 +231,12 @@ fn tag_of(v: &Value) -> u8 {
 /// Hits to expect of a literal that was not seen true, by its kind.
 fn prior(literal: &Literal) -> f64 {
     match literal {
-        Literal::Test(_, Predicate::Equals(_) | Predicate::NoText) => 0.1,
+        Literal::Test(_, Predicate::Equals(_) | Predicate::NoText { .. } | Predicate::Longer(_)) => 0.1,
         Literal::Test(_, Predicate::In(_)) => 0.2,
         Literal::Test(_, Predicate::Like(like)) if like.is_plain() => 0.2,
         Literal::Test(_, Predicate::Like(_)) => 0.4,
         Literal::Test(_, Predicate::Text { .. } | Predicate::Matches(_)) => 0.4,
-        Literal::Test(_, Predicate::Exists | Predicate::Null | Predicate::Empty) => 1.5,
+        Literal::Test(_, Predicate::Exists | Predicate::Present | Predicate::Null | Predicate::Empty) => 1.5,
         _ => 0.8,
     }
 }

@@ -100,6 +100,7 @@ impl<'p> Words<'p> {
         let not = if negated { "not " } else { "" };
         match &self.plan.literals[lit as usize] {
             Literal::Test(key, test) => format!("{not}{} {}", self.key(*key), test_words(test)),
+            Literal::Joined => format!("{not}something is joined to the event"),
             Literal::Compare(a, b, how) => format!("{not}{} {} {}", self.key(*a), comparison(*how), self.key(*b)),
             Literal::Elements(key, which, exprs) => {
                 let which = match which {
@@ -132,6 +133,8 @@ fn expr(e: &Expr) -> String {
     let not = |negated: &bool| if *negated { "not " } else { "" };
     match e {
         Expr::Always(b) => b.to_string(),
+        Expr::Known { then, .. } => expr(then),
+        Expr::Joined => "something is joined to the event".into(),
         Expr::Test { key, test, negated } => format!("{}{} {}", not(negated), name(key), test_words(test)),
         Expr::Compare { left, right, how, negated } => {
             format!("{}{} {} {}", not(negated), name(left), comparison(*how), name(right))
@@ -198,7 +201,10 @@ fn test_words(test: &Predicate) -> String {
         Predicate::Exists => "exists".into(),
         Predicate::Null => "is null or missing".into(),
         Predicate::Empty => "is empty, null or missing".into(),
-        Predicate::NoText => "is no text, or an empty one".into(),
+        Predicate::NoText { missing: true } => "is no text, or an empty one".into(),
+        Predicate::NoText { missing: false } => "is there and no text, or an empty one".into(),
+        Predicate::Present => "exists and is not null".into(),
+        Predicate::Longer(bytes) => format!("is longer than {bytes} bytes"),
         Predicate::Equals(v) => format!("= {}", scalar(v)),
         Predicate::Text { op, fold, text } => format!("{} {text:?}", text_op(*op, *fold)),
         Predicate::Contains { value, fold, .. } => format!("{} {}", text_op(TextOp::Contains, *fold), scalar(value)),

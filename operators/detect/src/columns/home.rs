@@ -25,7 +25,10 @@ pub enum OnTag {
 
 /// Home of a literal; `None` if only the whole event or several keys can say.
 pub fn home(plan: &Plan, lit: LitId) -> Option<Home> {
-    let (Literal::Test(key, _) | Literal::Compare(key, ..) | Literal::Elements(key, ..)) = &plan.literals[lit as usize];
+    let (Literal::Test(key, _) | Literal::Compare(key, ..) | Literal::Elements(key, ..)) = &plan.literals[lit as usize]
+    else {
+        return None;
+    };
     match plan.source(*key) {
         Source::Column(slot) | Source::Within { slot, .. } => Some(Home::Column(*slot)),
         Source::Join { join, .. } if matches!(plan.literals[lit as usize], Literal::Test(..)) => {
@@ -40,9 +43,12 @@ pub fn on_tag(plan: &Plan, lit: LitId, t: u8) -> OnTag {
     let maybe = |b: bool| if b { OnTag::Maybe } else { OnTag::No };
     let container = matches!(t, tag::ARR | tag::OBJ);
     let literal = &plan.literals[lit as usize];
-    let (Literal::Test(key, _) | Literal::Compare(key, ..) | Literal::Elements(key, ..)) = literal;
+    let (Literal::Test(key, _) | Literal::Compare(key, ..) | Literal::Elements(key, ..)) = literal else {
+        return OnTag::Maybe;
+    };
     let inside = matches!(plan.source(*key), Source::Within { .. });
     match literal {
+        Literal::Joined => OnTag::Maybe,
         Literal::Test(_, test) if inside => maybe(container || test.on_null(false)),
         Literal::Elements(..) if inside => maybe(container),
         Literal::Elements(..) => maybe(t == tag::ARR),

@@ -89,7 +89,7 @@ impl Matcher {
     fn text(&mut self, atom: Atom, test: &Predicate) {
         match test {
             Predicate::Equals(Scalar::Str(s)) => self.equals(atom, s),
-            Predicate::Empty | Predicate::NoText => self.equals(atom, ""),
+            Predicate::Empty | Predicate::NoText { .. } => self.equals(atom, ""),
             Predicate::In(m) => m.strings.iter().for_each(|s| self.equals(atom, s)),
             Predicate::Text { op: TextOp::StartsWith, fold: false, text } if !text.is_empty() => {
                 self.gate.prefix(text);
@@ -309,7 +309,9 @@ mod tests {
         prop_oneof![
             text.prop_map(|s| Predicate::Equals(Scalar::Str(s.as_str().into()))),
             Just(Predicate::Empty),
-            Just(Predicate::NoText),
+            any::<bool>().prop_map(|missing| Predicate::NoText { missing }),
+            Just(Predicate::Present),
+            (0usize..5).prop_map(Predicate::Longer),
             prop::collection::vec(text, 0..4)
                 .prop_map(|v| Predicate::In(Members::of(v.iter().map(|s| Scalar::Str(s.as_str().into()))))),
             (op, any::<bool>(), text).prop_map(|(op, fold_case, s)| {

@@ -61,6 +61,8 @@ pub enum Literal {
     Compare(KeyId, KeyId, Comparison),
     /// On the elements of a list.
     Elements(KeyId, Quantifier, Vec<Expr>),
+    /// Something is joined to the row.
+    Joined,
 }
 
 /// A condition of a rule.
@@ -150,6 +152,7 @@ impl Plan {
             Literal::Test(key, test) => self.read_cost(*key) + test_cost(test),
             Literal::Compare(a, b, _) => self.read_cost(*a) + self.read_cost(*b) + 5,
             Literal::Elements(key, ..) => self.read_cost(*key) + 500,
+            Literal::Joined => 3,
         }
     }
 
@@ -247,6 +250,10 @@ impl Compiler {
     fn node(&mut self, e: &Expr) -> Node {
         match e {
             Expr::Always(b) => Node::Const(*b),
+            Expr::Joined => self.literal(Literal::Joined, false),
+            Expr::Known { path, then, otherwise } => {
+                self.node(if self.plan.layout.full.may_have_twin(path) { otherwise } else { then })
+            }
             Expr::All(v) => self.all(v),
             Expr::Any(v) => self.any(v),
             Expr::None(v) => not(self.any(v)),

@@ -33,6 +33,7 @@ pub fn literal(view: &View, lit: &Literal, row: usize) -> bool {
             Got::Span(v) => on_value(test, v),
             Got::Json(v) => test.on_json(v.as_deref()),
         },
+        Literal::Joined => view.is_joined(row),
         Literal::Compare(left, right, how) => compare(*how, view.get(*left, row), view.get(*right, row)),
         Literal::Elements(key, which, exprs) => match view.get(*key, row) {
             Got::Span(v @ Value::Arr(_)) => eval::elements(*which, exprs, Some(&v.to_json())),

@@ -45,6 +45,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// True if a lookup found something for the row.
+    pub fn is_joined(&self, row: usize) -> bool {
+        self.batch.enrich.iter().any(|column| match &column.rows {
+            EnrichRows::One(ids) => ids.get(row).is_some_and(|id| *id != NO_ROW),
+            EnrichRows::Many(hits) => hits.get(row).is_some_and(|hits| !hits.is_empty()),
+        })
+    }
+
     /// Value of a key.
     pub fn get(&self, key: KeyId, row: usize) -> Got<'a> {
         match self.plan.source(key) {

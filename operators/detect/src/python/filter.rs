@@ -4,7 +4,8 @@
 use crate::expr::Expr;
 use crate::key::KeySpec;
 use crate::predicate::{Members, Predicate, Scalar, TextOp};
-use ::python::{Condition, How, Test};
+use crate::regex::Regex;
+use ::python::{Affix, Condition, How, Test};
 use model::Path;
 use model::path::Seg;
 use std::sync::Arc;
@@ -34,15 +35,46 @@ fn expr(condition: &Condition) -> Expr {
 }
 
 fn text(test: &Test) -> Expr {
-    // Standard fields are made with the whole event.
-    if test.path.is_empty() || test.path[0].starts_with("p_") {
-        return Expr::Always(true);
+    let Some(root) = test.path.first() else { return Expr::Always(true) };
+    // Standard fields are made with the whole event, but for what is joined.
+    if root.starts_with("p_") {
+        let joined = &**root == "p_enrichment" && !test.absent;
+        return if joined { Expr::Joined } else { Expr::Always(true) };
     }
-    let key = || KeySpec::Path(Path(test.path.iter().map(|k| Seg::Key((**k).into())).collect()));
-    let part = |op, text: &str| match text.is_empty() {
+    let known = |n: usize, then: Expr, otherwise: Expr| {
+        let path = Path(test.path[..n].iter().map(|k| Seg::Key((**k).into())).collect());
+        Expr::Known { path, then: Box::new(then), otherwise: Box::new(otherwise) }
+    };
+    let loose = || of_text(test, true);
+    match (test.absent, test.path.len()) {
+        (true, _) => loose(),
+        (false, 1) => known(1, of_text(test, false), loose()),
+        (false, n) => {
+            let first = known(1, both(loose(), there(&test.path[..1])), loose());
+            if test.inside { first } else { known(n, of_text(test, false), first) }
+        }
+    }
+}
+
+fn both(a: Expr, b: Expr) -> Expr {
+    if let Expr::Always(true) = a { b } else { Expr::All(vec![a, b]) }
+}
+
+fn key(path: &[std::rc::Rc<str>]) -> KeySpec {
+    KeySpec::Path(Path(path.iter().map(|k| Seg::Key((**k).into())).collect()))
+}
+
+fn there(path: &[std::rc::Rc<str>]) -> Expr {
+    Expr::Test { key: key(path), test: Predicate::Present, negated: false }
+}
+
+/// The test of a path; `missing` is what it says where there is none.
+fn of_text(test: &Test, missing: bool) -> Expr {
+    let one = |test_of: Predicate, negated| Expr::Test { key: key(&test.path), test: test_of, negated };
+    let part = |op, fold, text: &str| match text.is_empty() {
         // Every text has it.
         true => None,
-        false => Some(Predicate::Text { op, fold: false, text: text.into() }),
+        false => Some(Predicate::Text { op, fold, text: text.into() }),
     };
     let how = match &test.how {
         How::In(set) => {
@@ -50,21 +82,49 @@ fn text(test: &Test) -> Expr {
                 set.iter().filter(|s| !s.is_empty()).map(|s| Scalar::Str(Arc::from(&**s))).collect();
             Some(Predicate::In(Members::of(texts)))
         }
-        How::StartsWith(text) => part(TextOp::StartsWith, text),
-        How::EndsWith(text) => part(TextOp::EndsWith, text),
-        How::Contains(text) => part(TextOp::Contains, text),
-    };
-    let no_text = || Expr::Test { key: key(), test: Predicate::NoText, negated: false };
-    match (how, test.negated) {
-        // A list of which an element is in the set is no text.
-        (Some(test @ Predicate::In(_)), true) => {
-            Expr::Any(vec![Expr::Test { key: key(), test, negated: true }, no_text()])
+        How::StartsWith(text) => part(TextOp::StartsWith, false, text),
+        How::EndsWith(text) => part(TextOp::EndsWith, false, text),
+        How::Contains(text) => part(TextOp::Contains, false, text),
+        How::Lower(Affix::Whole, text) if text.is_empty() => Some(Predicate::In(Members::default())),
+        How::Lower(affix, text) => {
+            let op = match affix {
+                Affix::Whole => TextOp::Equals,
+                Affix::Start => TextOp::StartsWith,
+                Affix::End => TextOp::EndsWith,
+                Affix::Anywhere => TextOp::Contains,
+            };
+            part(op, true, text)
         }
-        (Some(test), true) => Expr::Test { key: key(), test, negated: true },
+        How::Matches(expression) => match Regex::new(expression.0.as_str()) {
+            Ok(regex) => Some(Predicate::Matches(regex)),
+            Err(_) => return if missing { Expr::Always(true) } else { there(&test.path) },
+        },
+        How::Longer(bytes) => Some(Predicate::Longer(*bytes)),
+    };
+    let no_text = || one(Predicate::NoText { missing }, false);
+    let there = || there(&test.path);
+    match (how, test.negated) {
         (Some(Predicate::In(m)), false) if m.strings.is_empty() => no_text(),
-        (Some(test), false) => Expr::Any(vec![Expr::Test { key: key(), test, negated: false }, no_text()]),
+        (Some(test), false) => Expr::Any(vec![one(test, false), no_text()]),
+        (Some(Predicate::In(m)), true) if m.strings.is_empty() => {
+            if missing {
+                Expr::Always(true)
+            } else {
+                there()
+            }
+        }
+        // A list of which an element is in the set is no text, and an empty text may be none.
+        (Some(test), true) if !missing => Expr::Any(vec![Expr::All(vec![there(), one(test, true)]), no_text()]),
+        (Some(test @ (Predicate::In(_) | Predicate::Matches(_))), true) => Expr::Any(vec![one(test, true), no_text()]),
+        (Some(test), true) => one(test, true),
         (None, true) => no_text(),
-        (None, false) => Expr::Always(true),
+        (None, false) => {
+            if missing {
+                Expr::Always(true)
+            } else {
+                there()
+            }
+        }
     }
 }
 
@@ -77,7 +137,7 @@ mod tests {
 
     fn test(path: &[&str], how: How, negated: bool) -> Condition {
         let path: Vec<std::rc::Rc<str>> = path.iter().map(|k| (*k).into()).collect();
-        Condition::text(&path, how, negated)
+        Condition::text(&path, how, negated, true)
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub enum Condition {
     Any(Vec<Condition>),
 }
 
-/// True if the path leads to no text, or to one of which the test says so. Keys are exact: a key that is there in
-/// another case is found by Python too, but it is no text here, so the test is true.
+/// True if the path leads to a text of which the test says so, or to something else that is no text. Keys are exact: a
+/// key that is there in another case is found by Python too, but it is no text here, so the test is true.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Test {
     /// Keys of maps inside one another.
@@ -29,6 +29,11 @@ pub struct Test {
     pub how: How,
     /// The opposite is asked of it.
     pub negated: bool,
+    /// What the test says of an event that does not have the first key, in no case of its letters.
+    pub absent: bool,
+    /// What it says where the first key is there and the path leads nowhere: a later key is missing, in every case of its
+    /// letters, or what stands on the way is no map.
+    pub inside: bool,
 }
 
 /// What is asked of a text.
@@ -42,6 +47,37 @@ pub enum How {
     EndsWith(Rc<str>),
     /// This is in it.
     Contains(Rc<str>),
+    /// Its lower case is, begins with, ends with or has in it a text that is in lower case itself.
+    Lower(Affix, Rc<str>),
+    /// A regular expression of the regex crate is found in it. Nothing is known of texts over [`MAX_MATCHED`] bytes.
+    ///
+    /// [`MAX_MATCHED`]: super::MAX_MATCHED
+    Matches(Expression),
+    /// It has more bytes.
+    Longer(usize),
+}
+
+/// Where a part of a text must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affix {
+    /// It is the text.
+    Whole,
+    /// At its beginning.
+    Start,
+    /// At its end.
+    End,
+    /// Anywhere.
+    Anywhere,
+}
+
+/// A compiled regular expression that is compared by its text.
+#[derive(Clone, Debug)]
+pub struct Expression(pub regex::Regex);
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Expression) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 impl How {
@@ -52,19 +88,43 @@ impl How {
             How::StartsWith(part) => text.starts_with(&**part),
             How::EndsWith(part) => text.ends_with(&**part),
             How::Contains(part) => text.contains(&**part),
+            How::Lower(affix, part) => {
+                let lower = text.to_lowercase();
+                match affix {
+                    Affix::Whole => *lower == **part,
+                    Affix::Start => lower.starts_with(&**part),
+                    Affix::End => lower.ends_with(&**part),
+                    Affix::Anywhere => lower.contains(&**part),
+                }
+            }
+            How::Matches(expression) => expression.0.is_match(text),
+            How::Longer(bytes) => text.len() > *bytes,
         }
     }
 }
 
 impl Condition {
-    /// A test on the text at a path.
-    pub fn text(path: &[Rc<str>], how: How, negated: bool) -> Condition {
-        Condition::Text(Test { path: path.to_vec(), how, negated })
+    /// A test on the text at a path, and what it says where the first key of the path is absent.
+    pub fn text(path: &[Rc<str>], how: How, negated: bool, absent: bool) -> Condition {
+        Condition::nested(path, how, negated, absent, true)
     }
 
-    /// The path leads to no text.
-    pub fn no_text(path: &[Rc<str>]) -> Condition {
-        Condition::text(path, How::In(BTreeSet::new()), false)
+    /// The same, and what it says where the path leads nowhere although the first key is there.
+    pub fn nested(path: &[Rc<str>], how: How, negated: bool, absent: bool, inside: bool) -> Condition {
+        match &how {
+            How::In(set) if set.is_empty() && negated && absent && inside => Condition::Always(true),
+            _ => Condition::Text(Test { path: path.to_vec(), how, negated, absent, inside }),
+        }
+    }
+
+    /// The path leads to no text; with `absent` also where its first key is absent.
+    pub fn no_text(path: &[Rc<str>], absent: bool) -> Condition {
+        Condition::text(path, How::In(BTreeSet::new()), false, absent)
+    }
+
+    /// The first key of the path is there.
+    pub fn present(path: &[Rc<str>]) -> Condition {
+        Condition::text(&path[..path.len().min(1)], How::In(BTreeSet::new()), true, false)
     }
 
     /// Both hold.
@@ -145,15 +205,31 @@ impl Condition {
 impl Test {
     fn holds(&self, event: &EvDict) -> bool {
         let Some((last, first)) = self.path.split_last() else { return true };
+        if event.get(&self.path[0]).is_none() {
+            return self.absent;
+        }
         let inside = first.iter().try_fold(event, |at, key| match at.exact(key) {
             Some(Value::EvDict(next)) => Some(&**next),
             _ => None,
         });
         match inside.and_then(|at| at.exact(last)) {
             Some(Value::Str(text)) => self.how.holds(text) != self.negated,
-            _ => true,
+            _ => self.inside || !leads_nowhere(event, &self.path),
         }
     }
+}
+
+/// True if no key of the path is found in any case of its letters, from some key on, or something on the way is no map.
+fn leads_nowhere(event: &EvDict, path: &[Rc<str>]) -> bool {
+    let mut at = Some(event);
+    for (i, key) in path.iter().enumerate() {
+        match at.and_then(|map| map.get(key)) {
+            None => return true,
+            Some(Value::EvDict(next)) => at = Some(&**next),
+            Some(_) => return i + 1 < path.len(),
+        }
+    }
+    false
 }
 
 /// Add an alternative to a list; false if the list holds always then.
@@ -190,10 +266,13 @@ fn alternative(list: &mut Vec<Condition>, new: Condition) -> bool {
     true
 }
 
-/// True if one is the opposite of the other where there is a text; where there is none both hold.
+/// True if one is the opposite of the other where there is a text, and one of them holds where there is none.
 fn complement(a: &Condition, b: &Condition) -> bool {
     match (a, b) {
-        (Condition::Text(a), Condition::Text(b)) => a.path == b.path && a.how == b.how && a.negated != b.negated,
+        (Condition::Text(a), Condition::Text(b)) => {
+            let nowhere = (a.absent || b.absent) && (a.inside || b.inside);
+            a.path == b.path && a.how == b.how && a.negated != b.negated && nowhere
+        }
         _ => false,
     }
 }
@@ -201,9 +280,21 @@ fn complement(a: &Condition, b: &Condition) -> bool {
 /// True if the second says no more than that there is no text at the path of the first.
 fn passes_without_text(test: &Condition, no_text: &Condition) -> bool {
     match (test, no_text) {
-        (Condition::Text(test), Condition::Text(Test { path, how: How::In(set), negated: false })) => {
-            set.is_empty() && test.path == *path
+        (Condition::Text(test), Condition::Text(Test { path, how: How::In(set), negated: false, absent, inside })) => {
+            set.is_empty() && test.path == *path && (test.absent || !absent) && (test.inside || !inside)
         }
+        _ => false,
+    }
+}
+
+/// True if the first is the second, or says no more than that a key is there without which the second is false.
+fn implied(weak: &Condition, strong: &Condition) -> bool {
+    match (weak, strong) {
+        _ if weak == strong => true,
+        (
+            Condition::Text(Test { path, how: How::In(set), negated: true, absent: false, .. }),
+            Condition::Text(strong),
+        ) => set.is_empty() && path.len() == 1 && strong.path.first() == path.first() && !strong.absent,
         _ => false,
     }
 }
@@ -211,9 +302,10 @@ fn passes_without_text(test: &Condition, no_text: &Condition) -> bool {
 /// Add a condition to a list. Sets of one path become one: of a conjunction the excluded texts, of a disjunction the
 /// allowed ones.
 fn join(list: &mut Vec<Condition>, c: Condition, all: bool) {
-    if list.contains(&c) {
+    if list.iter().any(|old| if all { implied(&c, old) } else { implied(old, &c) }) {
         return;
     }
+    list.retain(|old| if all { !implied(old, &c) } else { !implied(&c, old) });
     if let Condition::Text(new) = &c
         && let How::In(more) = &new.how
         && new.negated == all
@@ -225,6 +317,8 @@ fn join(list: &mut Vec<Condition>, c: Condition, all: bool) {
                 && let How::In(set) = &mut old.how
             {
                 set.extend(more.iter().cloned());
+                let both = |a: bool, b: bool| if all { a && b } else { a || b };
+                (old.absent, old.inside) = (both(old.absent, new.absent), both(old.inside, new.inside));
                 return;
             }
         }

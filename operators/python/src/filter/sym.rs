@@ -1,7 +1,9 @@
 //! What is known of values and expressions before the event is there, and what follows from it for comparisons.
-use super::condition::{Condition, How};
+use super::condition::{Affix, Condition, How};
+use super::place::Place;
 use crate::module::Module;
 use crate::ops::Cmp;
+use crate::table::Table;
 use crate::value::Value;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -21,7 +23,13 @@ pub(super) enum Sym {
     /// A constant; what is in it does not change.
     Const(Value),
     /// What stands at a path of the event. Only where that is a text is anything known.
-    Field(Rc<[Rc<str>]>),
+    Field(Place),
+    /// The text there in lower case.
+    Lower(Place),
+    /// The text there in upper case.
+    Upper(Place),
+    /// A text of which nothing is known.
+    Text,
     /// A `bool`: when it may be true, when false.
     Test(Rc<(Condition, Condition)>),
     /// A display whose elements are known.
@@ -82,14 +90,18 @@ impl Out {
         let known = |b: bool| Condition::Always(b);
         let (truthy, falsy, odd, doubt) = match &sym {
             Sym::Unbound | Sym::Any | Sym::Cases(_) => (TRUE, TRUE, TRUE, TRUE),
-            Sym::Event | Sym::Keys(_) => (TRUE, TRUE, TRUE, FALSE),
+            Sym::Event | Sym::Keys(_) | Sym::Text => (TRUE, TRUE, TRUE, FALSE),
             Sym::Const(value) => match crate::ops::truthy(value) {
                 Ok(b) => (known(b), known(!b), known(!b && !matches!(value, Value::Bool(_))), FALSE),
                 Err(_) => (TRUE, TRUE, TRUE, TRUE),
             },
-            Sym::Field(path) => {
-                let empty = |negated| Condition::text(path, How::In(BTreeSet::from(["".into()])), negated);
-                (empty(true), empty(false), empty(false), FALSE)
+            // No text becomes empty, and no empty one anything else, when the case of its letters changes.
+            Sym::Field(place) | Sym::Lower(place) | Sym::Upper(place) => {
+                let gone = |test: &dyn Fn(&Value) -> Option<bool>| place.gone().and_then(test);
+                let empty = || How::In(BTreeSet::from(["".into()]));
+                let (falsy, truthy) = place.ask(empty(), gone(&|v| crate::ops::truthy(v).ok().map(|b| !b)));
+                let odd = gone(&|v| Some(!matches!(v, Value::Bool(_)) && !crate::ops::truthy(v).ok()?));
+                (truthy, falsy, place.ask(empty(), odd).0, FALSE)
             }
             Sym::Test(test) => (test.0.clone(), test.1.clone(), FALSE, FALSE),
             Sym::Items(items) => (known(!items.is_empty()), known(items.is_empty()), known(items.is_empty()), FALSE),
@@ -116,10 +128,14 @@ impl Out {
     }
 }
 
-/// What a module's global is: known if no function assigns it.
-pub(super) fn global(module: &Module, slot: u32) -> Out {
-    if module.written.borrow().iter().any(|(written, _)| *written == slot) {
-        return Out::any();
+/// What a module's global is: known if no function assigns it, or none has yet (`fresh`). Every event begins anew.
+pub(super) fn global(module: &Module, slot: u32, fresh: bool) -> Out {
+    if let Some((_, first)) = module.written.borrow().iter().find(|(written, _)| *written == slot) {
+        return match first {
+            Value::Unbound | Value::Missing(_) => Out::any(),
+            value if fresh => Out::of(Sym::Const(value.clone())),
+            _ => Out::any(),
+        };
     }
     match &module.globals.borrow()[slot as usize] {
         Value::Unbound | Value::Missing(_) => Out::any(),
@@ -128,8 +144,16 @@ pub(super) fn global(module: &Module, slot: u32) -> Out {
 }
 
 /// A name of another module.
-pub(super) fn member(module: &Module, name: &str) -> Out {
-    module.slot(name).map_or_else(Out::any, |slot| global(module, slot))
+pub(super) fn member(module: &Module, name: &str, fresh: bool) -> Out {
+    module.slot(name).map_or_else(Out::any, |slot| global(module, slot, fresh))
+}
+
+/// A name of a native module.
+pub(super) fn native(module: &'static str, name: &str) -> Out {
+    match crate::stdlib::member(module, name) {
+        Value::Missing(_) => Out::any(),
+        value => Out::of(Sym::Const(value)),
+    }
 }
 
 /// `all([…])`, `any([…])` of elements that have been looked at.
@@ -154,10 +178,7 @@ pub(super) fn compare(op: Cmp, a: &Sym, b: &Sym) -> Out {
         Cmp::IsNot => (Cmp::Is, true),
         op => (op, false),
     };
-    let one_of = |path: &[Rc<str>], set: BTreeSet<Rc<str>>, raises: Condition| {
-        let test = |negated| Condition::text(path, How::In(set.clone()), negated);
-        Out::test(test(false), test(true), raises)
-    };
+    let gone = |place: &Place, other: &Value| place.gone().and_then(|v| crate::ops::compare(op, v, other).ok());
     let out = match (op, a, b) {
         (op, Sym::Cases(cases), other) | (op @ (Cmp::Eq | Cmp::Is), other, Sym::Cases(cases)) => {
             let mut out = Out::none();
@@ -170,30 +191,48 @@ pub(super) fn compare(op: Cmp, a: &Sym, b: &Sym) -> Out {
             }
             Out::test(out.truthy, out.falsy, out.raises)
         }
-        (Cmp::Eq, Sym::Field(path), Sym::Const(Value::Str(text)))
-        | (Cmp::Eq, Sym::Const(Value::Str(text)), Sym::Field(path)) => {
-            one_of(path, BTreeSet::from([text.clone()]), FALSE)
+        (Cmp::Eq, Sym::Field(place), Sym::Const(value @ Value::Str(text)))
+        | (Cmp::Eq, Sym::Const(value @ Value::Str(text)), Sym::Field(place)) => {
+            let (truthy, falsy) = place.ask(How::In(BTreeSet::from([text.clone()])), gone(place, value));
+            Out::test(truthy, falsy, FALSE)
         }
-        (Cmp::Eq, Sym::Field(path), Sym::Const(Value::None | Value::Bool(_) | Value::Int(_)))
-        | (Cmp::Is, Sym::Field(path), Sym::Const(Value::None | Value::Bool(_))) => {
-            Out::test(Condition::no_text(path), TRUE, FALSE)
+        (Cmp::Eq, Sym::Field(place), Sym::Const(value @ (Value::None | Value::Bool(_) | Value::Int(_))))
+        | (Cmp::Is, Sym::Field(place), Sym::Const(value @ (Value::None | Value::Bool(_)))) => {
+            let (truthy, falsy) = place.ask(How::In(BTreeSet::new()), gone(place, value));
+            Out::test(truthy, falsy, FALSE)
         }
         (Cmp::Eq, Sym::Field(a), Sym::Field(b)) => {
             // Of two containers that are deep inside one another this raises.
-            Out::test(TRUE, TRUE, Condition::no_text(a).or(Condition::no_text(b)))
+            Out::test(TRUE, TRUE, a.no_text_nor(is_scalar).or(b.no_text_nor(is_scalar)))
         }
-        (Cmp::In, Sym::Field(path), container) => match members(container) {
+        (Cmp::In, Sym::Field(place), container) => match members(container) {
             Some((texts, _)) => {
                 // What cannot be hashed raises in a set.
                 let hashed = matches!(container, Sym::Keys(_) | Sym::Const(Value::Set(_) | Value::Dict(_)));
-                let raises = if hashed { Condition::no_text(path) } else { FALSE };
-                one_of(path, texts.into_iter().collect(), raises)
+                let raises = if hashed { place.no_text_nor(is_scalar) } else { FALSE };
+                let gone = constant(container).and_then(|value| gone(place, &value));
+                let (truthy, falsy) = place.ask(How::In(texts.into_iter().collect()), gone);
+                Out::test(truthy, falsy, raises)
             }
             None => Out::any(),
         },
-        (Cmp::In, Sym::Const(Value::Str(part)), Sym::Field(path)) => {
-            let test = |negated| Condition::text(path, How::Contains(part.clone()), negated);
-            Out::test(test(false), test(true), Condition::no_text(path))
+        (Cmp::In, Sym::Const(value @ Value::Str(part)), Sym::Field(place)) => {
+            let gone = place.gone().and_then(|v| crate::ops::compare(op, value, v).ok());
+            let (truthy, falsy) = place.ask(How::Contains(part.clone()), gone);
+            Out::test(truthy, falsy, place.no_text_nor(|v| crate::ops::compare(op, value, v).is_ok()))
+        }
+        (Cmp::Eq, Sym::Lower(_) | Sym::Upper(_), Sym::Const(Value::Str(text))) => {
+            a.folded(Affix::Whole, std::slice::from_ref(text))
+        }
+        (Cmp::Eq, Sym::Const(Value::Str(text)), Sym::Lower(_) | Sym::Upper(_)) => {
+            b.folded(Affix::Whole, std::slice::from_ref(text))
+        }
+        (Cmp::In, Sym::Lower(_) | Sym::Upper(_), container) => match members(container) {
+            Some((texts, _)) => a.folded(Affix::Whole, &texts),
+            None => Out::any(),
+        },
+        (Cmp::In, Sym::Const(Value::Str(part)), Sym::Lower(_) | Sym::Upper(_)) => {
+            b.folded(Affix::Anywhere, std::slice::from_ref(part))
         }
         (op, Sym::Const(a), Sym::Const(b)) => match crate::ops::compare(op, a, b) {
             Ok(b) => Out::of(Sym::Const(Value::Bool(b))),
@@ -202,6 +241,74 @@ pub(super) fn compare(op: Cmp, a: &Sym, b: &Sym) -> Out {
         _ => Out::any(),
     };
     if negated { out.not() } else { out }
+}
+
+/// A value that can be compared and hashed without an exception.
+pub(super) fn is_scalar(value: &Value) -> bool {
+    matches!(value, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_))
+}
+
+impl Sym {
+    /// Whether one of these parts is somewhere in a text whose case has changed.
+    pub fn folded(&self, affix: Affix, parts: &[Rc<str>]) -> Out {
+        let (place, upper) = match self {
+            Sym::Lower(place) => (place, false),
+            Sym::Upper(place) => (place, true),
+            _ => return Out::any(),
+        };
+        let (mut truthy, mut falsy) = (FALSE, TRUE);
+        for part in parts {
+            let lower: Rc<str> = part.to_lowercase().into();
+            let itself = if upper { part.is_ascii() && *part.to_ascii_uppercase() == **part } else { *lower == **part };
+            if !itself {
+                return Out::any();
+            }
+            let gone = match place.gone() {
+                Some(Value::Str(gone)) => Some(How::Lower(affix, lower.clone()).holds(gone)),
+                _ => None,
+            };
+            let (yes, no) = place.ask(How::Lower(affix, lower), gone);
+            truthy = truthy.or(yes);
+            falsy = falsy.and(no);
+        }
+        // Of letters beyond ASCII the upper case may be one of ASCII where the lower case is not: `ß`, `ſ`, `ı`.
+        let beyond = if upper { place.beyond_ascii() } else { FALSE };
+        Out::test(truthy.or(beyond.clone()), falsy.or(beyond), FALSE)
+    }
+
+    /// When iterating over it may do anything but come to its end at once.
+    pub fn filled(&self) -> Condition {
+        match self {
+            Sym::Items(items) => Condition::Always(!items.is_empty()),
+            Sym::Keys(keys) => Condition::Always(!keys.is_empty()),
+            Sym::Const(value) => Condition::Always(!is_empty(value)),
+            Sym::Field(place) if place.gone().is_some_and(is_empty) => Condition::present(&place.path),
+            Sym::Cases(cases) => cases.iter().map(|(when, s)| when.clone().and(s.filled())).fold(FALSE, Condition::or),
+            _ => TRUE,
+        }
+    }
+}
+
+/// True for a text or a container without anything in it.
+pub(super) fn is_empty(value: &Value) -> bool {
+    matches!(value, Value::Str(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Set(_))
+        && crate::ops::truthy(value).is_ok_and(|b| !b)
+}
+
+/// The value that is meant, if that is known; a container is a new one.
+pub(super) fn constant(sym: &Sym) -> Option<Value> {
+    Some(match sym {
+        Sym::Const(value) => value.clone(),
+        Sym::Items(items) => Value::list(items.iter().map(constant).collect::<Option<_>>()?),
+        Sym::Keys(keys) => {
+            let mut table = Table::default();
+            for key in keys.iter() {
+                table.set(Value::Str(key.clone()), Value::None).ok()?;
+            }
+            Value::dict(table)
+        }
+        _ => return None,
+    })
 }
 
 /// Texts in a constant container, and whether nothing else is in it; `None` if something is in it that is no scalar.
@@ -243,7 +350,7 @@ pub(super) fn parts(sym: &Sym) -> Option<Vec<Rc<str>>> {
 pub(super) fn path_of(sym: &Sym) -> Option<&[Rc<str>]> {
     match sym {
         Sym::Event => Some(&[]),
-        Sym::Field(path) => Some(path),
+        Sym::Field(place) => Some(&place.path),
         _ => None,
     }
 }
@@ -254,9 +361,15 @@ pub(super) fn longer(path: &[Rc<str>], keys: &[Rc<str>]) -> Rc<[Rc<str>]> {
 
 /// What is known where two ways meet.
 pub(super) fn merge(a: Sym, b: Sym) -> Sym {
+    if let (Sym::Field(a), Sym::Field(b)) = (&a, &b)
+        && a.path == b.path
+    {
+        let gone = if a.same_gone(b) { a.gone.clone() } else { None };
+        return Sym::Field(Place { path: a.path.clone(), gone, deep: a.deep && b.deep });
+    }
     let same = match (&a, &b) {
-        (Sym::Event, Sym::Event) => true,
-        (Sym::Field(a), Sym::Field(b)) => a == b,
+        (Sym::Event, Sym::Event) | (Sym::Text, Sym::Text) => true,
+        (Sym::Lower(a), Sym::Lower(b)) | (Sym::Upper(a), Sym::Upper(b)) => a.path == b.path && a.same_gone(b),
         (Sym::Test(a), Sym::Test(b)) => Rc::ptr_eq(a, b) || a == b,
         (Sym::Items(a), Sym::Items(b)) => Rc::ptr_eq(a, b),
         (Sym::Keys(a), Sym::Keys(b)) => Rc::ptr_eq(a, b),

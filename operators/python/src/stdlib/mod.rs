@@ -25,6 +25,7 @@ mod time;
 mod url;
 
 pub use net::{Address, Network};
+pub(crate) use re::known as known_pattern;
 pub use re::{Found, Pattern};
 pub(crate) use strptime::strptime;
 pub use time::{DateTime, Zone};

@@ -14,8 +14,8 @@ use crate::value::Value;
 
 mod found;
 
-use found::found;
 pub use found::{Found, MATCH_METHODS, group, match_method};
+use found::{found, found_at};
 
 /// `re.IGNORECASE`.
 pub const IGNORECASE: i128 = 2;
@@ -169,12 +169,47 @@ fn compile(vm: &mut Vm, source: &str, flags: i128) -> R<Rc<Pattern>> {
     Ok(pattern)
 }
 
+/// A pattern without flags, if it can be compiled.
+pub(crate) fn known(source: &str) -> Option<Rc<Pattern>> {
+    compile(&mut Vm::detached(), source, 0).ok()
+}
+
 fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or(text)
 }
 
+/// Texts that a pattern refuses: of these it is not known what Python says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    /// Those that end in a newline.
+    pub dollar: bool,
+    /// Those with a dotless or dotted i.
+    pub ignore: bool,
+    /// Those that are not ASCII.
+    pub words: bool,
+}
+
 impl Pattern {
-    fn admit(&self, text: &str) -> R<()> {
+    /// What is searched for by a method that gives a match or `None`.
+    pub(crate) fn regex(&self, method: &str) -> Option<&Regex> {
+        match method {
+            "search" => Some(&self.search),
+            "match" => Some(&self.start),
+            "fullmatch" => Some(&self.full),
+            _ => None,
+        }
+    }
+
+    /// Which texts it refuses.
+    pub(crate) fn refused(&self) -> Refused {
+        Refused { dollar: self.dollar, ignore: self.ignore, words: self.words }
+    }
+
+    /// Whether a text is refused.
+    ///
+    /// # Errors
+    /// Unknown if it is.
+    pub(crate) fn admit(&self, text: &str) -> R<()> {
         if self.dollar && text.ends_with('\n') {
             return unknown("`$` before a last newline");
         }
@@ -236,11 +271,14 @@ pub fn pattern_method(vm: &mut Vm, pattern: &Rc<Pattern>, name: &str, args: Args
             if args.pos.len() > 1 {
                 return unknown("a position to search from");
             }
-            let regex = match name {
-                "search" => &pattern.search,
-                "match" => &pattern.start,
-                _ => &pattern.full,
-            };
+            let Some(regex) = pattern.regex(name) else { return Ok(Value::None) };
+            // Without groups the automaton knows the place; with them it knows whether there is one.
+            if regex.captures_len() == 1 {
+                return Ok(regex.find(text).map_or(Value::None, |m| found_at(pattern, text, m.range())));
+            }
+            if !regex.is_match(text) {
+                return Ok(Value::None);
+            }
             Ok(regex.captures(text).map_or(Value::None, |c| found(pattern, text, &c)))
         }
         "findall" => {

@@ -167,7 +167,10 @@ pub(super) fn title(text: &str) -> String {
 
 /// Call a method of a text.
 pub(super) fn method(vm: &mut Vm, text: &Rc<str>, name: Name, method: &str, args: Args) -> R<Value> {
-    vm.memory(text.len())?;
+    // Those that only look make nothing.
+    if !matches!(name, Name::startswith | Name::endswith | Name::find | Name::rfind | Name::index | Name::rindex) {
+        vm.memory(text.len())?;
+    }
     match name {
         Name::isalpha
         | Name::isdecimal

@@ -28,6 +28,12 @@ pub(super) fn found(pattern: &Rc<Pattern>, text: &Rc<str>, captures: &regex::Cap
     Value::lib(Lib::Match(Found { text: text.clone(), pattern: pattern.clone(), groups }))
 }
 
+/// A match of a pattern without groups.
+pub(super) fn found_at(pattern: &Rc<Pattern>, text: &Rc<str>, at: std::ops::Range<usize>) -> Value {
+    let groups = vec![Some((at.start, at.end))];
+    Value::lib(Lib::Match(Found { text: text.clone(), pattern: pattern.clone(), groups }))
+}
+
 pub(super) fn number(m: &Found, index: &Value) -> R<usize> {
     let found = match index {
         Value::Str(name) => m.pattern.search.capture_names().position(|n| n == Some(&**name)),
