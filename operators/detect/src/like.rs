@@ -21,7 +21,7 @@ use needles::Needles;
 use serde_json::Value as J;
 use std::fmt::{self, Write};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// From this many patterns on, a text is searched for all of them at once.
 const SEARCH_FROM: usize = 8;
@@ -91,8 +91,9 @@ struct Inner {
     patterns: Vec<Pattern>,
     /// The value is a whole event: fields of the product itself (`p_…`) are left out.
     event: bool,
-    /// All patterns at once, if there are many.
-    needles: Option<Needles>,
+    /// All patterns at once, if there are many; made when the first text is asked about. Columns have automata of their own,
+    /// so most of these are never made.
+    needles: OnceLock<Needles>,
 }
 
 impl Like {
@@ -107,9 +108,7 @@ impl Like {
     }
 
     fn of(patterns: Vec<Pattern>, event: bool) -> Like {
-        let many = patterns.len() >= SEARCH_FROM;
-        let needles = many.then(|| Needles::new(patterns.iter().map(|p| (0, p))));
-        Like(Arc::new(Inner { patterns, event, needles }))
+        Like(Arc::new(Inner { patterns, event, needles: OnceLock::new() }))
     }
 
     /// The patterns.
@@ -125,10 +124,12 @@ impl Like {
     /// For a text.
     pub fn on_text(&self, text: &str) -> bool {
         let folded = fold(text);
-        match &self.0.needles {
-            Some(n) => n.find(text, &folded, &mut |_| true),
-            None => self.0.patterns.iter().any(|p| p.fits(text, &folded)),
+        let patterns = &self.0.patterns;
+        if patterns.len() < SEARCH_FROM {
+            return patterns.iter().any(|p| p.fits(text, &folded));
         }
+        let needles = self.0.needles.get_or_init(|| Needles::new(patterns.iter().map(|p| (0, p))));
+        needles.find(text, &folded, &mut |_| true)
     }
 
     /// For a number.

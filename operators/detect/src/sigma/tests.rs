@@ -212,6 +212,27 @@ fn placeholders_come_from_mappings() {
 }
 
 #[test]
+fn rules_woken_together_read_a_text_alike_whatever_its_length() {
+    let rule = |i: usize| {
+        format!(
+            "title: T\nid: t{i}\nlogsource: {{product: test}}\ndetection:\n  s: {{kind: 1, 'text|contains': 'Word{i}x'}}\n  \
+             n: {{'text|endswith': ['end{i}', '?nd{i}']}}\n  condition: s and not n\n"
+        )
+    };
+    let (rules, problems) = load(&(0..40).map(rule).collect::<Vec<_>>().join("---\n"));
+    assert_eq!((rules.len(), problems), (40, vec![]));
+    let event = |i: usize, length: usize| {
+        let filler = "äb ".repeat(length / 4);
+        json!({"kind": i % 3, "text": format!("{filler}wORD{}X {filler} End{}", i % 40, i % 7)})
+    };
+    // Beyond 4 KiB a text is not remembered.
+    let events: Vec<J> = (0..200).map(|i| event(i, [8, 800, 8_000][i % 5 % 3])).collect();
+    let got = matches(&rules, LOG_TYPE, &events);
+    let want = |i: usize| usize::from(i % 3 == 1 && i % 40 != i % 7);
+    assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), (0..200).map(want).collect::<Vec<_>>());
+}
+
+#[test]
 fn mistakes_have_a_place_and_all_are_told() {
     let found =
         refused("  s:\n    a|containz: 1\n    b|re: '('\n    c|cidr: [10.0.0.0/8, x]\n  t: []\n  condition: s and u\n");
