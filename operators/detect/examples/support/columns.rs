@@ -47,8 +47,8 @@ pub fn layout(log_type: &str, paths: &BTreeSet<Path>) -> Arc<Layout> {
 /// The field whose keys the schema of the layouts here knows; what is inside of all others is free JSON.
 const TYPED: &str = "userIdentity";
 
-/// Drop what a parser drops of an event, which only measurements do: nulls, and keys that columns have in another case of their letters, at the top and
-/// in [`TYPED`].
+/// Drop what a parser drops of an event: nulls, and keys that columns have in another case of their letters, at the top and
+/// in [`TYPED`]. Only measurements do.
 #[allow(dead_code)]
 pub fn normalise(layout: &Layout, event: &mut J) {
     let keys = |p: &Path| p.0.iter().map(|s| if let Seg::Key(k) = s { k.to_string() } else { String::new() }).collect();

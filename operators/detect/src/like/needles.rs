@@ -7,12 +7,15 @@ use super::glob::Shape;
 use super::witness::{Words, shortest};
 use super::{Pattern, glob::Glob};
 use crate::columns::hasher;
+use aho_corasick::packed::{self, Searcher};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 /// Bytes of needles up to which an automaton has its fast form: some 3 MB of memory.
 const MAX_FAST: usize = 12 << 10;
+/// Most needles of a column that are looked for with vector instructions first: most texts have none of them.
+const MAX_FEW: usize = 64;
 
 /// What a pattern is known by; several may share one.
 pub type Id = u32;
@@ -40,6 +43,8 @@ pub struct Needles {
 struct Side {
     equal: HashMap<Box<str>, Vec<Id>, ahash::RandomState>,
     search: Option<AhoCorasick>,
+    /// Says whether a text has any needle, where they are few.
+    any: Option<Searcher>,
     /// What a needle of `search` says, by its number.
     found: Vec<Vec<Found>>,
 }
@@ -150,7 +155,7 @@ fn rarest<'w>(witnesses: &'w [Words], held: &HashMap<&str, usize, ahash::RandomS
 
 impl Side {
     fn empty() -> Side {
-        Side { equal: HashMap::with_hasher(hasher()), search: None, found: Vec::new() }
+        Side { equal: HashMap::with_hasher(hasher()), search: None, any: None, found: Vec::new() }
     }
 
     fn find(
@@ -163,6 +168,9 @@ impl Side {
             return true;
         }
         let Some(search) = &self.search else { return false };
+        if self.any.as_ref().is_some_and(|any| any.find(text).is_none()) {
+            return false;
+        }
         search.find_overlapping_iter(text).any(|m| {
             self.found[m.pattern().as_usize()].iter().any(|found| match *found {
                 Found::Fits(id) => hit(id),
@@ -208,6 +216,8 @@ impl Draft {
     /// The automaton; `None` if there is more than one can hold.
     fn finish(self, kind: Use) -> Option<Side> {
         let bytes: usize = self.needles.iter().map(String::len).sum();
+        let few = kind == Use::Column && self.needles.len() <= MAX_FEW;
+        let any = few.then(|| packed::Config::new().builder().extend(&self.needles).build()).flatten();
         let kind = match kind {
             Use::Column if bytes <= MAX_FAST => AhoCorasickKind::DFA,
             Use::Often | Use::Column => AhoCorasickKind::ContiguousNFA,
@@ -216,6 +226,6 @@ impl Draft {
             [] => None,
             needles => Some(AhoCorasick::builder().kind(Some(kind)).build(needles).ok()?),
         };
-        Some(Side { equal: self.equal, search, found: self.found })
+        Some(Side { equal: self.equal, search, any, found: self.found })
     }
 }
