@@ -372,16 +372,14 @@ impl Row<'_, '_> {
     /// Hold values against their types: those in the slots that the walk filled, and those that were made.
     fn types(&mut self, touched: &[u32]) -> Result<(), Miss> {
         let plan = self.plan;
-        for slot in touched {
-            match plan.check_of[*slot as usize] {
-                NO_CHECK => {}
-                n => self.check(&plan.checks[n as usize])?,
-            }
+        if !plan.trie.is_wide() {
+            return plan.checks.iter().try_for_each(|c| self.check(c));
         }
-        plan.late_checks.iter().try_for_each(|n| self.check(&plan.checks[*n as usize]))
+        let of = touched.iter().map(|slot| plan.check_of[*slot as usize]).filter(|n| *n != NO_CHECK);
+        of.chain(plan.late_checks.iter().copied()).try_for_each(|n| self.check(&plan.checks[n as usize]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn check(&mut self, c: &TypeCheck) -> Result<(), Miss> {
         let i = self.at(c.slot);
         let t = self.cols.tag[i];

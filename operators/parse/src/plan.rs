@@ -47,7 +47,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Types.
     pub checks: Vec<TypeCheck>,
-    /// Of these, by number: the check of each slot that the walk fills ([`NO_CHECK`]: none), and those of other slots.
+    /// Of these, by number: the check of each slot that a walk with a wide trie fills ([`NO_CHECK`]: none), and the others.
     pub check_of: Vec<u32>,
     /// See [`Plan::check_of`].
     pub late_checks: Vec<u32>,
@@ -498,8 +498,8 @@ impl<'a> Builder<'a> {
         let (mut check_of, mut late_checks) = (vec![NO_CHECK; self.next as usize], Vec::new());
         for (n, check) in self.checks.iter().zip(0u32..).map(|(c, n)| (n, c)) {
             match trie.slots().binary_search(&check.slot) {
-                Ok(_) => check_of[check.slot as usize] = n,
-                Err(_) => late_checks.push(n),
+                Ok(_) if trie.is_wide() => check_of[check.slot as usize] = n,
+                _ => late_checks.push(n),
             }
         }
         Plan {

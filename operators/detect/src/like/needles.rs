@@ -16,6 +16,8 @@ use smallvec::SmallVec;
 const MAX_FAST: usize = 12 << 10;
 /// Most needles of a column that are looked for with vector instructions first: most texts have none of them.
 const MAX_FEW: usize = 64;
+/// Texts from so many bytes on.
+const LONG: usize = 64;
 
 /// What a pattern is known by; several may share one.
 pub type Id = u32;
@@ -168,7 +170,10 @@ impl Side {
             return true;
         }
         let Some(search) = &self.search else { return false };
-        if self.any.as_ref().is_some_and(|any| any.find(text).is_none()) {
+        if let Some(any) = &self.any
+            && text.len() >= LONG
+            && any.find(text).is_none()
+        {
             return false;
         }
         search.find_overlapping_iter(text).any(|m| {

@@ -92,6 +92,9 @@ pub struct Trie {
     not_taken: Vec<usize>,
 }
 
+/// Most slots of a trie that is not wide: all of them are looked at after a walk.
+const WIDE: usize = 64;
+
 /// An edge of the trie while it is built.
 struct Edge {
     seg: Seg,
@@ -141,6 +144,12 @@ impl Trie {
     /// they lead through instead and search its raw text.
     pub fn not_taken(&self) -> &[usize] {
         &self.not_taken
+    }
+
+    /// True if a record fills few of the slots: walks keep in mind which, see [`super::Walker::touched`].
+    #[inline]
+    pub fn is_wide(&self) -> bool {
+        self.slots.len() > WIDE
     }
 
     /// Slots that a walk with this trie may write, ascending.

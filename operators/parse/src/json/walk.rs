@@ -42,7 +42,9 @@ pub(super) struct Walk<'a, const STRICT: bool> {
     /// The walk is in an object whose members count as those of the record. They do not replace what is there already;
     /// members of the record itself do.
     pub inlined: bool,
-    /// Slots that got a value, some of them more than once.
+    /// See [`Trie::is_wide`].
+    pub wide: bool,
+    /// Slots that got a value, some of them more than once; kept where the trie is wide.
     pub touched: &'a mut Vec<u32>,
     /// Number of the first escape that is not behind the walk.
     pub next_escape: usize,

@@ -164,7 +164,7 @@ impl Walker {
         walked
     }
 
-    /// Slots in which the record that was walked last has, or had, a value.
+    /// Slots in which the record that was walked last has, or had, a value; of a trie that is wide ([`Trie::is_wide`]).
     #[inline]
     pub fn touched(&self) -> &[u32] {
         &self.touched
@@ -229,6 +229,7 @@ impl Walker {
             out,
             visits: &mut self.visits,
             inlined: false,
+            wide: trie.is_wide(),
             touched: &mut self.touched,
             next_escape: 0,
             key: &mut self.key,

@@ -142,7 +142,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         if again && self.inlined {
             return Some(false);
         }
-        if !again {
+        if self.wide && !again {
             self.touched.push(leaf.slot);
         }
         *tag = kind;
