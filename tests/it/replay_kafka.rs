@@ -71,7 +71,8 @@ impl Sender {
 /// A topic of two partitions: event `i` of minute `i` in partition `i % 2`.
 fn topic(broker: &Broker, n: i64) -> (Pipeline, String, Sender) {
     let (name, topic) = (unique("replay"), unique("replay-in"));
-    broker.create_topic(&topic, 2, 1).unwrap();
+    // The records are older than a broker keeps them.
+    broker.create_topic_with(&topic, 2, 1, &[("retention.ms", "-1")]).unwrap();
     let sender = Sender::new(broker);
     (0..n).for_each(|i| sender.send(&topic, i));
     sender.0.flush(Duration::from_secs(30)).unwrap();
