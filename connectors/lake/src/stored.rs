@@ -4,7 +4,7 @@ use crate::exact::{is_json, says};
 use crate::table::{OFFSET, ORDINAL, ORIGINAL, PARTITION, TIME};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use model::event::{Field, FieldType};
 use model::raw::PAD;
@@ -36,7 +36,7 @@ pub struct Stored {
 /// The wanted rows of a batch, by origin and parse time.
 pub(crate) fn stored(batch: &RecordBatch, wanted: &Wanted) -> Result<Vec<Stored>> {
     let rows = Rows::of(batch)?;
-    let Some(log_type) = (batch.num_rows() > 0).then(|| rows.log_type.as_string::<i32>().value(0)) else {
+    let Some(log_type) = (batch.num_rows() > 0).then(|| rows.log_type.value(0)) else {
         return Ok(Vec::new());
     };
     let Some((log_type, fields)) = wanted.log_types.get_key_value(log_type) else { return Ok(Vec::new()) };
@@ -136,34 +136,36 @@ struct Rows<'b> {
     partition: &'b PrimitiveArray<Int32Type>,
     ordinal: &'b PrimitiveArray<Int32Type>,
     version: &'b PrimitiveArray<Int32Type>,
-    log_type: &'b ArrayRef,
-    source: &'b ArrayRef,
-    label: &'b ArrayRef,
-    file: &'b ArrayRef,
-    row_id: &'b ArrayRef,
-    original: &'b ArrayRef,
+    log_type: &'b StringArray,
+    source: &'b StringArray,
+    label: &'b StringArray,
+    file: &'b StringArray,
+    row_id: &'b StringArray,
+    original: &'b StringArray,
+}
+
+/// A standard column as the array it must be.
+fn typed<'b, A>(batch: &'b RecordBatch, name: &str, of: impl Fn(&'b ArrayRef) -> Option<&'b A>) -> Result<&'b A> {
+    let column = batch
+        .column_by_name(name)
+        .ok_or_else(|| format!("there is no column {name}: another program wrote it, or an older millstream"))?;
+    Ok(of(column).ok_or_else(|| format!("the column {name} has another type than this product gives it"))?)
+}
+
+fn number<'b, T: ArrowPrimitiveType>(batch: &'b RecordBatch, name: &str) -> Result<&'b PrimitiveArray<T>> {
+    typed(batch, name, |c| c.as_primitive_opt::<T>())
 }
 
 impl<'b> Rows<'b> {
     fn of(batch: &'b RecordBatch) -> Result<Rows<'b>> {
-        let any = |name: &str| -> Result<&'b ArrayRef> {
-            let found = batch.column_by_name(name);
-            Ok(found.ok_or_else(|| {
-                format!("there is no column {name}: another program wrote it, or an older millstream")
-            })?)
-        };
-        let bad = |name: &str| format!("the column {name} has another type than this product gives it");
-        let text =
-            |name: &str| any(name).and_then(|c| Ok(c.as_string_opt::<i32>().map(|_| c).ok_or_else(|| bad(name))?));
-        let time = |name: &str| any(name).and_then(|c| Ok(c.as_primitive_opt().ok_or_else(|| bad(name))?));
-        let int = |name: &str| any(name).and_then(|c| Ok(c.as_primitive_opt().ok_or_else(|| bad(name))?));
+        let text = |name| typed(batch, name, |c| c.as_string_opt::<i32>());
         Ok(Rows {
-            time: time(TIME)?,
-            parsed: time("p_parse_time")?,
-            offset: any(OFFSET)?.as_primitive_opt().ok_or_else(|| bad(OFFSET))?,
-            partition: int(PARTITION)?,
-            ordinal: int(ORDINAL)?,
-            version: int("p_schema_version")?,
+            time: number(batch, TIME)?,
+            parsed: number(batch, "p_parse_time")?,
+            offset: number(batch, OFFSET)?,
+            partition: number(batch, PARTITION)?,
+            ordinal: number(batch, ORDINAL)?,
+            version: number(batch, "p_schema_version")?,
             log_type: text("p_log_type")?,
             source: text("p_source_id")?,
             label: text("p_source_label")?,
@@ -175,9 +177,9 @@ impl<'b> Rows<'b> {
 
     fn key(&self, row: usize) -> Key<'b> {
         Key {
-            source: self.source.as_string::<i32>().value(row),
-            label: self.label.as_string::<i32>().value(row),
-            file: self.file.as_string::<i32>().value(row),
+            source: self.source.value(row),
+            label: self.label.value(row),
+            file: self.file.value(row),
             partition: self.partition.value(row),
             parsed_ns: self.parsed.value(row),
             version: self.version.value(row),
@@ -196,7 +198,7 @@ impl<'b> Rows<'b> {
     /// Number of the source that an event came from: the one with which its position makes its row id. The topology that
     /// wrote it may have had other sources.
     fn source_number(&self, row: usize) -> Result<u32> {
-        let id = self.row_id.as_string::<i32>().value(row);
+        let id = self.row_id.value(row);
         let id = u128::from_str_radix(id, 16).map_err(|e| format!("p_row_id {id}: {e}"))?;
         let number = (0..SOURCES_MAX).find(|n| self.pos(row, *n).row_id() == id);
         Ok(number.ok_or_else(|| format!("p_row_id {id:032x} does not belong to the position beside it"))?)
@@ -206,7 +208,7 @@ impl<'b> Rows<'b> {
         if self.original.is_null(row) {
             return Ok(BTreeMap::new());
         }
-        let text = self.original.as_string::<i32>().value(row);
+        let text = self.original.value(row);
         Ok(serde_json::from_str(text).map_err(|e| format!("{ORIGINAL}: {e}"))?)
     }
 }
