@@ -151,11 +151,28 @@ impl Layout {
     }
 }
 
+/// What is known of a field of a whole event without putting it together.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OneField {
+    /// Its name in the event, and its value.
+    Value(Arc<str>, serde_json::Value),
+    /// The event has none.
+    Absent,
+    /// Only the whole event tells.
+    Unknown,
+}
+
 /// Builds whole events from a batch; implemented by the parser of the log type.
 pub trait FullEvent: Send + Sync {
     /// The normalised event (schema fields in schema order, unknown input keys dropped) with the standard `p_` fields
     /// and the indicators, without `p_enrichment`.
     fn event(&self, batch: &EventBatch, row: usize) -> serde_json::Map<String, serde_json::Value>;
+    /// A field of [`FullEvent::event`] by its name; without `exact`, if there is none of this name, the first whose name
+    /// differs only in the case of its letters. Most rows that somebody looks at whole are asked for a few of them.
+    fn field(&self, batch: &EventBatch, row: usize, name: &str, exact: bool) -> OneField {
+        let _ = (batch, row, name, exact);
+        OneField::Unknown
+    }
     /// Values of one indicator field (`p_any_ip_addresses`, …): sorted, no duplicates.
     fn any(&self, batch: &EventBatch, row: usize, field: &str, out: &mut Vec<String>);
     /// True if an event may have a key of this path also in another case of its letters, at any level. Where it is false,

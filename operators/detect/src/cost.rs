@@ -5,6 +5,7 @@ use crate::rule::Body;
 use model::{EventBatch, Files, Problem, Record};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A detect node that is measured.
@@ -62,7 +63,7 @@ impl Meter {
     }
 
     /// Run the rules over a batch.
-    pub fn add(&mut self, batch: &EventBatch) {
+    pub fn add(&mut self, batch: &Arc<EventBatch>) {
         let began = Instant::now();
         self.detect.batch(batch, &mut self.matches);
         self.ns += began.elapsed().as_nanos() as u64;
@@ -188,7 +189,7 @@ mod tests {
         let mut meter = Meter::open(&json!({ "rules": ["rules"] }), &files).ok().unwrap();
         let events: Vec<serde_json::Value> =
             (0..40).map(|i| json!({ "name": if i == 7 { "b" } else { "a" } })).collect();
-        meter.add(&support::batch(&support::layout("T", &[Path::key("name")].into()), &events));
+        meter.add(&Arc::new(support::batch(&support::layout("T", &[Path::key("name")].into()), &events)));
         let costs = meter.costs();
         assert_eq!((costs.events, costs.asleep, costs.rules.len()), (40, 1, 2));
         let of = |id: &str| costs.rules.iter().find(|r| r.rule == id).unwrap();

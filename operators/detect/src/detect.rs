@@ -458,7 +458,7 @@ impl Detect {
     ///
     /// # Errors
     /// CPython is to answer and the machine starts no worker.
-    pub fn judge(&mut self, batch: &EventBatch, cx: &mut Ctx) -> Result<Vec<Record>> {
+    pub fn judge(&mut self, batch: &Arc<EventBatch>, cx: &mut Ctx) -> Result<Vec<Record>> {
         let mut out = Vec::new();
         self.batch(batch, &mut out);
         if let Some(why) = self.python.lost() {
@@ -473,7 +473,7 @@ impl Detect {
         Ok(out)
     }
 
-    pub fn batch(&mut self, batch: &EventBatch, out: &mut Vec<Record>) {
+    pub fn batch(&mut self, batch: &Arc<EventBatch>, out: &mut Vec<Record>) {
         let program = self.programs.of(batch);
         let plan = program.plan();
         let view = View::new(batch, &plan);
@@ -503,7 +503,7 @@ impl Detect {
                     self.lua.run(script, event)
                 }
                 Runner::Python(script) => {
-                    let event = || self.python.event(view.whole(row), &batch.layout.log_type, batch.now_ms);
+                    let event = || self.python.row(batch, row);
                     self.python.run(script, events.python.get_or_insert_with(event))
                 }
             };
@@ -519,7 +519,10 @@ impl Detect {
                     m.rule = meta.clone();
                 }
                 let stored = self.store_events || wanted.is_some_and(|w| w.event);
-                m.event = stored.then(|| view.whole(row).to_string());
+                m.event = stored.then(|| match &events.python {
+                    Some(event) => event.json().to_string(),
+                    None => view.whole(row).to_string(),
+                });
                 out.push(Record::Match(Box::new(m)));
             }
             if let (Some(costs), Some(began)) = (&mut self.costs, began) {

@@ -201,7 +201,7 @@ GroupBy: [{Key: name}]
         let columns: std::collections::BTreeSet<Path> = ["kind", "n", "name", "tags"].map(Path::key).into();
         let layout = support::layout("T", &columns.into_iter().collect());
         let events: Vec<J> = (0..200).map(|i| json!({ "name": "root", "n": i % 4, "tags": ["y"] })).collect();
-        meter.add(&support::batch(&layout, &events));
+        meter.add(&Arc::new(support::batch(&layout, &events)));
         let told = meter.explain("R").unwrap();
         assert_eq!(told.measured, ["T"]);
         let homes: Vec<&String> = told.programs[0].wakes.keys().collect();

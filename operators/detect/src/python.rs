@@ -3,7 +3,7 @@
 //! A detection is a module with `rule(event)` (or `policy(resource)`) and, if it likes, the other functions of
 //! [`crate::contract`]. It may import helper modules (`AnalysisType: global`) and ask data models
 //! (`AnalysisType: datamodel`); [`repository`] holds both. One [`Engine`] per worker: a detection is compiled when its
-//! first event comes, an event is converted once for all detections of a row.
+//! first event comes, an event is read or converted once for all detections of a row.
 //!
 //! What is not built is asked of a CPython of the machine, if there is one: see [`cpython`].
 //!
@@ -23,10 +23,12 @@ mod tests;
 
 use crate::contract::{Outcome, kind};
 use crate::rule::{Body, Rule};
+use crate::whole::RowEvent;
+use ::python::event::Source;
 use ::python::value::Value;
 use ::python::{Limits, Setting, compile};
 use cpython::Cpython;
-use model::RuleMeta;
+use model::{EventBatch, RuleMeta};
 use repository::Shared;
 use returned::Returned;
 pub use script::{AnalysisType, Blocker, Script, Support};
@@ -51,12 +53,18 @@ pub struct Engine {
 
 /// An event prepared for any number of detections.
 pub struct EventHandle {
-    json: Rc<J>,
+    origin: Origin,
     event: OnceCell<::python::Event>,
     /// As CPython is given it.
     text: OnceCell<String>,
     log_type: Arc<str>,
     setting: Setting,
+}
+
+/// Where an event is.
+enum Origin {
+    Json(Rc<J>),
+    Row(Rc<RowEvent>),
 }
 
 struct Loaded {
@@ -122,10 +130,19 @@ impl Engine {
 
     /// Prepare an event of a log type, at a clock in milliseconds since 1970.
     pub fn event(&self, event: Rc<J>, log_type: &str, now_ms: i64) -> EventHandle {
+        self.handle(Origin::Json(event), log_type.into(), now_ms)
+    }
+
+    /// Prepare the event of a row, whose fields are read when they are asked for.
+    pub fn row(&self, batch: &Arc<EventBatch>, row: usize) -> EventHandle {
+        let event = Rc::new(RowEvent::new(batch.clone(), row));
+        self.handle(Origin::Row(event), batch.layout.log_type.clone(), batch.now_ms)
+    }
+
+    fn handle(&self, origin: Origin, log_type: Arc<str>, now_ms: i64) -> EventHandle {
         let setting =
-            Setting { model: self.shared.model(log_type), clock: now_ms.saturating_mul(1_000), limits: self.limits };
-        let (text, log_type) = (OnceCell::new(), log_type.into());
-        EventHandle { json: event, event: OnceCell::new(), text, log_type, setting }
+            Setting { model: self.shared.model(&log_type), clock: now_ms.saturating_mul(1_000), limits: self.limits };
+        EventHandle { origin, event: OnceCell::new(), text: OnceCell::new(), log_type, setting }
     }
 
     /// Evaluate one detection on an event.
@@ -235,14 +252,25 @@ impl EventHandle {
         self.event();
     }
 
+    /// The event as JSON.
+    pub fn json(&self) -> Rc<J> {
+        match &self.origin {
+            Origin::Json(json) => json.clone(),
+            Origin::Row(row) => row.whole(),
+        }
+    }
+
     fn text(&self) -> &str {
-        self.text.get_or_init(|| self.json.to_string())
+        self.text.get_or_init(|| self.json().to_string())
     }
 
     fn event(&self) -> &::python::Event {
-        self.event.get_or_init(|| match &*self.json {
-            J::Object(map) => ::python::Event::new(map),
-            _ => ::python::Event::new(&serde_json::Map::new()),
+        self.event.get_or_init(|| match &self.origin {
+            Origin::Row(row) => ::python::Event::of(row.clone()),
+            Origin::Json(json) => match &**json {
+                J::Object(map) => ::python::Event::new(map),
+                _ => ::python::Event::new(&serde_json::Map::new()),
+            },
         })
     }
 }

@@ -106,7 +106,7 @@ impl Map for Shadowed {
 
 impl Shadowed {
     /// What shadow rules match. Of their own counts only that of runaways is kept, under a name of its own.
-    fn shadowed(&mut self, batch: &EventBatch, cx: &mut Ctx) -> Result<Vec<Record>> {
+    fn shadowed(&mut self, batch: &Arc<EventBatch>, cx: &mut Ctx) -> Result<Vec<Record>> {
         let mut own = Ctx::default();
         let found = self.shadow.judge(batch, &mut own)?;
         for (counter, rule, n) in own.counts.into_iter().filter(|(counter, ..)| *counter == STOPPED) {

@@ -1,7 +1,12 @@
-//! A whole event with its enrichment, for the few rows that columns cannot serve.
+//! A whole event with its enrichment, for the few rows that columns cannot serve, and its fields one by one.
+use ::python::event::{Field, Source};
+use model::event::OneField;
 use model::lookup::{EnrichRows, NO_ROW};
 use model::{EnrichColumn, EventBatch, Path, json};
 use serde_json::{Map, Value as J};
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// The normalised event of a row, with `p_enrichment` if something was joined to it.
 pub fn whole_event(batch: &EventBatch, row: usize) -> J {
@@ -12,6 +17,35 @@ pub fn whole_event(batch: &EventBatch, row: usize) -> J {
         event.insert("p_enrichment".into(), J::Object(joined));
     }
     J::Object(event)
+}
+
+/// The event of a row, which is put together only if it is wanted whole.
+#[derive(Debug)]
+pub struct RowEvent {
+    batch: Arc<EventBatch>,
+    row: usize,
+    whole: OnceCell<Rc<J>>,
+}
+
+impl RowEvent {
+    /// Of a row of a batch.
+    pub fn new(batch: Arc<EventBatch>, row: usize) -> RowEvent {
+        RowEvent { batch, row, whole: OnceCell::new() }
+    }
+}
+
+impl Source for RowEvent {
+    fn field(&self, name: &str, exact: bool) -> Field {
+        match self.batch.layout.full.field(&self.batch, self.row, name, exact) {
+            OneField::Value(name, value) => Field::Value(name, value),
+            OneField::Absent => Field::Absent,
+            OneField::Unknown => Field::Unknown,
+        }
+    }
+
+    fn whole(&self) -> Rc<J> {
+        self.whole.get_or_init(|| Rc::new(whole_event(&self.batch, self.row))).clone()
+    }
 }
 
 /// `{table: {selector: row or rows}}` of one event; a row is `{p_match, …columns that are not null}`.

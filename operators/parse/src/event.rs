@@ -9,6 +9,18 @@ use model::time::{text_ms, text_ns};
 use serde_json::{Map, Value as J, json};
 use std::sync::Arc;
 
+/// Standard fields, in their order.
+const STANDARD: &[&str] = &[
+    "p_log_type",
+    "p_row_id",
+    "p_event_time",
+    "p_parse_time",
+    "p_source_id",
+    "p_source_label",
+    "p_schema_version",
+    "p_source_file",
+];
+
 /// Standard fields that are the same for every event of a batch, in their order.
 pub fn batch_field(batch: &BatchFacts<'_>, name: &str) -> Option<J> {
     Some(match name {
@@ -20,6 +32,15 @@ pub fn batch_field(batch: &BatchFacts<'_>, name: &str) -> Option<J> {
         "p_source_file" if !batch.origin.name.is_empty() => json!({ "path": &*batch.origin.name }),
         _ => return None,
     })
+}
+
+/// A standard field of a row by its name; `None` where it has none, and for indicators.
+pub fn standard_field(schema: &Schema, batch: &EventBatch, row: usize, name: &str) -> Option<J> {
+    match name {
+        "p_row_id" => Some(json!(format!("{:032x}", batch.pos_of(row).row_id()))),
+        "p_event_time" => Some(json!(text_ns(batch.event_time[row]))),
+        _ => batch_field(&BatchFacts { schema, origin: &batch.origin, now_ms: batch.now_ms }, name),
+    }
 }
 
 /// What the standard fields of a batch are made of.
@@ -34,21 +55,14 @@ pub struct BatchFacts<'a> {
 
 /// Add the standard fields and the indicators to an event's own fields.
 pub fn finish(schema: &Schema, sources: &[Indicator], batch: &EventBatch, row: usize, event: &mut Map<String, J>) {
-    let facts = BatchFacts { schema, origin: &batch.origin, now_ms: batch.now_ms };
     let found = indicators(sources, event, Found::default());
-    let mut put = |name: &str, v: Option<J>| {
-        if let Some(v) = v {
-            event.insert(name.into(), v);
+    for name in STANDARD {
+        if let Some(v) = standard_field(schema, batch, row, name) {
+            event.insert((*name).into(), v);
         }
-    };
-    put("p_log_type", batch_field(&facts, "p_log_type"));
-    put("p_row_id", Some(json!(format!("{:032x}", batch.pos_of(row).row_id()))));
-    put("p_event_time", Some(json!(text_ns(batch.event_time[row]))));
-    for name in ["p_parse_time", "p_source_id", "p_source_label", "p_schema_version", "p_source_file"] {
-        put(name, batch_field(&facts, name));
     }
     for (field, values) in found.finish() {
-        put(field.name(), Some(json!(values)));
+        event.insert(field.name().into(), json!(values));
     }
 }
 

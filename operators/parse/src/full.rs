@@ -1,11 +1,12 @@
 //! Whole events from a batch, for the few rows that somebody looks at whole.
-use crate::decode::decode_json;
-use crate::event::{Indicator, any_of, finish};
+use crate::decode::{convert_tagged, decode_json};
+use crate::event::{Indicator, any_of, finish, standard_field};
 use crate::record::trimmed;
 use crate::schema::{Kind, Schema};
 use crate::text::Parser;
+use crate::typed::tag_of;
 use model::Path;
-use model::event::{EventBatch, FullEvent, Value};
+use model::event::{EventBatch, FullEvent, OneField, Value};
 use model::path::Seg;
 use serde_json::{Map, Value as J};
 use std::sync::Arc;
@@ -20,12 +21,31 @@ pub struct Full {
     schema: Arc<Schema>,
     /// Its sources of indicators.
     indicators: Vec<Indicator>,
+    /// By field: its column has what the schema makes of it, not what was read.
+    rewritten: Vec<bool>,
+    /// The names of the fields are ASCII.
+    ascii: bool,
 }
 
 impl Full {
     /// Whole events of a log type.
     pub fn new(schema: Arc<Schema>) -> Full {
-        Full { indicators: Indicator::all(&schema), schema }
+        let rewritten = schema.fields.iter().map(|f| f.spec.rewrites()).collect();
+        let ascii = schema.fields.iter().all(|f| f.name.is_ascii());
+        Full { indicators: Indicator::all(&schema), schema, ascii, rewritten }
+    }
+
+    /// A top-level field from its column.
+    fn top(&self, batch: &EventBatch, row: usize, at: usize) -> Option<J> {
+        let (field, value) = (&self.schema.fields[at], batch.value(at as u32, row));
+        match (&self.schema.parser, value) {
+            (_, Value::Absent | Value::Null) => None,
+            // The column has what was read; of it the whole event has what the schema declares.
+            (Parser::Json, Value::Obj(raw) | Value::Arr(raw)) if !self.rewritten[at] => {
+                convert_tagged(&field.spec, tag_of(&value), raw, &field.name).ok().flatten()
+            }
+            (_, value) => Some(value.to_json()),
+        }
     }
 
     fn own_fields(&self, batch: &EventBatch, row: usize) -> Map<String, J> {
@@ -48,6 +68,29 @@ impl FullEvent for Full {
         let mut event = self.own_fields(batch, row);
         finish(&self.schema, &self.indicators, batch, row, &mut event);
         event
+    }
+
+    fn field(&self, batch: &EventBatch, row: usize, name: &str, exact: bool) -> OneField {
+        if name.get(..2).is_some_and(|p| p.eq_ignore_ascii_case("p_")) {
+            return match standard_field(&self.schema, batch, row, name) {
+                Some(value) => OneField::Value(name.into(), value),
+                None => OneField::Unknown,
+            };
+        }
+        if let Some(at) = self.schema.field(name)
+            && let Some(value) = self.top(batch, row, at)
+        {
+            return OneField::Value(self.schema.fields[at].name.clone(), value);
+        }
+        if exact {
+            return OneField::Absent;
+        }
+        if !name.is_ascii() || !self.ascii {
+            return OneField::Unknown;
+        }
+        let twins = self.schema.fields.iter().enumerate().filter(|(_, f)| f.name.eq_ignore_ascii_case(name));
+        let found = twins.filter(|(_, f)| *f.name != *name).find_map(|(at, f)| Some((f, self.top(batch, row, at)?)));
+        found.map_or(OneField::Absent, |(f, value)| OneField::Value(f.name.clone(), value))
     }
 
     fn may_have_twin(&self, path: &Path) -> bool {

@@ -6,7 +6,7 @@ use crate::indicator::Any;
 use crate::plan::Plan;
 use crate::schema::{Field, Kind, Schema, load};
 use crate::text::Parser;
-use model::event::{EventBatch, Value};
+use model::event::{EventBatch, OneField, Value};
 use model::path::{Path, Seg};
 use model::raw::PAD;
 use model::{Ctx, Map, Needs, Origin, Packet, RawBatch, RawRecord, Record, Rejected};
@@ -176,6 +176,23 @@ pub fn assert_agree(schema: &Schema, batch: &EventBatch) {
                 continue;
             }
             assert_eq!(v.to_json(), want, "{path} of {event} from {}", String::from_utf8_lossy(batch.raw(row)));
+        }
+        let fields = schema.fields.iter().map(|f| &*f.name);
+        let map = event.as_object().expect("an event is an object");
+        for name in fields.chain(["p_log_type", "p_parse_time", "p_source_file", "p_row_id", "unheard-of"]) {
+            let (upper, lower) = (name.to_ascii_uppercase(), name.to_ascii_lowercase());
+            for (asked, exact) in [(name, true), (name, false), (&upper, true), (&upper, false), (&lower, false)] {
+                let same = |k: &&String| k.eq_ignore_ascii_case(asked) && !exact;
+                let key = map.get_key_value(asked).map(|(k, _)| k).or_else(|| map.keys().find(same));
+                match batch.layout.full.field(batch, row, asked, exact) {
+                    OneField::Unknown => assert!(name.starts_with("p_"), "{asked} of {event}"),
+                    OneField::Absent => assert_eq!(key, None, "{asked} of {event}"),
+                    OneField::Value(name, v) => {
+                        let Some(key) = key else { panic!("no {asked} but {v} in {event}") };
+                        assert_eq!((&*name, &v), (key.as_str(), &event[key]), "{asked} of {event}");
+                    }
+                }
+            }
         }
         for (name, _) in Any::NAMES {
             let mut got = Vec::new();

@@ -359,7 +359,7 @@ fn keys_are_found_in_any_case_in_small_and_in_large_events() {
         map.insert("\u{212a}elvin".into(), json!("k"));
         let other = Event::new(&map).0;
         for event in [&ascii, &other] {
-            let text = |key: &str| event.get(key).map(crate::canonical::canonical);
+            let text = |key: &str| event.get(key).map(|v| crate::canonical::canonical(&v));
             assert_eq!(text("Key0"), text("kEY0"));
             assert_eq!(text("key0").as_deref(), Some("0"));
             assert_eq!((text("NAME"), text("name")), (Some("'second'".into()), Some("'first'".into())), "{count}");

@@ -1,13 +1,14 @@
 //! The event as detections see it: a read-only map whose keys ignore case, and read-only lists in it.
 //!
-//! An event is converted once and shared by all detections. Keys: exact first, then without regard to case, where the
+//! An event is converted once and shared by all detections; one with a [`Source`] field by field, as they are asked for. Keys: exact first, then without regard to case, where the
 //! first of several wins; a key that is no text has no case, so looking for it raises. A map of the event is a `Mapping`
 //! but no `dict`, a list a `Sequence` but no `list`, and inside a tuple: so it prints, so it is sliced. What `deep_walk`
 //! finds, and what `copy()` and `to_dict()` give, is plain.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ahash::RandomState;
 use serde_json::Value as Json;
@@ -17,17 +18,49 @@ use crate::native::Vm;
 use crate::table::{self, Table};
 use crate::value::{Dict, List, Type, Value};
 
+/// Where an event is that has not been put together: it is read field by field.
+pub trait Source: std::fmt::Debug {
+    /// A field by its name; without `exact`, by a name that differs in the case of its letters only if there is none of
+    /// this name.
+    fn field(&self, name: &str, exact: bool) -> Field;
+    /// The event as a JSON object.
+    fn whole(&self) -> Rc<Json>;
+}
+
+/// What a [`Source`] says of a field.
+#[derive(Debug)]
+pub enum Field {
+    /// Its name in the event, and its value.
+    Value(Arc<str>, Json),
+    /// There is none.
+    Absent,
+    /// Only the whole event tells.
+    Unknown,
+}
+
 /// A map of the event.
 #[derive(Debug, Default)]
 pub struct EvDict {
-    /// Entries, in the order of the event.
-    pub items: Vec<(Rc<str>, Value)>,
+    /// Entries, in the order of the event; of an event with a source, once all are wanted.
+    items: OnceCell<Vec<(Rc<str>, Value)>>,
     /// True for the event itself.
     pub root: bool,
+    source: Option<Rc<dyn Source>>,
+    /// What the source said so far.
+    read: RefCell<Vec<Read>>,
     /// True if every key is ASCII.
     ascii: OnceCell<bool>,
     exact: OnceCell<HashMap<Rc<str>, usize, RandomState>>,
     folded: OnceCell<HashMap<String, usize, RandomState>>,
+}
+
+/// An answer of a source.
+#[derive(Debug)]
+struct Read {
+    key: Rc<str>,
+    exact: bool,
+    /// The name and value of a field.
+    found: Option<(Arc<str>, Value)>,
 }
 
 /// A list of the event.
@@ -46,46 +79,100 @@ fn hashes() -> RandomState {
 }
 
 impl EvDict {
+    /// A map with these entries, inside of an event.
+    pub fn of(items: Vec<(Rc<str>, Value)>) -> EvDict {
+        EvDict { items: items.into(), ..EvDict::default() }
+    }
+
+    /// An event that is read from a source.
+    pub fn from(source: Rc<dyn Source>) -> EvDict {
+        EvDict { source: Some(source), root: true, ..EvDict::default() }
+    }
+
+    /// All entries, in the order of the event.
+    pub fn items(&self) -> &[(Rc<str>, Value)] {
+        self.items.get_or_init(|| {
+            let Some(source) = &self.source else { return Vec::new() };
+            let whole = source.whole();
+            let read = self.read.borrow();
+            // A value that a detection has already is that value and no copy.
+            let had = |name: &str| {
+                let named = |r: &Read| r.found.as_ref().filter(|f| *f.0 == *name).map(|f| f.1.clone());
+                read.iter().find_map(named)
+            };
+            let entry = |(k, v): (&String, &Json)| (Rc::from(k.as_str()), had(k).unwrap_or_else(|| from_json(v)));
+            whole.as_object().into_iter().flatten().map(entry).collect()
+        })
+    }
+
+    /// Ask the source; `Err` where all entries are there or have to be.
+    fn ask(&self, key: &str, exact: bool) -> Result<Option<Value>, ()> {
+        let (None, Some(source)) = (self.items.get(), &self.source) else { return Err(()) };
+        let asked = |r: &&Read| *r.key == *key && (r.exact == exact || r.found.as_ref().is_some_and(|f| *f.0 == *key));
+        if let Some(read) = self.read.borrow().iter().find(asked) {
+            return Ok(read.found.as_ref().map(|f| f.1.clone()));
+        }
+        let found = match source.field(key, exact) {
+            Field::Unknown => return Err(()),
+            Field::Absent => None,
+            Field::Value(name, json) => {
+                let had = self.read.borrow().iter().find_map(|r| r.found.clone().filter(|f| f.0 == name));
+                Some(had.unwrap_or_else(|| (name, from_json(&json))))
+            }
+        };
+        let value = found.as_ref().map(|f| f.1.clone());
+        self.read.borrow_mut().push(Read { key: key.into(), exact, found });
+        Ok(value)
+    }
+
     /// Value of an exact key.
-    pub fn exact(&self, key: &str) -> Option<&Value> {
-        if self.items.len() <= FEW {
-            return self.items.iter().find(|(k, _)| &**k == key).map(|(_, v)| v);
+    pub fn exact(&self, key: &str) -> Option<Value> {
+        if let Ok(answer) = self.ask(key, true) {
+            return answer;
+        }
+        let items = self.items();
+        if items.len() <= FEW {
+            return items.iter().find(|(k, _)| &**k == key).map(|(_, v)| v.clone());
         }
         let index = self.exact.get_or_init(|| {
-            let mut index = HashMap::with_capacity_and_hasher(self.items.len(), hashes());
-            for (i, (k, _)) in self.items.iter().enumerate() {
+            let mut index = HashMap::with_capacity_and_hasher(items.len(), hashes());
+            for (i, (k, _)) in items.iter().enumerate() {
                 index.insert(k.clone(), i);
             }
             index
         });
-        index.get(key).map(|i| &self.items[*i].1)
+        index.get(key).map(|i| items[*i].1.clone())
     }
 
     /// Value of a key, exact or without regard to case.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.exact(key).or_else(|| self.ignoring_case(key))
+    pub fn get(&self, key: &str) -> Option<Value> {
+        match self.ask(key, false) {
+            Ok(answer) => answer,
+            Err(()) => self.exact(key).or_else(|| self.ignoring_case(key)),
+        }
     }
 
-    fn ignoring_case(&self, key: &str) -> Option<&Value> {
-        let ascii = || *self.ascii.get_or_init(|| self.items.iter().all(|(k, _)| k.is_ascii()));
-        if self.items.len() <= FEW && key.is_ascii() && ascii() {
-            return self.items.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v);
+    fn ignoring_case(&self, key: &str) -> Option<Value> {
+        let items = self.items();
+        let ascii = || *self.ascii.get_or_init(|| items.iter().all(|(k, _)| k.is_ascii()));
+        if items.len() <= FEW && key.is_ascii() && ascii() {
+            return items.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.clone());
         }
         let folded = self.folded.get_or_init(|| {
-            let mut index = HashMap::with_capacity_and_hasher(self.items.len(), hashes());
-            for (i, (k, _)) in self.items.iter().enumerate() {
+            let mut index = HashMap::with_capacity_and_hasher(items.len(), hashes());
+            for (i, (k, _)) in items.iter().enumerate() {
                 index.entry(k.to_lowercase()).or_insert(i);
             }
             index
         });
-        folded.get(&key.to_lowercase()).map(|i| &self.items[*i].1)
+        folded.get(&key.to_lowercase()).map(|i| items[*i].1.clone())
     }
 
     /// Value of any key.
     ///
     /// # Errors
     /// `TypeError` for a key that cannot be hashed, `AttributeError` for another one that has no `lower()`.
-    pub fn find(&self, key: &Value) -> R<Option<&Value>> {
+    pub fn find(&self, key: &Value) -> R<Option<Value>> {
         match key {
             Value::Str(key) => Ok(self.get(key)),
             other => no_text(other),
@@ -95,7 +182,7 @@ impl EvDict {
 
 /// Looking for a key that is no text: the key is asked for its `lower()`.
 #[cold]
-fn no_text<'a>(key: &Value) -> R<Option<&'a Value>> {
+fn no_text(key: &Value) -> R<Option<Value>> {
     table::hash(key)?;
     match key {
         Value::Bytes(_) => Ok(None),
@@ -119,7 +206,7 @@ pub fn from_json(json: &Json) -> Value {
 /// A JSON object as an event.
 pub fn event(map: &serde_json::Map<String, Json>) -> Rc<EvDict> {
     let items = map.iter().map(|(k, v)| (Rc::from(k.as_str()), from_json(v))).collect();
-    Rc::new(EvDict { items, root: true, ..EvDict::default() })
+    Rc::new(EvDict { root: true, ..EvDict::of(items) })
 }
 
 /// A JSON value as plain values: `dict` and `list`.
@@ -149,7 +236,7 @@ fn convert(json: &Json, plain: bool) -> Value {
         }
         Json::Object(map) => {
             let items = map.iter().map(|(k, v)| (Rc::from(k.as_str()), from_json(v))).collect();
-            Value::EvDict(Rc::new(EvDict { items, ..EvDict::default() }))
+            Value::EvDict(Rc::new(EvDict::of(items)))
         }
     }
 }
@@ -163,7 +250,7 @@ pub fn plain(value: &Value) -> Value {
     match value {
         Value::EvDict(e) => {
             let mut table = Table::default();
-            for (key, value) in &e.items {
+            for (key, value) in e.items() {
                 entry(&mut table, Value::Str(key.clone()), value);
             }
             Value::dict(table)
@@ -191,9 +278,9 @@ pub fn plain(value: &Value) -> Value {
 pub(crate) fn inside(vm: &mut Vm, value: &Value) -> R<Value> {
     match value {
         Value::EvDict(e) => {
-            vm.memory(256 * e.items.len())?;
+            vm.memory(256 * e.items().len())?;
             let mut table = Table::default();
-            for (key, value) in &e.items {
+            for (key, value) in e.items() {
                 table.set(Value::Str(key.clone()), inside(vm, value)?)?;
             }
             Ok(Value::Dict(Rc::new(Dict { table: table.into(), frozen: true.into(), ordered: false })))
@@ -238,7 +325,7 @@ fn convert_inside(vm: &mut Vm, value: &Value, depth: u32) -> R<Value> {
                 };
                 items.push((key.clone(), convert_inside(vm, value, depth + 1)?));
             }
-            Ok(Value::EvDict(Rc::new(EvDict { items, ..EvDict::default() })))
+            Ok(Value::EvDict(Rc::new(EvDict::of(items))))
         }
         Value::Tuple(t) if t.0.iter().all(|v| !table::is_container(v)) => Ok(value.clone()),
         other if table::is_container(other) => {
@@ -257,7 +344,7 @@ pub fn deep_get(event: &Rc<EvDict>, keys: &[Value], default: &Value) -> R<Value>
     for key in keys {
         // As a fold: where a key is missing, the walk goes on in the default.
         at = match &at {
-            Value::EvDict(e) => e.find(key)?.unwrap_or(default).clone(),
+            Value::EvDict(e) => e.find(key)?.unwrap_or_else(|| default.clone()),
             Value::Dict(d) => d.table.borrow().get(key)?.unwrap_or(default).clone(),
             _ => default.clone(),
         };
@@ -288,7 +375,7 @@ fn walk(at: &Value, keys: &[Value], default: &Value, which: &Value) -> R<Value> 
     match at {
         Value::EvDict(e) => {
             let next = match key {
-                Value::Str(k) => e.exact(k).cloned(),
+                Value::Str(k) => e.exact(k),
                 other => {
                     table::hash(other)?;
                     None

@@ -209,7 +209,7 @@ impl Iter {
             }
             Iter::EvDict(map, at, part) => {
                 *at += 1;
-                map.items.get(*at - 1).map(|(key, value)| match part {
+                map.items().get(*at - 1).map(|(key, value)| match part {
                     Part::Keys => Value::Str(key.clone()),
                     Part::Values => value.clone(),
                     Part::Items => Value::tuple(vec![Value::Str(key.clone()), value.clone()]),

@@ -101,7 +101,7 @@ fn find(vm: &mut Vm, map: &Rc<EvDict>, path: &str, place: Option<&mut String>) -
         for key in keys {
             at = match &at {
                 Value::EvDict(e) => match e.exact(key) {
-                    Some(value) => value.clone(),
+                    Some(value) => value,
                     None => return Ok(None),
                 },
                 _ => return Ok(None),
@@ -118,8 +118,8 @@ fn find(vm: &mut Vm, map: &Rc<EvDict>, path: &str, place: Option<&mut String>) -
         for (place, value) in hits {
             let under = |part: &str| if place.is_empty() { part.to_string() } else { format!("{place}.{part}") };
             match (&value, &step) {
-                (Value::EvDict(e), Step::Every) => below.extend(e.items.iter().map(|(k, v)| (under(k), v.clone()))),
-                (Value::EvDict(e), Step::Key(key)) => below.extend(e.exact(key).map(|v| (under(key), v.clone()))),
+                (Value::EvDict(e), Step::Every) => below.extend(e.items().iter().map(|(k, v)| (under(k), v.clone()))),
+                (Value::EvDict(e), Step::Key(key)) => below.extend(e.exact(key).map(|v| (under(key), v))),
                 (Value::EvList(l), Step::Every) => {
                     below.extend(l.items.iter().enumerate().map(|(i, v)| (under(&format!("[{i}]")), v.clone())));
                 }
@@ -195,8 +195,8 @@ pub fn udm(vm: &mut Vm, map: &Rc<EvDict>, args: Args) -> R<Value> {
 pub fn udm_path(vm: &mut Vm, map: &Rc<EvDict>, args: Args) -> R<Value> {
     args.check_named("udm_path", 1, 1, &["key"])?;
     let Some(model) = vm.model.clone() else {
-        let log_type = map.get("p_log_type").unwrap_or(&Value::None);
-        let log_type = crate::repr::to_str(vm, log_type)?;
+        let log_type = map.get("p_log_type").unwrap_or(Value::None);
+        let log_type = crate::repr::to_str(vm, &log_type)?;
         return raise(Kind::PantherError, format!("there is no data model for the log type: {log_type}"));
     };
     let Some(Value::Str(name)) = args.get(0, "key") else { return Ok(Value::None) };
@@ -224,7 +224,7 @@ pub fn event_time_epoch(vm: &mut Vm, map: &Rc<EvDict>) -> R<Value> {
             return type_error(format!("unsupported operand type(s) for +: '{other}' and 'str'"));
         }
     };
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     if fraction.chars().any(unicode::is_other_number) {
         return unknown("numbers of other scripts");
     }

@@ -92,7 +92,7 @@ pub fn truthy(value: &Value) -> R<bool> {
         Value::Dict(d) => !d.table.borrow().is_empty(),
         Value::Set(s) => !s.table.borrow().is_empty(),
         Value::Range(r) => !r.is_empty(),
-        Value::EvDict(e) => !e.items.is_empty(),
+        Value::EvDict(e) => !e.items().is_empty(),
         Value::EvList(l) => !l.items.is_empty(),
         Value::View(v) => truthy(&v.of)?,
         Value::Lib(l) => match &**l {

@@ -142,7 +142,7 @@ fn write(vm: &mut Vm, value: &Value, out: &mut String, depth: u32, inside: bool)
         }
         Value::EvDict(e) => {
             let entries: Vec<(Value, Value)> =
-                e.items.iter().map(|(k, v)| (Value::Str(k.clone()), v.clone())).collect();
+                e.items().iter().map(|(k, v)| (Value::Str(k.clone()), v.clone())).collect();
             if !inside {
                 out.push_str(value.type_of().name());
                 out.push('(');

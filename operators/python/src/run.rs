@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value as Json};
 
 use crate::compile::Compiled;
-use crate::event::{self, EvDict};
+use crate::event::{self, EvDict, Source};
 use crate::exc::{Place, Stop};
 use crate::model::DataModel;
 use crate::native::{Args, Limits, Vm};
@@ -20,6 +20,11 @@ impl Event {
     /// An event from a JSON object.
     pub fn new(map: &Map<String, Json>) -> Event {
         Event(event::event(map))
+    }
+
+    /// An event whose fields are read when a detection asks for them.
+    pub fn of(source: Rc<dyn Source>) -> Event {
+        Event(Rc::new(EvDict::from(source)))
     }
 }
 
@@ -129,7 +134,7 @@ fn json(value: &Value, depth: u32) -> Option<Json> {
         Value::Set(s) => return list(&s.table.borrow().keys().cloned().collect::<Vec<_>>()),
         Value::EvDict(e) => {
             let mut map = Map::new();
-            for (key, value) in &e.items {
+            for (key, value) in e.items() {
                 map.insert(key.to_string(), json(value, depth + 1)?);
             }
             Json::Object(map)

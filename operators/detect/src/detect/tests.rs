@@ -64,7 +64,7 @@ pub(crate) fn run_files(files: &MemFiles, log_type: &str, events: &[J]) -> Vec<M
     assert!(problems.iter().all(|p| p.warning), "{problems:?}");
     let mut out = Vec::new();
     let layout = support::layout(log_type, &rules.needs().of(log_type));
-    rules.detect(false).batch(&support::batch(&layout, events), &mut out);
+    rules.detect(false).batch(&Arc::new(support::batch(&layout, events)), &mut out);
     let one = |r| if let Record::Match(m) = r { *m } else { panic!("{r:?}") };
     out.into_iter().map(one).collect()
 }

@@ -68,7 +68,7 @@ fn native(
     let outcome = match entry {
         AnalysisType::Rule | AnalysisType::ScheduledRule => compiled.call(name, event.event(), setting),
         // A policy may change its resource, so each function gets its own.
-        AnalysisType::Policy => compiled.call_value(name, ::python::event::plain_from_json(&event.json), setting),
+        AnalysisType::Policy => compiled.call_value(name, ::python::event::plain_from_json(&event.json()), setting),
     };
     match outcome {
         Outcome::Value(value) => Ok(value.into()),

@@ -152,7 +152,7 @@ impl Verify {
                 vec![(script.entry.function().into(), Verdict::Unknown, String::new(), why.clone())]
             }
         };
-        let passes = filters.get(&event.log_type).is_none_or(|exprs| eval::all(exprs, &event.json));
+        let passes = filters.get(&event.log_type).is_none_or(|exprs| eval::all(exprs, &event.json()));
         if let (false, Ok(Answer::Outputs(outputs))) = (passes, &answer) {
             let verdict = outputs.first().map(|(_, output)| output);
             let no =
@@ -168,7 +168,7 @@ impl Verify {
         tally.into_iter().for_each(|(verdict, n)| *found.tally.entry(verdict).or_default() += n);
         for (function, verdict, compiled, cpython) in differences {
             let short = |text: String| text.chars().take(TEXT_MAX).collect();
-            let row = event.json.get("p_row_id").and_then(J::as_str).map(str::to_string);
+            let row = event.json().get("p_row_id").and_then(J::as_str).map(str::to_string);
             let event = row.unwrap_or_else(|| short(clip(event.text().into())));
             let (compiled, cpython) = (short(compiled), short(cpython));
             let what = word(verdict);

@@ -17,6 +17,7 @@ use crate::rule::Rule;
 use model::files::MemFiles;
 use model::{Path, Problem, Severity};
 use serde_json::{Value as J, json};
+use std::sync::Arc;
 
 /// Beside the shipped mappings: any `product: test` is the log type of the tests.
 const MAPPING: &str = "
@@ -53,7 +54,7 @@ fn a_detect_node_names_mappings_and_measures_sigma_rules() {
     let settings = json!({"rules": ["rules"], "sigma_mappings": ["m.yml"]});
     let mut meter = Meter::open(&settings, &files).ok().unwrap();
     let events: Vec<J> = (0..20).map(|i| json!({"User": if i == 7 { "the ROOT" } else { "ann" }})).collect();
-    meter.add(&support::batch(&support::layout(LOG_TYPE, &[Path::key("User")].into()), &events));
+    meter.add(&Arc::new(support::batch(&support::layout(LOG_TYPE, &[Path::key("User")].into()), &events)));
     let costs = meter.costs();
     let r = &costs.rules[0];
     assert_eq!(

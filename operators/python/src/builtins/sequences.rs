@@ -84,7 +84,7 @@ pub(super) fn length(args: Args) -> R<Value> {
         Value::Tuple(t) => t.0.len(),
         Value::Dict(d) => d.table.borrow().len(),
         Value::Set(s) => s.table.borrow().len(),
-        Value::EvDict(e) => e.items.len(),
+        Value::EvDict(e) => e.items().len(),
         Value::EvList(l) => l.items.len(),
         Value::Range(r) => return Ok(Value::Int(r.len())),
         Value::View(v) => return length(Args::positional(std::slice::from_ref(&v.of))),

@@ -139,7 +139,7 @@ impl Vm {
                 None => Err(key_error(index)),
             },
             (Value::EvDict(e), _) => match e.find(index)? {
-                Some(value) => Ok(value.clone()),
+                Some(value) => Ok(value),
                 None => Err(key_error(index)),
             },
             (Value::Lib(l), _) => stdlib::index(l, index),

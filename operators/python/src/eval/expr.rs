@@ -219,7 +219,7 @@ impl Vm {
     pub fn mapping(&mut self, value: &Value, message: impl Fn(&Value) -> String) -> R<Vec<(Value, Value)>> {
         match value {
             Value::Dict(d) => Ok(d.table.borrow().iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
-            Value::EvDict(e) => Ok(e.items.iter().map(|(k, v)| (Value::Str(k.clone()), v.clone())).collect()),
+            Value::EvDict(e) => Ok(e.items().iter().map(|(k, v)| (Value::Str(k.clone()), v.clone())).collect()),
             Value::Missing(name) => unknown(format!("`{name}` is not available")),
             other => type_error(message(other)),
         }

@@ -208,12 +208,14 @@ impl Test {
         if event.get(&self.path[0]).is_none() {
             return self.absent;
         }
-        let inside = first.iter().try_fold(event, |at, key| match at.exact(key) {
-            Some(Value::EvDict(next)) => Some(&**next),
-            _ => None,
+        let inside = first.iter().try_fold(None, |at: Option<Rc<EvDict>>, key| {
+            match at.as_deref().unwrap_or(event).exact(key) {
+                Some(Value::EvDict(next)) => Some(Some(next)),
+                _ => None,
+            }
         });
-        match inside.and_then(|at| at.exact(last)) {
-            Some(Value::Str(text)) => self.how.holds(text) != self.negated,
+        match inside.and_then(|at| at.as_deref().unwrap_or(event).exact(last)) {
+            Some(Value::Str(text)) => self.how.holds(&text) != self.negated,
             _ => self.inside || !leads_nowhere(event, &self.path),
         }
     }
@@ -221,11 +223,11 @@ impl Test {
 
 /// True if no key of the path is found in any case of its letters, from some key on, or something on the way is no map.
 fn leads_nowhere(event: &EvDict, path: &[Rc<str>]) -> bool {
-    let mut at = Some(event);
+    let mut at: Option<Rc<EvDict>> = None;
     for (i, key) in path.iter().enumerate() {
-        match at.and_then(|map| map.get(key)) {
+        match at.as_deref().unwrap_or(event).get(key) {
             None => return true,
-            Some(Value::EvDict(next)) => at = Some(&**next),
+            Some(Value::EvDict(next)) => at = Some(next),
             Some(_) => return i + 1 < path.len(),
         }
     }

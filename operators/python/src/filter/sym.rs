@@ -30,6 +30,8 @@ pub(super) enum Sym {
     Upper(Place),
     /// A text of which nothing is known.
     Text,
+    /// The parts of the text there between texts of this kind.
+    Split(Place, Rc<str>),
     /// A `bool`: when it may be true, when false.
     Test(Rc<(Condition, Condition)>),
     /// A display whose elements are known.
@@ -91,6 +93,8 @@ impl Out {
         let (truthy, falsy, odd, doubt) = match &sym {
             Sym::Unbound | Sym::Any | Sym::Cases(_) => (TRUE, TRUE, TRUE, TRUE),
             Sym::Event | Sym::Keys(_) | Sym::Text => (TRUE, TRUE, TRUE, FALSE),
+            // There is one at least.
+            Sym::Split(..) => (TRUE, FALSE, FALSE, FALSE),
             Sym::Const(value) => match crate::ops::truthy(value) {
                 Ok(b) => (known(b), known(!b), known(!b && !matches!(value, Value::Bool(_))), FALSE),
                 Err(_) => (TRUE, TRUE, TRUE, TRUE),
@@ -234,6 +238,10 @@ pub(super) fn compare(op: Cmp, a: &Sym, b: &Sym) -> Out {
         (Cmp::In, Sym::Const(Value::Str(part)), Sym::Lower(_) | Sym::Upper(_)) => {
             b.folded(Affix::Anywhere, std::slice::from_ref(part))
         }
+        (Cmp::Eq, Sym::Text, Sym::Const(Value::Str(_))) | (Cmp::Eq, Sym::Const(Value::Str(_)), Sym::Text) => {
+            Out::test(TRUE, TRUE, FALSE)
+        }
+        (Cmp::In, Sym::Text, container) if members(container).is_some() => Out::test(TRUE, TRUE, FALSE),
         (op, Sym::Const(a), Sym::Const(b)) => match crate::ops::compare(op, a, b) {
             Ok(b) => Out::of(Sym::Const(Value::Bool(b))),
             Err(_) => Out::any(),

@@ -304,6 +304,21 @@ const RULES: &[(&str, &str)] = &[
     ("    return isinstance(event.get('name'), str) and event.get('kind') == 'x'", "kind in [x]"),
     ("    return isinstance(event.get('user'), Mapping) and event.get('kind') == 'x'", "(user in [] & kind in [x])"),
     ("    return str(event.get('name')) == 'a'", "name? in [a]"),
+    (
+        "    return event.get('name', '').split('t')[0] == 'S' and event.get('kind') == 'x'",
+        "(kind in [x] | name > 16384)",
+    ),
+    ("    return event.get('kind') == 'x' and event.get('name', '').split('t')[1] == 'a'", "kind in [x]"),
+    (
+        "    who = event.get('name', '')\n    if who.startswith('S'):\n        who = who.split('t')[1]\n    return who in LIST and event.get('kind') == 'x'",
+        "(((name ^ S | name in [a]) & kind in [x]) | name in [] | (name ^ S & (name > 16384 | not name? ~ t)))",
+    ),
+    (
+        "    if event.get('kind') == 'x':\n        who = event.get('name', 'y')\n        if who.startswith('S'):\n            who = who.split('t')[-2]\n    else:\n        who = 'b'\n    return who == 'xa' and event.get('errorCode') == 'a'",
+        "(kind in [x] & (((name ^ S | name in [xa]) & errorCode in [a]) | name in [] | (name ^ S & (name > 16384 | not name? ~ t))))",
+    ),
+    ("    parts = event.get('name', '').split('t')\n    parts.clear()\n    return parts[0] == 'a'", "true"),
+    ("    return event.get('name', '').split('t')[2] == 'a'", "true"),
 ];
 
 #[test]

@@ -80,6 +80,22 @@ struct Walk<'a, 'b> {
     returns: Vec<(Condition, Sym)>,
 }
 
+/// What a variable is where ways meet, by the way; those of an earlier meeting stay told apart.
+fn told_apart<'s>(ends: impl Iterator<Item = (&'s Condition, &'s Sym)>) -> Option<Sym> {
+    let mut cases = Vec::new();
+    for (end, sym) in ends {
+        match sym {
+            Sym::Items(_) | Sym::Keys(_) => return None,
+            Sym::Cases(earlier) => cases.extend(earlier.iter().cloned()),
+            sym => cases.push((end.clone(), sym.clone())),
+        }
+    }
+    let plain = |s: &Sym| !matches!(s, Sym::Cases(_) | Sym::Items(_) | Sym::Keys(_));
+    let size: usize = cases.iter().map(|(when, _)| when.size()).sum();
+    let few = cases.len() <= MAX_CASES && size <= MAX_MEETING && cases.iter().all(|(_, s)| plain(s));
+    few.then(|| Sym::Cases(cases.into()))
+}
+
 /// What a call gives; `None` if the budget is used up.
 fn call(func: &Rc<Func>, args: Vec<Sym>, kw: Named, around: &mut Around) -> Option<Out> {
     let code = &func.code;
@@ -274,11 +290,9 @@ impl Walk<'_, '_> {
         // Which way it came decides what a variable is; as long as that is few tests.
         let few = ends.len() <= MAX_CASES && ends.iter().map(|(end, _)| end.size()).sum::<usize>() <= MAX_MEETING;
         let slots = (0..first.len()).map(|at| {
-            let syms = || ends.iter().map(|(end, slots)| (end.clone(), slots[at].clone()));
-            let merged = syms().map(|(_, s)| s).reduce(merge).unwrap_or(Sym::Any);
-            let plain = |s: &Sym| !matches!(s, Sym::Cases(_) | Sym::Items(_) | Sym::Keys(_));
-            match merged {
-                Sym::Any if few && ends.iter().all(|(_, slots)| plain(&slots[at])) => Sym::Cases(syms().collect()),
+            let syms = || ends.iter().map(|(_, slots)| slots[at].clone());
+            match syms().reduce(merge).unwrap_or(Sym::Any) {
+                Sym::Any if few => told_apart(ends.iter().map(|(end, slots)| (end, &slots[at]))).unwrap_or(Sym::Any),
                 merged => merged,
             }
         });

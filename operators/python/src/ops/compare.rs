@@ -58,10 +58,10 @@ fn part_equal(part: &Value, other: &Value, depth: u32) -> R<bool> {
         (Value::EvList(_), Value::Tuple(_)) => Ok(false),
         (Value::EvDict(x), Value::Dict(y)) if depth <= MAX_NESTING => {
             let y = y.table.borrow().clone();
-            if x.items.len() != y.len() {
+            if x.items().len() != y.len() {
                 return Ok(false);
             }
-            for (key, value) in &x.items {
+            for (key, value) in x.items() {
                 match y.get(&Value::Str(key.clone()))? {
                     Some(other) if is(value, other) || part_equal(value, other, depth + 1)? => {}
                     _ => return Ok(false),
@@ -182,7 +182,7 @@ pub(super) fn plain_table(value: &Value) -> R<Table> {
         Value::Dict(d) => Ok(d.table.borrow().clone()),
         Value::EvDict(e) => {
             let mut table = Table::default();
-            for (key, value) in &e.items {
+            for (key, value) in e.items() {
                 table.set(Value::Str(key.clone()), value.clone())?;
             }
             Ok(table)
@@ -305,7 +305,7 @@ pub fn contains(haystack: &Value, needle: &Value) -> R<bool> {
             // The event is asked for the key, whose case then does not matter.
             Part::Items => match (needle, &v.of) {
                 (Tuple(t), EvDict(e)) if t.0.len() == 2 => match e.find(&t.0[0])? {
-                    Some(value) => Ok(is(value, &t.0[1]) || eq(value, &t.0[1])?),
+                    Some(value) => Ok(is(&value, &t.0[1]) || eq(&value, &t.0[1])?),
                     Option::None => Ok(false),
                 },
                 (_, EvDict(_)) => unknown("`in` of items() of the event and of what is no pair"),

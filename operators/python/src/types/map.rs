@@ -108,7 +108,7 @@ pub(super) fn event_method(vm: &mut Vm, map: &Rc<EvDict>, name: Name, args: Args
         Name::get => {
             args.check_named("get", 1, 2, &["default"])?;
             match map.find(&args.pos[0])? {
-                Some(value) => Ok(value.clone()),
+                Some(value) => Ok(value),
                 None => Ok(args.get(1, "default").cloned().unwrap_or(Value::None)),
             }
         }
@@ -143,7 +143,7 @@ pub(super) fn event_method(vm: &mut Vm, map: &Rc<EvDict>, name: Name, args: Args
         }
         Name::copy | Name::to_dict => {
             args.check("copy", 0, 0)?;
-            vm.memory(256 * map.items.len())?;
+            vm.memory(256 * map.items().len())?;
             Ok(event::plain(&this()))
         }
         Name::udm => crate::model::udm(vm, map, args),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::condition::Condition;
+use super::super::condition::{Condition, How};
 use super::super::place::Place;
 use super::super::sym::{FALSE, Out, Sym, TRUE, compare, global, longer, member, members, merge, native, path_of};
 use super::{MAX_CONSTANT, MAX_TESTS, MAX_UNROLL, Walk};
@@ -110,7 +110,19 @@ impl Walk<'_, '_> {
                         let raises = object.raises.or(place.no_text(true));
                         Out::of(Sym::Field(place)).after(raises)
                     }
-                    _ => Out::any(),
+                    _ => match (&object.sym, &key.sym) {
+                        // There is always a first part; the second only if the separator is in the text.
+                        (Sym::Split(..), Sym::Const(Value::Int(0 | -1))) => Out::of(Sym::Text).after(object.raises),
+                        (Sym::Split(place, separator), Sym::Const(Value::Int(1 | -2))) => {
+                            let gone = match place.gone() {
+                                Some(Value::Str(text)) => Some(text.contains(&**separator)),
+                                _ => None,
+                            };
+                            let alone = place.ask(How::Contains(separator.clone()), gone).1;
+                            Out::of(Sym::Text).after(object.raises.or(alone))
+                        }
+                        _ => Out::any(),
+                    },
                 }
             }
             Expr::Attr(object, _, name) => {

@@ -99,6 +99,13 @@ impl Walk<'_, '_> {
                 let raises = place.no_text_nor(|v| matches!(v, Value::Str(_))).or(place.too_long_to_fold());
                 Out::of(Sym::Any).after(if self.text() { raises } else { TRUE })
             }
+            (Sym::Field(place), Name::split, Some(separator)) if separator.len() == 1 && !keyword => {
+                if separator[0].is_empty() || !self.text() {
+                    return self.lost();
+                }
+                let raises = place.no_text_nor(|v| matches!(v, Value::Str(_))).or(place.too_long_to_fold());
+                Out::of(Sym::Split(place.clone(), separator[0].clone())).after(raises)
+            }
             (Sym::Const(Value::Str(_)), Name::lower | Name::upper, Some(none)) if none.is_empty() && !keyword => {
                 let Sym::Const(Value::Str(text)) = &object.sym else { return self.lost() };
                 if !self.text() || !text.is_ascii() {
