@@ -58,7 +58,7 @@ fn asked(args: &RulesLintArgs) -> (Option<PathBuf>, &[PathBuf]) {
 /// Rules by themselves: nothing is known but schemas.
 fn alone(args: &RulesLintArgs, paths: &[PathBuf]) -> Result<Vec<Finding>> {
     let files = DiskFiles::new(std::env::current_dir()?);
-    let (mut schemas, mut problems) = (Schemas::builtin().0.clone(), Vec::new());
+    let (mut schemas, mut problems) = (Schemas::builtin().clone(), Vec::new());
     schemas.add_files(&names(&args.schemas), &files, &mut problems);
     let found = rules(&files, &names(paths), &Mappings::shipped(), args, &schemas, None);
     Ok([problems.iter().map(Finding::loading).collect(), found].concat())
@@ -73,7 +73,7 @@ fn within(t: &Topology, path: &Path, others: &[PathBuf], args: &RulesLintArgs) -
         items.filter_map(J::as_str).map(String::from).collect()
     };
     let of = |kind| t.nodes.iter().filter(move |n| n.kind == kind);
-    let (mut schemas, mut parsed, mut problems) = (Schemas::builtin().0.clone(), BTreeSet::new(), Vec::new());
+    let (mut schemas, mut parsed, mut problems) = (Schemas::builtin().clone(), BTreeSet::new(), Vec::new());
     for n in of(model::Kind::Parse) {
         // A file that several nodes name is told about by the check, not here.
         schemas.add_files(&list(n, "schemas"), &files, &mut Vec::new());
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_nearly_one_is_named() {
-        let schemas = &Schemas::builtin().0;
+        let schemas = &Schemas::builtin();
         let of = |path: &str| field(schemas, "AWS.CloudTrail", &EventPath::parse(path).unwrap());
         assert_eq!(of("eventName"), Field::Is(kinds::TEXT));
         assert_eq!(of("evntName"), Field::Missing(Some("eventName".into())));

@@ -5,6 +5,7 @@ use model::LookupTable;
 use model::event::tag;
 use model::lookup::LookupColumn;
 use serde_json::Value as J;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub const MAX_TEXT: usize = u32::MAX as usize;
 const SHARED: usize = 128;
 
 /// A cell: its tag and text (empty where the tag says everything).
-pub type Cell = (u8, String);
+pub type Cell<'a> = (u8, Cow<'a, str>);
 
 /// Builds one table.
 #[derive(Default)]
@@ -46,7 +47,7 @@ impl Builder {
     }
 
     /// Adds a row of `(column, cell)`; columns without a cell are absent in it. Gives the row id.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = (usize, Cell)>) -> Result<u32, String> {
+    pub fn row<'c>(&mut self, cells: impl IntoIterator<Item = (usize, Cell<'c>)>) -> Result<u32, String> {
         let row = self.table.rows;
         if row == MAX_ROWS {
             return Err(format!("a table holds at most {MAX_ROWS} rows"));
@@ -99,33 +100,33 @@ impl Builder {
 }
 
 /// A JSON value as a cell.
-pub fn json_cell(v: &J) -> Cell {
+pub fn json_cell(v: &J) -> Cell<'static> {
     match v {
-        J::Null => (tag::NULL, String::new()),
-        J::Bool(false) => (tag::FALSE, String::new()),
-        J::Bool(true) => (tag::TRUE, String::new()),
-        J::Number(n) => (tag::NUM, n.to_string()),
-        J::String(s) => (tag::STR, s.clone()),
-        J::Array(_) => (tag::ARR, v.to_string()),
-        J::Object(_) => (tag::OBJ, v.to_string()),
+        J::Null => (tag::NULL, "".into()),
+        J::Bool(false) => (tag::FALSE, "".into()),
+        J::Bool(true) => (tag::TRUE, "".into()),
+        J::Number(n) => (tag::NUM, n.to_string().into()),
+        J::String(s) => (tag::STR, s.clone().into()),
+        J::Array(_) => (tag::ARR, v.to_string().into()),
+        J::Object(_) => (tag::OBJ, v.to_string().into()),
     }
 }
 
 /// Text (a CSV cell, or a JSON string whose column says it is something else) as a cell of a type. Empty text is no
 /// value. The error names what was expected.
-pub fn typed_cell(text: &str, ty: ColumnType) -> Result<Cell, String> {
+pub fn typed_cell(text: &str, ty: ColumnType) -> Result<Cell<'_>, String> {
     let number = |what: &str| match serde_json::from_str::<serde_json::Number>(text) {
-        Ok(n) if ty == ColumnType::Float || n.is_i64() || n.is_u64() => Ok((tag::NUM, text.to_string())),
+        Ok(n) if ty == ColumnType::Float || n.is_i64() || n.is_u64() => Ok((tag::NUM, text.into())),
         _ => Err(format!("`{text}` is not {what}")),
     };
     match ty {
-        _ if text.is_empty() => Ok((tag::NULL, String::new())),
-        ColumnType::String => Ok((tag::STR, text.to_string())),
+        _ if text.is_empty() => Ok((tag::NULL, "".into())),
+        ColumnType::String => Ok((tag::STR, text.into())),
         ColumnType::Int => number("a whole number"),
         ColumnType::Float => number("a number"),
         ColumnType::Boolean => match text {
-            "true" => Ok((tag::TRUE, String::new())),
-            "false" => Ok((tag::FALSE, String::new())),
+            "true" => Ok((tag::TRUE, "".into())),
+            "false" => Ok((tag::FALSE, "".into())),
             _ => Err(format!("`{text}` is neither true nor false")),
         },
         ColumnType::Json => match serde_json::from_str::<J>(text) {
@@ -144,10 +145,10 @@ mod tests {
     fn columns_may_come_late_and_texts_are_shared() {
         let mut b = Builder::new(&"t".into());
         let a = b.column("a");
-        b.row([(a, (tag::STR, "x".repeat(100)))]).unwrap();
+        b.row([(a, (tag::STR, "x".repeat(100).into()))]).unwrap();
         let late = b.column("n.b");
-        b.row([(late, (tag::NUM, "1.50".into())), (a, (tag::STR, "x".repeat(100)))]).unwrap();
-        b.row([(a, (tag::NULL, String::new()))]).unwrap();
+        b.row([(late, (tag::NUM, "1.50".into())), (a, (tag::STR, "x".repeat(100).into()))]).unwrap();
+        b.row([(a, (tag::NULL, "".into()))]).unwrap();
         let t = b.finish();
         assert_eq!(t.arena.len(), 104);
         assert_eq!(

@@ -42,6 +42,32 @@ pub fn load(spec: &TableSpec, files: &dyn Files, found: &mut Vec<Problem>) -> Op
     }
 }
 
+/// The rows of a CSV file: their texts one behind the other.
+#[derive(Default)]
+struct Rows {
+    columns: usize,
+    text: String,
+    /// Where each cell ends.
+    ends: Vec<usize>,
+    lines: Vec<u32>,
+}
+
+impl Rows {
+    fn push(&mut self, line: u32, record: &csv::StringRecord) {
+        self.lines.push(line);
+        for cell in record {
+            self.text.push_str(cell);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    fn cell(&self, row: usize, column: usize) -> &str {
+        let at = row * self.columns + column;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.text[start..self.ends[at]]
+    }
+}
+
 struct Loader<'a> {
     spec: &'a TableSpec,
     found: &'a mut Vec<Problem>,
@@ -85,14 +111,19 @@ impl<'a> Loader<'a> {
             let why = format!("table `{}` has no column `{key}`", self.spec.name);
             return self.no_key(why, format!("the columns of `{}` are {}", self.spec.file, names.join(", ")));
         }
-        let mut rows: Vec<(u32, csv::StringRecord)> = Vec::new();
-        for record in reader.records() {
-            match record {
-                Ok(r) => {
-                    let line = r.position().map_or(0, |p| p.line() as u32);
-                    match r.len() == names.len() {
-                        true => rows.push((line, r)),
-                        false => self.bad(line, format!("{} fields where the header has {}", r.len(), names.len())),
+        // The type of a column is known when all of it was read.
+        let mut rows = Rows { columns: names.len(), ..Rows::default() };
+        let mut record = csv::StringRecord::new();
+        loop {
+            match reader.read_record(&mut record) {
+                Ok(false) => break,
+                Ok(true) => {
+                    let line = record.position().map_or(0, |p| p.line() as u32);
+                    match record.len() == names.len() {
+                        true => rows.push(line, &record),
+                        false => {
+                            self.bad(line, format!("{} fields where the header has {}", record.len(), names.len()));
+                        }
                     }
                 }
                 Err(e) => {
@@ -105,25 +136,27 @@ impl<'a> Loader<'a> {
         for name in &names {
             self.builder.column(name);
         }
-        for (line, record) in rows {
-            let cells: Result<Vec<(usize, Cell)>, String> = record
-                .iter()
-                .enumerate()
-                .map(|(i, text)| match typed_cell(text, types[i]) {
-                    Ok(cell) => Ok((i, cell)),
-                    Err(e) => Err(format!("column `{}`: {e}", names[i])),
-                })
-                .collect();
-            self.row(line, cells);
+        let mut cells: Vec<(usize, Cell)> = Vec::with_capacity(names.len());
+        for (row, line) in rows.lines.iter().enumerate() {
+            cells.clear();
+            let mut wrong = None;
+            for (i, ty) in types.iter().enumerate() {
+                match typed_cell(rows.cell(row, i), *ty) {
+                    Ok(cell) => cells.push((i, cell)),
+                    Err(e) => wrong = wrong.or_else(|| Some(format!("column `{}`: {e}", names[i]))),
+                }
+            }
+            self.row(*line, wrong.map_or_else(|| Ok(cells.drain(..)), Err));
         }
         self.finish()
     }
 
-    fn csv_type(&self, name: &str, column: usize, rows: &[(u32, csv::StringRecord)]) -> ColumnType {
+    fn csv_type(&self, name: &str, column: usize, rows: &Rows) -> ColumnType {
         if let Some(t) = self.spec.types.get(name) {
             return *t;
         }
-        let mut cells = rows.iter().filter_map(|(_, r)| r.get(column)).filter(|c| !c.is_empty()).peekable();
+        let cells = (0..rows.lines.len()).map(|row| rows.cell(row, column));
+        let mut cells = cells.filter(|c| !c.is_empty()).peekable();
         let some = cells.peek().is_some() && self.spec.key.as_deref() != Some(name);
         if some && cells.all(|c| c == "true" || c == "false") { ColumnType::Boolean } else { ColumnType::String }
     }
@@ -144,14 +177,17 @@ impl<'a> Loader<'a> {
         self.finish()
     }
 
-    fn json_row(&mut self, o: &serde_json::Map<String, J>) -> Result<Vec<(usize, Cell)>, String> {
+    fn json_row(&mut self, o: &serde_json::Map<String, J>) -> Result<Vec<(usize, Cell<'static>)>, String> {
         let mut cells = BTreeMap::new();
         flatten("", o, &mut |name, value| {
             let cell = match (self.spec.types.get(name), value) {
                 (None | Some(ColumnType::Json), v) => json_cell(v),
-                (Some(ty), J::String(s)) => typed_cell(s, *ty).map_err(|e| format!("column `{name}`: {e}"))?,
                 (Some(_), J::Null) => json_cell(&J::Null),
-                (Some(ty), v) => typed_cell(&v.to_string(), *ty).map_err(|e| format!("column `{name}`: {e}"))?,
+                (Some(ty), v) => {
+                    let text = v.as_str().map_or_else(|| v.to_string(), String::from);
+                    let (tag, text) = typed_cell(&text, *ty).map_err(|e| format!("column `{name}`: {e}"))?;
+                    (tag, text.into_owned().into())
+                }
             };
             cells.insert(self.builder.column(name), cell);
             Ok(())
@@ -159,7 +195,7 @@ impl<'a> Loader<'a> {
         Ok(cells.into_iter().collect())
     }
 
-    fn row(&mut self, line: u32, cells: Result<Vec<(usize, Cell)>, String>) {
+    fn row<'c>(&mut self, line: u32, cells: Result<impl IntoIterator<Item = (usize, Cell<'c>)>, String>) {
         match cells.and_then(|c| self.builder.row(c)) {
             Ok(_) => self.lines.push(line),
             Err(e) => self.bad(line, e),
@@ -300,7 +336,7 @@ pub fn json_cell_text(v: &J) -> String {
     match json_cell(v) {
         (tag::TRUE, _) => "true".into(),
         (tag::FALSE, _) => "false".into(),
-        (_, text) => text,
+        (_, text) => text.into_owned(),
     }
 }
 

@@ -72,8 +72,7 @@ impl Part for ParsePart {
             Ok(s) => s,
             Err(e) => return Opened::failed(vec![Problem::at("", e.to_string())]),
         };
-        let (builtin, defects) = Schemas::builtin();
-        let (mut all, mut problems) = (builtin.clone(), defects.clone());
+        let (mut all, mut problems) = (Schemas::builtin().clone(), Vec::new());
         all.add_files(&settings.schemas, files, &mut problems);
         let schemas = log_types(&settings, &all, &mut problems);
         RawFilters::new(&settings.raw_filters, &mut problems);

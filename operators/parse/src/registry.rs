@@ -12,30 +12,43 @@ pub const MAX_FILE: usize = 1 << 20;
 /// A set of schemas.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas {
-    by_name: BTreeMap<Arc<str>, Arc<Schema>>,
+    by_name: BTreeMap<Arc<str>, Entry>,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Loaded(Arc<Schema>),
+    Shipped(Arc<Shipped>),
+}
+
+/// A schema in the binary. A process asks for few of them, so each is read when it is asked for.
+#[derive(Debug)]
+struct Shipped {
+    file: &'static str,
+    text: &'static str,
+    schema: OnceLock<Option<Arc<Schema>>>,
 }
 
 impl Schemas {
-    /// The schemas in the binary. A built-in schema that does not load is a defect, reported as a problem.
-    pub fn builtin() -> &'static (Schemas, Vec<Problem>) {
-        static ALL: OnceLock<(Schemas, Vec<Problem>)> = OnceLock::new();
+    /// The schemas in the binary.
+    pub fn builtin() -> &'static Schemas {
+        static ALL: OnceLock<Schemas> = OnceLock::new();
         ALL.get_or_init(|| {
-            let (mut all, mut problems) = (Schemas::default(), Vec::new());
-            for (file, text) in builtin::SCHEMAS {
-                match load(file, text, None) {
-                    Ok(s) => {
-                        all.by_name.insert(s.name.clone(), Arc::new(s));
-                    }
-                    Err(p) => problems.extend(p),
-                }
-            }
-            (all, problems)
+            let entry = |(file, text): &(&'static str, &'static str)| {
+                let shipped = Shipped { file, text, schema: OnceLock::new() };
+                (name(text).into(), Entry::Shipped(Arc::new(shipped)))
+            };
+            Schemas { by_name: builtin::SCHEMAS.iter().map(entry).collect() }
         })
     }
 
     /// The schema of a log type.
     pub fn get(&self, log_type: &str) -> Option<&Arc<Schema>> {
-        self.by_name.get(log_type)
+        match self.by_name.get(log_type)? {
+            Entry::Loaded(schema) => Some(schema),
+            // That all of them load is tested.
+            Entry::Shipped(s) => s.schema.get_or_init(|| load(s.file, s.text, None).ok().map(Arc::new)).as_ref(),
+        }
     }
 
     /// Names, sorted.
@@ -50,7 +63,7 @@ impl Schemas {
 
     /// Add one.
     pub fn insert(&mut self, schema: Schema) {
-        self.by_name.insert(schema.name.clone(), Arc::new(schema));
+        self.by_name.insert(schema.name.clone(), Entry::Loaded(Arc::new(schema)));
     }
 
     /// Add the schemas in files and folders (`.yml`, `.yaml`). What is wrong goes to `problems`.
@@ -108,6 +121,11 @@ impl Schemas {
     }
 }
 
+/// The name that a schema in the binary gives itself.
+fn name(text: &str) -> &str {
+    text.lines().find_map(|line| line.strip_prefix("schema: ")).unwrap_or_default().trim()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,9 +133,13 @@ mod tests {
 
     #[test]
     fn builtin_schemas_load() {
-        let (all, problems) = Schemas::builtin();
-        assert_eq!(*problems, vec![]);
+        let all = Schemas::builtin();
         assert_eq!(all.names().count(), builtin::SCHEMAS.len());
+        for (file, text) in builtin::SCHEMAS {
+            let schema = load(file, text, None).unwrap_or_else(|p| panic!("{p:#?}"));
+            assert_eq!(name(text), &*schema.name);
+            assert_eq!(all.get(&schema.name).map(|s| &s.name), Some(&schema.name));
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl StoredTypes {
     pub fn open(node: &str, settings: &J, files: &dyn Files) -> Result<StoredTypes, Vec<Problem>> {
         let settings: Settings =
             serde_json::from_value(settings.clone()).map_err(|e| vec![Problem::at("", e.to_string())])?;
-        let (mut all, mut problems) = (Schemas::builtin().0.clone(), Vec::new());
+        let (mut all, mut problems) = (Schemas::builtin().clone(), Vec::new());
         all.add_files(&settings.schemas, files, &mut problems);
         let schemas = log_types(&settings, &all, &mut problems);
         problems.retain(|p| !p.warning);

@@ -117,7 +117,7 @@ fn samples_of_every_log_type_come_back_as_they_were() {
 
 /// The lines of a sample that are no examples of what is refused.
 fn lines_of(log_type: &str, text: &str) -> String {
-    let schema = parse::Schemas::builtin().0.get(log_type).unwrap().clone();
+    let schema = parse::Schemas::builtin().get(log_type).unwrap().clone();
     let header = text.lines().next();
     let mut decoder = parse::Decoder::new(schema);
     decoder.clock(NOW_MS);

@@ -130,47 +130,63 @@ impl JoinIndex {
     }
 
     fn classify(&mut self, table: &LookupTable) -> Vec<u32> {
-        let mut known: Vec<HashMap<(u8, String), Vec<Atom>>> = self.fields.iter().map(|_| HashMap::new()).collect();
+        let mut known: Vec<Known> = self.fields.iter().map(|f| f.known(table)).collect();
         let mut out = Vec::with_capacity(table.rows as usize);
+        // Rows come in runs that are alike in what is asked of them: most of them match nothing at all.
+        let (mut set, mut before, mut class) = (self.classes.set(), self.classes.set(), None);
         for id in 0..table.rows {
-            let mut set = self.classes.set();
+            set.fill(0);
             for (f, known) in self.fields.iter().zip(&mut known) {
-                f.hits(table, id, known).iter().for_each(|atom| put(&mut set, *atom));
+                f.put(table, id, known, &mut set);
             }
-            // A table made to have very many classes costs candidates, not memory: its rows wake every rule.
-            let full = self.classes.len() > MAX_CLASSES;
-            out.push(if full { self.any } else { self.classes.class(&set) });
+            let one = match class {
+                Some(class) if set == before => class,
+                // A table made to have very many classes costs candidates, not memory: its rows wake every rule.
+                _ if self.classes.len() > MAX_CLASSES => self.any,
+                _ => self.classes.class(&set),
+            };
+            out.push(one);
+            class = Some(one);
+            before.copy_from_slice(&set);
         }
         out
     }
 }
 
+/// What was found of a field while a table is classified.
+struct Known {
+    /// Its column, if it has one of its own.
+    column: Option<usize>,
+    /// Conditions that hold, by tag and place of the text: a table has an equal text once.
+    seen: HashMap<(u8, u64), Box<[Atom]>>,
+}
+
 impl Field {
-    /// Conditions that hold for a row; remembered by distinct value.
-    fn hits(&self, table: &LookupTable, id: u32, known: &mut HashMap<(u8, String), Vec<Atom>>) -> Vec<Atom> {
-        let ask = |v: &Got| {
-            let holds = |test: &Predicate| match v {
-                Got::Span(v) => on_value(test, *v),
-                Got::Json(v) => test.on_json(v.as_deref()),
-            };
-            self.tests.iter().filter(|(_, t)| holds(t)).map(|(a, _)| *a).collect::<Vec<_>>()
-        };
-        let value = field(table, id, self.column.as_deref(), &self.path);
-        let Got::Span(span) = &value else { return ask(&value) };
-        let kind = match span {
-            model::Value::Str(_) => 0,
-            model::Value::Num(_) => 1,
-            model::Value::Bool(_) => 2,
-            _ => return ask(&value),
-        };
-        let key = (kind, span.text().to_string());
-        if let Some(hits) = known.get(&key) {
-            return hits.clone();
+    fn known(&self, table: &LookupTable) -> Known {
+        Known { column: self.column.as_deref().and_then(|name| table.column(name)), seen: HashMap::new() }
+    }
+
+    /// Put the conditions that hold for a row into a set.
+    fn put(&self, table: &LookupTable, id: u32, known: &mut Known, set: &mut [u64]) {
+        let value = known
+            .column
+            .map(|c| &table.columns[c])
+            .and_then(|c| Some((*c.tag.get(id as usize)?, *c.pos.get(id as usize)?)));
+        if let Some(hits) = value.and_then(|value| known.seen.get(&value)) {
+            return hits.iter().for_each(|atom| put(set, *atom));
         }
-        let hits = ask(&value);
-        if known.len() < MAX_DISTINCT {
-            known.insert(key, hits.clone());
+        let hits = self.ask(&field(table, id, self.column.as_deref(), &self.path));
+        hits.iter().for_each(|atom| put(set, *atom));
+        if let Some(value) = value.filter(|_| known.seen.len() < MAX_DISTINCT) {
+            known.seen.insert(value, hits.into());
         }
-        hits
+    }
+
+    fn ask(&self, value: &Got) -> Vec<Atom> {
+        let holds = |test: &Predicate| match value {
+            Got::Span(v) => on_value(test, *v),
+            Got::Json(v) => test.on_json(v.as_deref()),
+        };
+        self.tests.iter().filter(|(_, t)| holds(t)).map(|(a, _)| *a).collect()
     }
 }
