@@ -157,24 +157,67 @@ pub fn civil(days: i64) -> (i64, u32, u32) {
 /// RFC 3339 (`T` or space, any fraction, `Z` or offset) to nanoseconds.
 #[inline]
 pub fn rfc3339_ns(text: &str) -> Option<i64> {
-    let b = text.as_bytes();
+    within_minute(text.as_bytes(), minute(text.as_bytes())?)
+}
+
+/// Times of a stream come close to each other: while they are of one minute, only their seconds are read.
+#[derive(Clone, Debug)]
+pub struct SameMinute {
+    /// What the last time began with, up to its seconds.
+    head: [u8; 17],
+    secs: i64,
+}
+
+impl Default for SameMinute {
+    fn default() -> SameMinute {
+        // No text has such a byte.
+        SameMinute { head: [0xFF; 17], secs: 0 }
+    }
+}
+
+impl SameMinute {
+    /// As [`rfc3339_ns`].
+    #[inline]
+    pub fn rfc3339_ns(&mut self, text: &str) -> Option<i64> {
+        let b = text.as_bytes();
+        if b.len() < 20 || b[..17] != self.head {
+            let secs = minute(b)?;
+            self.head.copy_from_slice(&b[..17]);
+            self.secs = secs;
+        }
+        within_minute(b, self.secs)
+    }
+}
+
+#[inline]
+fn two(b: &[u8], i: usize) -> Option<i64> {
+    let (a, c) = (b[i].wrapping_sub(b'0'), b[i + 1].wrapping_sub(b'0'));
+    (a < 10 && c < 10).then(|| i64::from(a * 10 + c))
+}
+
+/// Seconds since 1970 of the minute that the text begins with, offset left out; `Some` only of 20 bytes or more.
+#[inline(never)]
+fn minute(b: &[u8]) -> Option<i64> {
     if b.len() < 20 || b[4] != b'-' || b[7] != b'-' || b[13] != b':' || b[16] != b':' {
         return None;
     }
     if !matches!(b[10], b'T' | b't' | b' ') {
         return None;
     }
-    let two = |i: usize| -> Option<i64> {
-        let (a, c) = (b[i].wrapping_sub(b'0'), b[i + 1].wrapping_sub(b'0'));
-        (a < 10 && c < 10).then(|| i64::from(a * 10 + c))
-    };
-    let (y, m, d) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
-    let (h, mi, s) = (two(11)?, two(14)?, two(17)?);
+    let (y, m, d) = (two(b, 0)? * 100 + two(b, 2)?, two(b, 5)?, two(b, 8)?);
+    let (h, mi) = (two(b, 11)?, two(b, 14)?);
     let leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
     let month = [31, 28 + leap as i64, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    if !(1..=12).contains(&m) || d < 1 || d > month[m as usize - 1] || h > 23 || mi > 59 || s > 60 {
+    if !(1..=12).contains(&m) || d < 1 || d > month[m as usize - 1] || h > 23 || mi > 59 {
         return None;
     }
+    Some(days(y, m, d) * 86_400 + h * 3600 + mi * 60)
+}
+
+/// The rest of a text of 20 bytes or more whose minute is known.
+#[inline]
+fn within_minute(b: &[u8], minute: i64) -> Option<i64> {
+    let s = two(b, 17).filter(|s| *s <= 60)?;
     let (mut i, mut ns, mut scale) = (19, 0i64, 100_000_000i64);
     if b[i] == b'.' {
         i += 1;
@@ -191,7 +234,7 @@ pub fn rfc3339_ns(text: &str) -> Option<i64> {
     let offset = match b.get(i)? {
         b'Z' | b'z' if i + 1 == b.len() => 0,
         c @ (b'+' | b'-') if i + 6 == b.len() && b[i + 3] == b':' => {
-            let (oh, om) = (two(i + 1)?, two(i + 4)?);
+            let (oh, om) = (two(b, i + 1)?, two(b, i + 4)?);
             if oh > 23 || om > 59 {
                 return None;
             }
@@ -199,8 +242,7 @@ pub fn rfc3339_ns(text: &str) -> Option<i64> {
         }
         _ => return None,
     };
-    let secs = days(y, m, d) * 86_400 + h * 3600 + mi * 60 + s - offset;
-    secs.checked_mul(1_000_000_000)?.checked_add(ns)
+    (minute + s - offset).checked_mul(1_000_000_000)?.checked_add(ns)
 }
 
 fn strptime(format: &str, text: &str) -> Option<i64> {
@@ -236,6 +278,25 @@ pub fn text_ms(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_minute_that_is_known_changes_no_time() {
+        let mut same = SameMinute::default();
+        for head in [
+            "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            "2026-03-01T12:00:",
+            "2026-03-01T12:00:",
+            "2026-03-01 12:01:",
+            "2026-02-30T12:00:",
+            "",
+            "2026-03-01T12:00:",
+        ] {
+            for rest in ["00Z", "59.5Z", "60Z", "61Z", "0", "00+01:30", "x1Z", "01.Z", ""] {
+                let text = format!("{head}{rest}");
+                assert_eq!(same.rfc3339_ns(&text), rfc3339_ns(&text), "{text}");
+            }
+        }
+    }
 
     #[test]
     fn rfc3339_agrees_with_jiff() {

@@ -17,7 +17,7 @@ use crate::text::{Parser, TextStream};
 use crate::typed::{Typed, check, is_empty_container};
 use model::event::{Value, tag};
 use model::path::Seg;
-use model::time::text_ns;
+use model::time::{SameMinute, TimeFormat, text_ns};
 use serde_json::Value as J;
 use std::ops::Range;
 
@@ -119,6 +119,7 @@ pub struct Scratch {
     memo: Vec<u32>,
     text: Vec<u8>,
     found: Found,
+    minute: SameMinute,
 }
 
 /// The state of one log type on one stream.
@@ -214,8 +215,8 @@ impl Filler {
         }
         row.required()?;
         row.steps(&mut self.scratch.text)?;
-        row.types(if self.stream.is_none() { walker.touched() } else { &[] })?;
-        let time = row.time()?.unwrap_or(at.time_ns);
+        row.types(self.stream.is_none().then(|| walker.doubtful()))?;
+        let time = row.time(&mut self.scratch.minute)?.unwrap_or(at.time_ns);
         if !plan.filters.is_empty() && plan.filters.drops(&|slot| row.value(slot)) {
             return Ok(Filled::Filtered);
         }
@@ -369,13 +370,11 @@ impl Row<'_, '_> {
         Ok(())
     }
 
-    /// Hold values against their types: those in the slots that the walk filled, and those that were made.
-    fn types(&mut self, touched: &[u32]) -> Result<(), Miss> {
+    /// Hold values against their types: those of a walk that need a look, and those that were made; without a walk all.
+    fn types(&mut self, doubtful: Option<&[u32]>) -> Result<(), Miss> {
         let plan = self.plan;
-        if !plan.trie.is_wide() {
-            return plan.checks.iter().try_for_each(|c| self.check(c));
-        }
-        let of = touched.iter().map(|slot| plan.check_of[*slot as usize]).filter(|n| *n != NO_CHECK);
+        let Some(doubtful) = doubtful else { return plan.checks.iter().try_for_each(|c| self.check(c)) };
+        let of = doubtful.iter().map(|slot| plan.check_of[*slot as usize]).filter(|n| *n != NO_CHECK);
         of.chain(plan.late_checks.iter().copied()).try_for_each(|n| self.check(&plan.checks[n as usize]))
     }
 
@@ -428,7 +427,7 @@ impl Row<'_, '_> {
     }
 
     /// The event time: the first candidate that has a value.
-    fn time(&mut self) -> Result<Option<i64>, Miss> {
+    fn time(&mut self, minute: &mut SameMinute) -> Result<Option<i64>, Miss> {
         let mut first = None;
         for c in &self.plan.times {
             let ns = match self.value(c.slot) {
@@ -438,6 +437,7 @@ impl Row<'_, '_> {
                     continue;
                 }
                 Value::Absent => continue,
+                Value::Str(s) if matches!(c.format, TimeFormat::Rfc3339) => minute.rfc3339_ns(s),
                 Value::Str(s) | Value::Num(s) => c.format.parse(s),
                 _ if c.strict => {
                     let (want, got) = ("timestamp", crate::miss::tag_name(self.tag(c.slot)));

@@ -47,7 +47,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Types.
     pub checks: Vec<TypeCheck>,
-    /// Of these, by number: the check of each slot that a walk with a wide trie fills ([`NO_CHECK`]: none), and the others.
+    /// Of these, by number: the check of each slot that a walk fills ([`NO_CHECK`]: none), and the others.
     pub check_of: Vec<u32>,
     /// See [`Plan::check_of`].
     pub late_checks: Vec<u32>,
@@ -494,12 +494,15 @@ impl<'a> Builder<'a> {
             }
         }
         let steps = self.concats.into_iter().chain(self.splits).chain(self.masks).chain(self.rebuilds).collect();
-        let trie = if self.flat { Trie::compile(&[]) } else { Trie::inlined(&self.wants, &schema.inline) };
+        let mut trie = if self.flat { Trie::compile(&[]) } else { Trie::inlined(&self.wants, &schema.inline) };
         let (mut check_of, mut late_checks) = (vec![NO_CHECK; self.next as usize], Vec::new());
         for (n, check) in self.checks.iter().zip(0u32..).map(|(c, n)| (n, c)) {
             match trie.slots().binary_search(&check.slot) {
-                Ok(_) if trie.is_wide() => check_of[check.slot as usize] = n,
-                _ => late_checks.push(n),
+                Ok(_) => {
+                    check_of[check.slot as usize] = n;
+                    trie.expect(check.slot, check.easy);
+                }
+                Err(_) => late_checks.push(n),
             }
         }
         Plan {

@@ -33,6 +33,8 @@ pub(super) struct Leaf {
     pub slot: u32,
     /// Bit set of the tags that fail the record.
     pub forbidden: u8,
+    /// Bit set of the tags that need no look, see [`Trie::expect`].
+    pub easy: u8,
     /// The bit itself; 0 = not required.
     pub required: u64,
     /// Next want of the same path, or [`NONE`].
@@ -92,9 +94,6 @@ pub struct Trie {
     not_taken: Vec<usize>,
 }
 
-/// Most slots of a trie that is not wide: all of them are looked at after a walk.
-const WIDE: usize = 64;
-
 /// An edge of the trie while it is built.
 struct Edge {
     seg: Seg,
@@ -146,10 +145,10 @@ impl Trie {
         &self.not_taken
     }
 
-    /// True if a record fills few of the slots: walks keep in mind which, see [`super::Walker::touched`].
-    #[inline]
-    pub fn is_wide(&self) -> bool {
-        self.slots.len() > WIDE
+    /// Say of which types (bits `1 << tag`) a value of a slot needs no look once it is read, unless it is empty. Until
+    /// then that is so for all. Walks keep the others in mind: see [`super::Walker::doubtful`].
+    pub fn expect(&mut self, slot: u32, tags: u8) {
+        self.leaves.iter_mut().filter(|leaf| leaf.slot == slot).for_each(|leaf| leaf.easy = tags);
     }
 
     /// Slots that a walk with this trie may write, ascending.
@@ -170,7 +169,7 @@ impl Trie {
             if depth == last {
                 let required = want.required.filter(|b| *b < 64).map_or(0, |b| 1 << b);
                 let forbidden = if want.allowed == 0 { 0 } else { !want.allowed };
-                let leaf = Leaf { slot: want.slot, forbidden, required, next: hit.leaf };
+                let leaf = Leaf { slot: want.slot, forbidden, easy: !0, required, next: hit.leaf };
                 hit.leaf = self.leaves.len() as u32;
                 self.leaves.push(leaf);
             } else if hit.child == NONE {

@@ -42,10 +42,8 @@ pub(super) struct Walk<'a, const STRICT: bool> {
     /// The walk is in an object whose members count as those of the record. They do not replace what is there already;
     /// members of the record itself do.
     pub inlined: bool,
-    /// See [`Trie::is_wide`].
-    pub wide: bool,
-    /// Slots that got a value, some of them more than once; kept where the trie is wide.
-    pub touched: &'a mut Vec<u32>,
+    /// See [`super::Walker::doubtful`].
+    pub doubtful: &'a mut Vec<u32>,
     /// Number of the first escape that is not behind the walk.
     pub next_escape: usize,
     /// Scratch: a key without its escapes.
@@ -341,7 +339,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     /// Two bytes, which may lie behind the record. A quote among them is checked by [`Walk::string`]: it knows those in
     /// the record only.
     #[inline(always)]
-    fn pair(&self, at: usize) -> [u8; 2] {
+    pub fn pair(&self, at: usize) -> [u8; 2] {
         debug_assert!(at + 2 <= self.text.len());
         // SAFETY: positions are at most a few bytes behind the record, see the type; `PAD` bytes are there.
         unsafe { *self.text.as_ptr().add(at).cast::<[u8; 2]>() }

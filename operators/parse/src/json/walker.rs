@@ -47,7 +47,7 @@ pub struct Walker {
     /// Length of the record that the index is of.
     len: usize,
     visits: Visits,
-    touched: Vec<u32>,
+    doubtful: Vec<u32>,
     /// A record that had no room behind it.
     copy: Vec<u8>,
     /// A key without its escapes.
@@ -76,7 +76,7 @@ impl Walker {
     /// A walker that uses no vector instructions.
     pub(super) fn portable(strict: bool) -> Walker {
         let (index, visits) = (Index::default(), Visits::default());
-        Walker { strict, vector: false, index, len: 0, visits, touched: Vec::new(), copy: Vec::new(), key: Vec::new() }
+        Walker { strict, vector: false, index, len: 0, visits, doubtful: Vec::new(), copy: Vec::new(), key: Vec::new() }
     }
 
     /// Walk the record `data[start..start + len]` into row `row` of `cols`, whose tags must be absent there. Spans are
@@ -164,10 +164,11 @@ impl Walker {
         walked
     }
 
-    /// Slots in which the record that was walked last has, or had, a value; of a trie that is wide ([`Trie::is_wide`]).
+    /// Slots of the record that was walked last whose value needs a look: it may be empty, or of a type that
+    /// [`Trie::expect`] did not name. Some of them more than once, or without a value by now.
     #[inline]
-    pub fn touched(&self) -> &[u32] {
-        &self.touched
+    pub fn doubtful(&self) -> &[u32] {
+        &self.doubtful
     }
 
     /// The strings of the record that was walked last.
@@ -214,7 +215,7 @@ impl Walker {
         out: Out<'_>,
     ) -> Result<Walked, JsonError> {
         self.visits.walk += 1;
-        self.touched.clear();
+        self.doubtful.clear();
         if self.visits.last.len() < trie.nodes() {
             self.visits.last.resize(trie.nodes(), 0);
         }
@@ -229,8 +230,7 @@ impl Walker {
             out,
             visits: &mut self.visits,
             inlined: false,
-            wide: trie.is_wide(),
-            touched: &mut self.touched,
+            doubtful: &mut self.doubtful,
             next_escape: 0,
             key: &mut self.key,
             found: Walked::default(),

@@ -134,6 +134,10 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
             self.error = JsonError::WrongType { slot: leaf.slot, at };
             return None;
         }
+        let empty = match kind {
+            tag::OBJ | tag::ARR => matches!(self.pair(at)[1], 0..=b' ' | b'}' | b']'),
+            _ => from == to,
+        };
         let place = leaf.slot as usize * self.out.stride + self.out.row;
         debug_assert!(place < self.out.tags.len() && place < self.out.spans.len());
         // SAFETY: before the walk, `Columns::holds` has said yes to every slot of the trie in this row.
@@ -142,8 +146,8 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         if again && self.inlined {
             return Some(false);
         }
-        if self.wide && !again {
-            self.touched.push(leaf.slot);
+        if empty || leaf.easy >> kind & 1 == 0 {
+            self.doubtful.push(leaf.slot);
         }
         *tag = kind;
         *span = from as u64 | ((to - from) as u64) << 32;
