@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Rows of a batch that are measured.
 const SAMPLE: usize = 256;
-/// What looking at a woken rule costs, in nanoseconds.
+/// What looking at a woken rule costs besides its conditions, in nanoseconds.
 const CANDIDATE: f64 = 50.0;
 /// What it costs per row to scan one more column where the path does not exist.
 const SCAN_ABSENT: f64 = 0.7;
@@ -118,8 +118,9 @@ impl Frequency {
     /// Expected cost per row of a choice.
     pub fn cost(&self, plan: &Plan, waits: &[Waits]) -> f64 {
         let scans: f64 = by_home(self, waits).keys().map(|home| self.scan_cost(plan, *home, waits)).sum();
-        let rules = waits.iter().map(|w| w.as_ref().map_or(1.0, |lits| lits.iter().map(|l| self.rate(plan, *l)).sum()));
-        scans + rules.sum::<f64>() * CANDIDATE
+        let rate = |w: &Waits| w.as_ref().map_or(1.0, |lits| lits.iter().map(|l| self.rate(plan, *l)).sum());
+        let rules = plan.rules.iter().zip(waits).map(|(rule, w)| rate(w) * (CANDIDATE + rule.no));
+        scans + rules.sum::<f64>()
     }
 
     /// Columns that few rules need are given up where other literals of these rules cost less than the scan.
@@ -132,9 +133,11 @@ impl Frequency {
             let moved: Option<Vec<(f64, Vec<LitId>)>> =
                 rules.iter().map(|r| self.access(plan, &plan.rules[*r].root, &other)).collect();
             let Some(moved) = moved else { continue };
-            let now: f64 = rules.iter().flat_map(|r| waits[*r].iter().flatten()).map(|l| self.rate(plan, *l)).sum();
-            let then: f64 = moved.iter().map(|(rate, _)| rate).sum();
-            if (then - now) * CANDIDATE < self.scan_cost(plan, leave, waits) {
+            let more = rules.iter().zip(&moved).map(|(r, (then, _))| {
+                let now: f64 = waits[*r].iter().flatten().map(|l| self.rate(plan, *l)).sum();
+                (then - now) * (CANDIDATE + plan.rules[*r].no)
+            });
+            if more.sum::<f64>() < self.scan_cost(plan, leave, waits) {
                 rules.iter().zip(moved).for_each(|(r, (_, lits))| waits[*r] = Some(lits));
             }
         }

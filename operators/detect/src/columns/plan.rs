@@ -91,6 +91,8 @@ pub struct Compiled {
     pub root: Node,
     /// True if deciding it may take the whole event.
     pub whole: bool,
+    /// Rough cost of deciding that it does not match, in nanoseconds.
+    pub no: f64,
     /// `DynamicSeverities`.
     pub severities: Vec<(Severity, Node)>,
 }
@@ -118,13 +120,14 @@ impl Plan {
         for (i, rule) in rules.iter().enumerate().filter(|(_, r)| r.log_types.contains(&layout.log_type)) {
             let root = c.all(rule.filters.iter().chain(rule.body.columns(&layout.log_type)));
             let severities = rule.dynamic_severities.iter().map(|(s, v)| (*s, c.all(v))).collect();
-            c.plan.rules.push(Compiled { rule: i, root, whole: false, severities });
+            c.plan.rules.push(Compiled { rule: i, root, whole: false, no: 0.0, severities });
             detect::keys_of(rule, &layout.log_type, &mut |k| _ = c.key(k));
         }
         let mut plan = c.plan;
         let costs: Vec<u32> = (0..plan.literals.len() as LitId).map(|l| plan.literal_cost(l)).collect();
         for r in &mut plan.rules {
             r.whole = order(&mut r.root, &costs) >= WHOLE;
+            r.no = no(&r.root, &costs);
             r.severities.iter_mut().for_each(|(_, n)| _ = order(n, &costs));
         }
         plan
@@ -185,6 +188,20 @@ pub fn is_costly(test: &Predicate) -> bool {
         Predicate::Matches(_) | Predicate::Contains { .. } | Predicate::Ip(_) => true,
         Predicate::InCidr(_) | Predicate::CidrContains(_) | Predicate::Like(_) => true,
         _ => false,
+    }
+}
+
+/// Visiting a literal, in nanoseconds.
+const VISIT: f64 = 6.0;
+
+/// Rough cost of finding out that an ordered tree does not hold: of a conjunction the first branch says so.
+fn no(node: &Node, costs: &[u32]) -> f64 {
+    match node {
+        Node::Const(_) => 0.0,
+        Node::Lit(l) => VISIT + f64::from(costs[*l as usize]),
+        Node::Not(n) => no(n, costs),
+        Node::All(v) => v.first().map_or(0.0, |n| no(n, costs)),
+        Node::Any(v) | Node::OnlyOne(v) => v.iter().map(|n| no(n, costs)).sum(),
     }
 }
 

@@ -242,6 +242,12 @@ pub(super) fn compare(op: Cmp, a: &Sym, b: &Sym) -> Out {
             Out::test(TRUE, TRUE, FALSE)
         }
         (Cmp::In, Sym::Text, container) if members(container).is_some() => Out::test(TRUE, TRUE, FALSE),
+        (Cmp::In, Sym::Const(value), Sym::Items(_) | Sym::Keys(_)) if is_scalar(value) => {
+            match constant(b).and_then(|container| crate::ops::compare(op, value, &container).ok()) {
+                Some(b) => Out::of(Sym::Const(Value::Bool(b))),
+                None => Out::any(),
+            }
+        }
         (op, Sym::Const(a), Sym::Const(b)) => match crate::ops::compare(op, a, b) {
             Ok(b) => Out::of(Sym::Const(Value::Bool(b))),
             Err(_) => Out::any(),

@@ -42,6 +42,25 @@ def count():
     COUNT = COUNT + 1
 def kind(event):
     return event.deep_get('user', 'type', default='')
+def actor(event):
+    sort = deep_get(event, 'user', 'type')
+    if sort == 'Root':
+        who = deep_get(event, 'user', 'name', default=deep_get(event, 'user', 'id', default='x'))
+    elif sort in ('a', 'b'):
+        who = deep_get(event, 'user', 'name', default=f'Unknown{sort}')
+    elif sort in ('De', 'Delete'):
+        who = deep_get(event, 'user', 'from', 'name', default=f'Unknown{sort}')
+        if who.startswith('Sto'):
+            who = deep_get(event, 'name', default=f'Unknown{sort}').split('t')[1]
+    elif sort == 'Start':
+        who = deep_get(event, 'kind', default=f'Unknown{sort}')
+    elif sort in ('x', 'y'):
+        who = event.get('name', f'Unknown{sort}')
+    elif event.get('kind') == 'x':
+        who = deep_get(event, 'user', 'by', default='UnknownService')
+    else:
+        who = 'nobody'
+    return who
 ";
 
 fn rule(body: &str) -> Compiled {
@@ -67,9 +86,10 @@ def who(event):
 
 /// A data model with a path and two methods.
 fn model() -> DataModel {
-    let source = Source { name: "model".into(), file: "model.py".into(), text: MODEL.into() };
+    let source = Source { name: "model".into(), file: "model.py".into(), text: format!("{HELPERS}{MODEL}").into() };
     let module = Library::new([]).load(&source).unwrap();
     let mappings = [
+        ("actor", Mapping::Method("actor".into())),
         ("type", Mapping::Path("$.user.type".into())),
         ("what", Mapping::Method("what".into())),
         ("who", Mapping::Method("who".into())),
@@ -319,6 +339,10 @@ const RULES: &[(&str, &str)] = &[
     ),
     ("    parts = event.get('name', '').split('t')\n    parts.clear()\n    return parts[0] == 'a'", "true"),
     ("    return event.get('name', '').split('t')[2] == 'a'", "true"),
+    (
+        "    who = event.udm('actor')\n    if any(who == 'x' + region for region in regions()) and event.get('kind') == event.get('name') == 'x':\n        return False\n    return event.get('errorCode') == 'a' and event.deep_get('user', 'at') == 'b'",
+        "(((user.type in [Root,a,b] | (user.type in [De,Delete] & ((not user.type? in [Root,a,b] & (user.from.name? ^ Sto | not user.from.name? in [xa,xb])) | user.from.name? ^ Sto | user.from.name? in [xa,xb])) | (not user.type? in [De,Delete,Root,a,b] & user.type in [Start]) | (not user.type? in [De,Delete,Root,Start,a,b] & user.type in [x,y]) | (not user.type? in [De,Delete,Root,Start,a,b,x,y] & ((kind in [x] & not user.by? in [xa,xb]) | not kind? in [x] | user.by in [xa,xb]))) & errorCode in [a] & user.at in [b]) | (user.type > 16384 & ((not user.type? in [Root] & user.type in [a,b]) | (not user.type? in [Root,a,b] & user.type in [De,Delete]) | (not user.type? in [De,Delete,Root,a,b] & user.type in [Start]) | (not user.type? in [De,Delete,Root,Start,a,b] & user.type in [x,y]))) | (not user.type? in [Root,a,b] & user.type in [De,Delete] & (user.from.name in [] | (user.from.name? ^ Sto & (user.type > 16384 | name > 16384 | not name? ~ t)))) | (((user.name? in [xa,xb] & user.type in [Root,a,b]) | (not user.type? in [Root,a,b] & user.type in [De,Delete] & (user.from.name? ^ Sto | user.from.name? in [xa,xb])) | (not user.type? in [De,Delete,Root,a,b] & user.type in [Start] & kind? in [xa,xb]) | (not user.type? in [De,Delete,Root,Start,a,b] & user.type in [x,y] & name? in [xa,xb]) | (not user.type? in [De,Delete,Root,Start,a,b,x,y] & kind in [x] & user.by in [xa,xb])) & (kind in [] | name in [])))",
+    ),
 ];
 
 #[test]
