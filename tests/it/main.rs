@@ -25,5 +25,6 @@ mod replay_lake;
 mod s3;
 mod samples;
 mod sigma;
+mod subjects;
 mod verify;
 mod webhook;

@@ -45,7 +45,7 @@ pub use part::{BuildCx, Built, Flow, Kind, Node, Part, Port, Problem, Spec};
 pub use path::Path;
 pub use pos::Pos;
 pub use raw::{Origin, RawBatch, RawRecord};
-pub use record::{Alert, AlertKind, Change, LedgerRow, Match, Record, Rejected, RuleMeta, Signal};
+pub use record::{Alert, AlertKind, Change, Judges, LedgerRow, Match, Record, Rejected, RuleMeta, Signal};
 pub use severity::Severity;
 pub use sink::{Receipt, Sink};
 pub use source::{Reader, Source, Split};

@@ -50,6 +50,9 @@ pub struct RuleMeta {
     pub threshold: u64,
     /// `CreateAlert`; false = signal only.
     pub create_alert: bool,
+    /// What it judges.
+    #[serde(default)]
+    pub judges: Judges,
     /// `Tags`, sorted.
     pub tags: Vec<String>,
     /// `Reports` (name → sorted list).
@@ -122,6 +125,19 @@ pub struct Signal {
     pub measure: Option<String>,
     /// The match had more values than are looked at.
     pub cut: bool,
+}
+
+/// What a detection judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judges {
+    /// Events: a rule.
+    #[default]
+    Events,
+    /// Cloud resources: a policy.
+    Resources,
+    /// Rows of queries: a scheduled rule.
+    Rows,
 }
 
 /// Kind of an alert.
@@ -335,6 +351,17 @@ impl Match {
 }
 
 impl Alert {
+    /// Type as in payloads: the kind, of what the detection judges.
+    pub fn type_name(&self) -> &'static str {
+        match (self.kind, self.rule.judges) {
+            (AlertKind::Rule, Judges::Resources) => "POLICY",
+            (AlertKind::RuleError, Judges::Resources) => "POLICY_ERROR",
+            (AlertKind::Rule, Judges::Rows) => "SCHEDULED_RULE",
+            (AlertKind::RuleError, Judges::Rows) => "SCHEDULED_RULE_ERROR",
+            (kind, _) => kind.as_str(),
+        }
+    }
+
     /// Canonical alert JSON: Panther's notification plus counts, times and versions. Keys are always present, arrays
     /// and objects never null.
     pub fn to_json(&self) -> J {
@@ -342,7 +369,7 @@ impl Alert {
             "id": self.rule.id,
             "alertId": self.id,
             "change": self.change,
-            "type": self.kind,
+            "type": self.type_name(),
             "severity": self.severity,
             "title": self.title,
             "name": self.rule.name,

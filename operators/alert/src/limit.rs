@@ -224,7 +224,7 @@ impl Limit {
             "type": NOTICE,
             "detectionId": rule.id,
             "detectionName": rule.name,
-            "alertType": a.kind,
+            "alertType": a.type_name(),
             "limit": self.limit,
             "release": if self.by_hand { "hand" } else { "window" },
         });

@@ -13,7 +13,7 @@ use crate::rule::{Body, Rule};
 use crate::shadow::Shadowed;
 use crate::sigma::mapping::Mappings;
 use crate::template::clip;
-use crate::{lua, meta, python, scope};
+use crate::{lua, meta, python, scope, subject};
 use model::operator::STOPPED;
 use model::part::{Opened, Sharding};
 use model::units::{Dur, Size};
@@ -22,6 +22,7 @@ use model::{
     Result, RuleMeta, Spec,
 };
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,14 @@ struct Settings {
     /// `shadow`, `gained` and `lost`, never by the ordinary one; `millstream rules shadow` tells the difference.
     #[serde(default)]
     shadow: Vec<String>,
+    /// Log types whose events are cloud resources, with their type in the field `ResourceType`: policies judge them. Default:
+    /// policies run in tests only.
+    #[serde(default)]
+    resources: Vec<String>,
+    /// Log types whose events are rows of scheduled queries, by the name of the query: scheduled rules judge them. Default:
+    /// scheduled rules run in tests only.
+    #[serde(default)]
+    queries: BTreeMap<String, String>,
     /// Only rules for these log types; default: all that the rules name.
     #[serde(default)]
     log_types: Option<Vec<String>>,
@@ -185,7 +194,7 @@ impl Rules {
         let chosen = packs.choose(settings.packs.as_deref(), &settings.except, &mut problems);
         rules.iter_mut().for_each(|r| r.enabled = chosen.runs(&r.meta.id, r.enabled));
         problems.extend(python::survey::findings(&rules, settings.strict, settings.cpython.is_some()));
-        let (shadow, found) = match settings.shadow.is_empty() {
+        let (mut shadow, found) = match settings.shadow.is_empty() {
             true => Default::default(),
             false => meta::load_with(files, &settings.shadow, &mappings),
         };
@@ -193,6 +202,8 @@ impl Rules {
         if problems.iter().any(|p| !p.warning) {
             return Err(problems);
         }
+        subject::assign(&mut rules, &settings.resources, &settings.queries, &mut problems);
+        subject::assign(&mut shadow, &settings.resources, &settings.queries, &mut Vec::new());
         let disabled = rules.iter().filter(|r| !r.enabled).count();
         let rules = select(rules, settings.log_types.as_deref(), &mut problems);
         if settings.python_memory.0 < PYTHON_MEMORY_MIN {
@@ -272,7 +283,7 @@ fn select(rules: Vec<Rule>, only: Option<&[String]>, problems: &mut Vec<Problem>
     if let Some(only) = only {
         out.iter_mut().for_each(|r| r.log_types.retain(|l| only.iter().any(|t| **t == **l)));
     }
-    // Rules for the rows of queries and policies for resources meet no event of a stream.
+    // Policies and scheduled rules meet events only where the settings say which are resources, and rows.
     out.retain(|r| !r.log_types.is_empty());
     if out.is_empty() {
         let p = Problem::at("rules", "no rule is enabled, so nothing will ever match");

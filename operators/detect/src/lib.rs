@@ -29,6 +29,7 @@ pub mod rule;
 pub mod scope;
 pub mod shadow;
 pub mod sigma;
+pub mod subject;
 pub mod template;
 pub mod testing;
 pub mod whole;

@@ -436,7 +436,7 @@ fn rule(
     keys.check_names();
     let mut meta = keys.meta();
     let enabled = keys.enabled();
-    let log_types = keys.log_types();
+    let (log_types, subjects) = (keys.log_types(), keys.subjects());
     let filters = keys.filters();
     let detection = keys.detection();
     let filename = keys.filename();
@@ -454,7 +454,7 @@ fn rule(
         (Some(exprs), None) => Some(Body::Yaml(exprs)),
         (None, Some((name, Language::Lua))) => chunk(files, file, &name, found),
         (None, Some((name, Language::Python))) => {
-            let script = |module| Script::new(module, entry);
+            let script = |module| Script::new(module, entry, subjects);
             shared::body(files, file, &name, found).map(|module| Body::Python(Arc::new(script(module))))
         }
         _ => None,

@@ -7,7 +7,7 @@ use crate::expr::{self, Expr};
 use crate::key::KeySpec;
 use crate::python::AnalysisType;
 use crate::template::Template;
-use model::{Problem, RuleMeta, Severity};
+use model::{Judges, Problem, RuleMeta, Severity};
 use serde_json::{Map, Value as J};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,6 +128,11 @@ impl<'a> Keys<'a> {
             // Zero has always been accepted and means one.
             threshold: self.number("Threshold", 1, 0..=1_000_000_000).max(1),
             create_alert: self.flag("CreateAlert").unwrap_or(true),
+            judges: match self.entry {
+                AnalysisType::Rule => Judges::Events,
+                AnalysisType::Policy => Judges::Resources,
+                AnalysisType::ScheduledRule => Judges::Rows,
+            },
             tags: sorted(self.list("Tags")),
             reports: self.reports(),
             output_ids: self.list("OutputIds"),
@@ -145,20 +150,23 @@ impl<'a> Keys<'a> {
         self.flag("Enabled").unwrap_or(false)
     }
 
+    /// What a policy or scheduled rule is for in place of log types: types of resources, names of queries.
+    pub fn subjects(&mut self) -> Vec<Arc<str>> {
+        let list = match self.entry {
+            AnalysisType::Rule => Vec::new(),
+            AnalysisType::Policy => self.list("ResourceTypes"),
+            AnalysisType::ScheduledRule => self.list("ScheduledQueries"),
+        };
+        if list.is_empty() && self.entry == AnalysisType::ScheduledRule {
+            self.bad("ScheduledQueries", "is missing or empty", Some("name the query whose rows it is for"));
+        }
+        list.into_iter().map(Arc::from).collect()
+    }
+
     pub fn log_types(&mut self) -> Vec<Arc<str>> {
-        match self.entry {
-            // Types of resources are no log types, though some have the same names: AWS.CloudTrail is also a trail.
-            AnalysisType::Policy => {
-                self.list("ResourceTypes");
-                return Vec::new();
-            }
-            AnalysisType::ScheduledRule => {
-                if self.list("ScheduledQueries").is_empty() {
-                    self.bad("ScheduledQueries", "is missing or empty", Some("name the query whose rows it is for"));
-                }
-                return Vec::new();
-            }
-            AnalysisType::Rule => {}
+        // Types of resources are no log types, though some have the same names: AWS.CloudTrail is also a trail.
+        if self.entry != AnalysisType::Rule {
+            return Vec::new();
         }
         let list = self.list("LogTypes");
         match self.map.get("LogTypes") {

@@ -13,6 +13,8 @@ pub struct Script {
     pub module: Module,
     /// What kind of detection it is.
     pub entry: AnalysisType,
+    /// What a policy or scheduled rule judges: types of resources (none: all), names of queries.
+    pub subjects: Vec<Arc<str>>,
     /// Helpers and data models.
     pub repository: Arc<Repository>,
     /// What compiles.
@@ -84,9 +86,9 @@ impl std::fmt::Display for Blocker {
 
 impl Script {
     /// A body as read, without what it shares.
-    pub fn new(module: Module, entry: AnalysisType) -> Script {
+    pub fn new(module: Module, entry: AnalysisType, subjects: Vec<Arc<str>>) -> Script {
         let repository = Arc::default();
-        Script { module, entry, repository, support: Support::default(), filters: BTreeMap::new() }
+        Script { module, entry, subjects, repository, support: Support::default(), filters: BTreeMap::new() }
     }
 
     /// Say what compiles, and what must hold of events of these log types.

@@ -17,7 +17,7 @@ use super::mapping::LogSource;
 use super::value::Placeholders;
 use crate::condition::nearest;
 use crate::meta::keys::{BAD_ID, MAX_ITEMS, MAX_NAME, MAX_PROSE};
-use model::{RuleMeta, Severity};
+use model::{Judges, RuleMeta, Severity};
 use serde_json::{Map, Value as J};
 use std::collections::BTreeMap;
 
@@ -157,6 +157,7 @@ pub fn meta(map: &Map<String, J>, found: &mut Found) -> RuleMeta {
         severity: severity(map, found),
         dedup_period_ms: 3_600_000,
         threshold: 1,
+        judges: Judges::Events,
         create_alert: true,
         reports: reports(&tags),
         tags: sorted(tags),
