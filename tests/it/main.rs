@@ -25,6 +25,7 @@ mod replay_lake;
 mod s3;
 mod samples;
 mod sigma;
+mod store;
 mod subjects;
 mod verify;
 mod webhook;

@@ -16,3 +16,4 @@ pub mod python;
 pub mod qualify;
 pub mod run;
 pub mod s3_faults;
+pub mod store;

@@ -88,6 +88,18 @@ pub fn graph(t: &Topology) -> Result<Graph> {
                 index: n.index,
             });
         }
+        if let Some(inner) = n.node.inner() {
+            nodes[first].spec.outputs = inner.outputs;
+            nodes.push(GraphNode {
+                id: format!("{}.{}", n.id, inner.name).into(),
+                spec: n.spec.clone(),
+                node: inner.node,
+                inputs: vec![(first, inner.outputs.len() - 1)],
+                needs: n.needs.clone(),
+                store_events: n.store_events,
+                index: n.index,
+            });
+        }
         became.push(first..nodes.len());
     }
     let lost: Vec<(usize, usize)> = t

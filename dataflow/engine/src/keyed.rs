@@ -65,6 +65,7 @@ pub(crate) fn keyed<'s>(
         let mut caps: Option<Vec<_>> = Some(caps.iter().map(|c| c.delayed(&(start + 1))).collect());
         let mut stash: BTreeMap<Epoch, Vec<Record>> = BTreeMap::new();
         let (mut next, mut cx) = (start + 1, Ctx::default());
+        let mut out: Vec<Arc<str>> = Vec::new();
         move |frontiers| {
             input.for_each_stamp(|cap, batches| {
                 let Some(&epoch) = cap.least() else { return };
@@ -81,6 +82,11 @@ pub(crate) fn keyed<'s>(
                 sort_records(&mut records);
                 board.count(next, &id, "".into(), "received", records.len() as u64);
                 let mut op = op.borrow_mut();
+                let quarantined = board.quarantined(next, &id);
+                if quarantined != out {
+                    op.quarantine(&quarantined);
+                    out = quarantined;
+                }
                 if let Err(e) = cpu.of(|| op.epoch(&info, records, &mut cx)) {
                     fatal(&id, e);
                 }

@@ -41,7 +41,7 @@ pub use lookup::{EnrichColumn, LookupTable};
 pub use needs::Needs;
 pub use objects::{Objects, OpenObjects};
 pub use operator::{Ctx, Keyed, Map, Packet};
-pub use part::{BuildCx, Built, Flow, Kind, Node, Part, Port, Problem, Spec};
+pub use part::{BuildCx, Built, Flow, Inner, Kind, Node, Part, Port, Problem, Spec};
 pub use path::Path;
 pub use pos::Pos;
 pub use raw::{Origin, RawBatch, RawRecord};

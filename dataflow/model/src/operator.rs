@@ -87,6 +87,8 @@ pub trait Keyed {
     /// Process one epoch: every record of this worker's groups, in [`Record::order`]. Called for every epoch, also
     /// without records, so that commands and timers have a place.
     fn epoch(&mut self, info: &EpochInfo, records: Vec<Record>, cx: &mut Ctx) -> Result<()>;
+    /// As [`Map::quarantine`]: called before an epoch.
+    fn quarantine(&mut self, _rules: &[Arc<str>]) {}
     /// Keys that hold state on this worker, for people.
     fn keys(&self) -> u64;
     /// Groups changed since the last call; clears the marks.

@@ -224,8 +224,23 @@ pub trait Node: Send + Sync {
     fn stages(&self) -> Vec<Arc<dyn Node>> {
         Vec::new()
     }
+    /// A keyed node that belongs to this stateless one and is not shown in the topology: it judges in order what this one
+    /// cannot where the events are.
+    fn inner(&self) -> Option<Inner> {
+        None
+    }
     /// Make a running instance.
     fn build(&self, cx: &BuildCx) -> Result<Built>;
+}
+
+/// See [`Node::inner`]. What leaves the inner node leaves by the outer one's output of the same index.
+pub struct Inner {
+    /// Its id is `<id of the outer node>.<name>`.
+    pub name: &'static str,
+    /// Outputs of the outer node, with one more at the end, which the inner node reads.
+    pub outputs: &'static [Port],
+    /// The node.
+    pub node: Arc<dyn Node>,
 }
 
 /// What a build may know.

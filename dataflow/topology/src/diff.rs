@@ -154,7 +154,7 @@ fn fate(old: &PlanNode, new: &PlanNode, same_part: bool, what: &[String]) -> (St
     if !same_part {
         return (State::Reset, "it is another kind of node now".into());
     }
-    let keyed = matches!(new.kind, Kind::Correlate | Kind::Dedup | Kind::Limit);
+    let keyed = matches!(new.kind, Kind::Detect | Kind::Correlate | Kind::Dedup | Kind::Limit);
     let meaning = |w: &&String| keyed && matches!(w.as_str(), "time" | "engine.key_groups");
     if let Some(w) = what.iter().find(meaning) {
         return (State::Reset, format!("`{w}` changes what the state means"));

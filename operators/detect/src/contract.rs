@@ -63,6 +63,13 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// True if the rule was stopped at a limit.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self, Outcome::Error { kind, .. } if kind::stops(kind))
+    }
+}
+
 /// What a rule says about a match, after fallbacks and cuts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {

@@ -8,21 +8,25 @@ use crate::contract::{Found, Outcome, kind};
 use crate::describe::describe;
 use crate::key::KeySpec;
 use crate::python::cpython::{Cpython, Interpreter};
+use crate::python::store::{Most, Store};
 use crate::python::verify::Verify;
 use crate::rule::{Body, Rule};
 use crate::shadow::Shadowed;
 use crate::sigma::mapping::Mappings;
+use crate::stored::{self, Stored};
 use crate::template::clip;
 use crate::{lua, meta, python, scope, subject};
 use model::operator::STOPPED;
-use model::part::{Opened, Sharding};
+use model::part::{Inner, Opened, Sharding};
 use model::units::{Dur, Size};
 use model::{
-    BuildCx, Built, Ctx, EventBatch, Files, Flow, Kind, Map, Match, Needs, Node, Packet, Part, Port, Problem, Record,
-    Result, RuleMeta, Spec,
+    BuildCx, Built, Ctx, EventBatch, Files, Flow, Kind, Map, Match, Needs, Node, Packet, Part, Port, Pos, Problem,
+    Record, Result, RuleMeta, Spec,
 };
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,7 +92,25 @@ struct Settings {
     /// A Python rule that cannot be compiled as a whole is an error instead of a warning.
     #[serde(default)]
     strict: bool,
+    /// Keys that the key-value store of Python rules may hold.
+    #[serde(default = "store_keys")]
+    #[schemars(range(min = 1))]
+    store_keys: usize,
+    /// Memory that it may take. At both limits the entry that would expire first gives way.
+    #[serde(default = "store_memory")]
+    store_memory: Size,
 }
+
+/// What leaves a detect node; the last port is for its store ([`crate::stored`]) and for nobody else.
+pub(crate) const OUTPUTS: &[Port] = &[
+    Port { name: "", flow: Flow::Matches, error: false },
+    Port { name: "shadow", flow: Flow::Matches, error: false },
+    Port { name: "gained", flow: Flow::Matches, error: false },
+    Port { name: "lost", flow: Flow::Matches, error: false },
+    Port { name: "to_store", flow: Flow::Matches, error: false },
+];
+/// Index of the port for the store.
+const TO_STORE: usize = OUTPUTS.len() - 1;
 
 /// Least memory of a Python function, in bytes: what its filter decides without it never uses more.
 const PYTHON_MEMORY_MIN: u64 = 1 << 20;
@@ -98,6 +120,12 @@ fn lua_time() -> Dur {
 }
 fn lua_memory() -> Size {
     Size(16 << 20)
+}
+fn store_keys() -> usize {
+    1_000_000
+}
+fn store_memory() -> Size {
+    Size(256 << 20)
 }
 fn python_steps() -> u64 {
     ::python::Limits::default().steps
@@ -113,12 +141,7 @@ impl Part for DetectPart {
             name: "rules",
             doc: "Matches events against detections written in YAML, Sigma, Lua or Python.",
             inputs: &[Flow::Events],
-            outputs: &[
-                Port { name: "", flow: Flow::Matches, error: false },
-                Port { name: "shadow", flow: Flow::Matches, error: false },
-                Port { name: "gained", flow: Flow::Matches, error: false },
-                Port { name: "lost", flow: Flow::Matches, error: false },
-            ],
+            outputs: OUTPUTS.split_last().map_or(&[], |(_, shown)| shown),
             sharding: Sharding::Lanes,
         }
     }
@@ -220,10 +243,20 @@ impl Rules {
             },
             python: ::python::Limits { steps: settings.python_steps, memory: bytes(settings.python_memory) },
         };
-        let shadow = match shadow.is_empty() {
+        let mut shadow = match shadow.is_empty() {
             true => shadow,
             false => select(shadow, settings.log_types.as_deref(), &mut Vec::new()),
         };
+        shadow.retain(|r| {
+            let live = rules.iter().find(|l| l.meta.id == r.meta.id);
+            let store = r.uses_store() || live.is_some_and(Rule::uses_store);
+            if store {
+                let text =
+                    format!("{} uses the key-value store, which the shadow has none of; it is left out", r.meta.id);
+                problems.push(Problem::at("shadow", text).in_file(&r.file, 1, 1).warn());
+            }
+            !store
+        });
         // Without a rule the interpreter is looked at all the same, so that a mistake is told.
         let cpython = settings.open_cpython(&rules, &mut problems);
         let shadow_cpython = match shadow.is_empty() {
@@ -244,15 +277,29 @@ impl Rules {
                 cpython,
                 shadow_cpython,
                 verify: None,
+                most: Most { keys: settings.store_keys, bytes: bytes(settings.store_memory) },
             },
             problems,
         ))
     }
 
-    /// The running node.
+    /// The running node, with the key-value store in it: for one thread that sees all events in order.
     pub(crate) fn detect(&self, store_events: bool) -> Detect {
         let mut detect = Detect::new(self.rules.clone(), self.limits, self.cpython.clone(), store_events);
         detect.python.verify(self.verify.clone());
+        detect.python.share(Rc::new(RefCell::new(Store::new(self.most))));
+        detect
+    }
+
+    /// The running node of a worker: rules that use the store are not run but handed on.
+    fn handing_on(&self, store_events: bool) -> Detect {
+        let mut detect = Detect::new(self.rules.clone(), self.limits, self.cpython.clone(), store_events);
+        detect.python.verify(self.verify.clone());
+        for (rule, runner) in self.rules.iter().zip(&mut detect.runners) {
+            if rule.uses_store() {
+                *runner = Runner::Store;
+            }
+        }
         detect
     }
 }
@@ -262,7 +309,7 @@ impl Settings {
     fn open_cpython(&self, rules: &[Rule], problems: &mut Vec<Problem>) -> Option<Arc<Cpython>> {
         let program = self.cpython.as_ref()?.into();
         let interpreter = Interpreter { program, venv: self.cpython_venv.as_ref().map(Into::into) };
-        let (opened, problem) = match Cpython::open(&interpreter, rules, false) {
+        let (opened, problem) = match Cpython::open(&interpreter, rules) {
             Ok((opened, warning)) => (Some(Arc::new(opened)), warning),
             Err(p) => (None, Some(p)),
         };
@@ -297,7 +344,7 @@ fn select(rules: Vec<Rule>, only: Option<&[String]>, problems: &mut Vec<Problem>
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     lua: lua::Limits,
-    python: ::python::Limits,
+    pub python: ::python::Limits,
 }
 
 /// The checked node.
@@ -314,6 +361,8 @@ pub(crate) struct Rules {
     shadow_cpython: Option<Arc<Cpython>>,
     /// Who compares what is compiled with CPython.
     verify: Option<Arc<Verify>>,
+    /// What the key-value store may hold.
+    most: Most,
 }
 
 impl Node for Rules {
@@ -333,6 +382,7 @@ impl Node for Rules {
         let lua = self.rules.iter().filter(|r| matches!(r.body, Body::Lua { .. })).count();
         let python = self.rules.iter().filter(|r| matches!(r.body, Body::Python(_))).count();
         let asked = |r: &&Rule| matches!(&r.body, Body::Python(script) if script.blocker().is_some());
+        let store = self.rules.iter().filter(|r| r.uses_store()).count();
         let cpython = self.cpython.iter().flat_map(|_| self.rules.iter().filter(asked)).count();
         let mut text = format!("{} rules", self.rules.len());
         let shadow = self.shadow.len();
@@ -340,6 +390,7 @@ impl Node for Rules {
             (lua, "Lua"),
             (python, "Python"),
             (cpython, "of these by CPython"),
+            (store, "with the key-value store"),
             (self.disabled, "disabled, not loaded"),
             (shadow, "in the shadow"),
         ] {
@@ -353,8 +404,19 @@ impl Node for Rules {
         text
     }
 
+    fn state_key(&self) -> String {
+        if self.rules.iter().any(Rule::uses_store) { stored::STATE_KEY.into() } else { String::new() }
+    }
+
+    fn inner(&self) -> Option<Inner> {
+        let rules: Arc<[Rule]> = self.rules.iter().filter(|r| r.uses_store()).cloned().collect();
+        let (cpython, verify) = (self.cpython.clone(), self.verify.clone());
+        let stored = Stored { rules, limits: self.limits, most: self.most, cpython, verify };
+        (!stored.rules.is_empty()).then(|| stored.inner())
+    }
+
     fn build(&self, cx: &BuildCx) -> Result<Built> {
-        let mut live = self.detect(cx.store_events);
+        let mut live = self.handing_on(cx.store_events);
         live.wanted = self.rules.iter().map(|r| Wanted::of(r, &cx.needs)).collect();
         if self.shadow.is_empty() {
             return Ok(Built::Map(Box::new(live)));
@@ -376,15 +438,15 @@ pub fn keys_of<'a>(rule: &'a Rule, log_type: &str, f: &mut dyn FnMut(&'a KeySpec
 
 /// What correlations want of the matches of a rule.
 #[derive(Default)]
-struct Wanted {
+pub(crate) struct Wanted {
     /// They read the events.
-    event: bool,
+    pub event: bool,
     /// The facts of the rule, if it makes no alerts because of them.
-    signal: Option<Arc<RuleMeta>>,
+    pub signal: Option<Arc<RuleMeta>>,
 }
 
 impl Wanted {
-    fn of(rule: &Rule, needs: &Needs) -> Wanted {
+    pub fn of(rule: &Rule, needs: &Needs) -> Wanted {
         let (meta, id) = (&rule.meta, &rule.meta.id);
         let silent = meta.create_alert && needs.signals_of.contains(id);
         let signal = silent.then(|| Arc::new(RuleMeta { create_alert: false, ..(**meta).clone() }));
@@ -411,6 +473,8 @@ pub(crate) struct Detect {
     counted: Vec<usize>,
     /// What running its script or describing its matches took, by rule, if that is measured.
     pub costs: Option<Vec<Cost>>,
+    /// What is for the store, of the current packet.
+    to_store: Vec<Record>,
 }
 
 /// Who runs the body of a rule.
@@ -422,6 +486,8 @@ enum Runner {
     Lua(usize),
     /// The Python engine, where it has this index.
     Python(usize),
+    /// The node of the key-value store.
+    Store,
 }
 
 /// The event of the current row as scripts see it, made once for all rules of the row.
@@ -430,6 +496,8 @@ struct Events {
     row: usize,
     lua: Option<lua::EventHandle>,
     python: Option<python::EventHandle>,
+    /// Its text, for the store.
+    text: Option<String>,
 }
 
 impl Detect {
@@ -462,6 +530,7 @@ impl Detect {
             counts,
             counted: Vec::new(),
             costs: None,
+            to_store: Vec::new(),
         }
     }
 
@@ -476,6 +545,8 @@ impl Detect {
             return Err(format!("CPython cannot be asked: {why}").into());
         }
         cx.count("events", batch.len() as u64);
+        cx.count("to_store", self.to_store.len() as u64);
+        cx.emit(TO_STORE, Packet::Records(std::mem::take(&mut self.to_store)));
         for index in self.counted.drain(..) {
             for (name, n) in ["matches", "errors", STOPPED].into_iter().zip(std::mem::take(&mut self.counts[index])) {
                 cx.count_rule(name, self.rules[index].meta.id.clone(), n);
@@ -503,12 +574,14 @@ impl Detect {
                     let severity = program.severity(&view, hit, row, rule.meta.severity);
                     Outcome::Match(Box::new(describe(rule, &Row { view: &view, row, severity })))
                 }
-                _ if self.quarantined[index] => Outcome::Error {
-                    kind: kind::QUARANTINE.into(),
-                    message:
-                        "not evaluated, because it was stopped at its limits too often; mend the rule, or let it go"
-                            .into(),
-                },
+                Runner::Store => {
+                    let text = events.text.get_or_insert_with(|| view.whole(row).to_string());
+                    let place = Place::of(batch, row);
+                    let found = Match { rule: rule.meta.clone(), event: Some(text.clone()), ..place.into() };
+                    self.to_store.push(Record::Match(Box::new(found)));
+                    continue;
+                }
+                _ if self.quarantined[index] => quarantined(),
                 Runner::Lua(script) => {
                     let event = events.lua.get_or_insert_with(|| self.lua.event(view.whole(row).as_ref().clone()));
                     self.lua.run(script, event)
@@ -518,8 +591,8 @@ impl Detect {
                     self.python.run(script, events.python.get_or_insert_with(event))
                 }
             };
-            let stopped = matches!(&outcome, Outcome::Error { kind, .. } if kind::stops(kind));
-            if let Some(mut m) = record(rule, batch, row, outcome) {
+            let stopped = outcome.is_stopped();
+            if let Some(mut m) = record(rule, Place::of(batch, row), outcome) {
                 if self.counts[index] == [0; 3] {
                     self.counted.push(index);
                 }
@@ -543,8 +616,35 @@ impl Detect {
     }
 }
 
+/// What is said in place of a rule that is out.
+pub(crate) fn quarantined() -> Outcome {
+    let message = "not evaluated, because it was stopped at its limits too often; mend the rule, or let it go";
+    Outcome::Error { kind: kind::QUARANTINE.into(), message: message.into() }
+}
+
+/// What a match has of its event.
+pub(crate) struct Place {
+    pub pos: Pos,
+    pub log_type: Arc<str>,
+    pub event_ms: i64,
+    pub now_ms: i64,
+}
+
+impl Place {
+    fn of(batch: &EventBatch, row: usize) -> Place {
+        let (pos, log_type) = (batch.pos_of(row), batch.layout.log_type.clone());
+        Place { pos, log_type, event_ms: batch.event_ms(row), now_ms: batch.now_ms }
+    }
+}
+
+impl From<Place> for Match {
+    fn from(p: Place) -> Match {
+        Match { pos: p.pos, log_type: p.log_type, event_ms: p.event_ms, now_ms: p.now_ms, ..Match::default() }
+    }
+}
+
 /// Match or rule error of an outcome, without the event.
-fn record(rule: &Rule, batch: &EventBatch, row: usize, outcome: Outcome) -> Option<Match> {
+pub(crate) fn record(rule: &Rule, place: Place, outcome: Outcome) -> Option<Match> {
     let meta = &rule.meta;
     let (found, error) = match outcome {
         Outcome::No => return None,
@@ -563,12 +663,8 @@ fn record(rule: &Rule, batch: &EventBatch, row: usize, outcome: Outcome) -> Opti
         }
     };
     Some(Match {
-        pos: batch.pos_of(row),
         rule: meta.clone(),
         error,
-        log_type: batch.layout.log_type.clone(),
-        event_ms: batch.event_ms(row),
-        now_ms: batch.now_ms,
         dedup: found.dedup,
         title: clip(found.title),
         severity: found.severity,
@@ -578,8 +674,7 @@ fn record(rule: &Rule, batch: &EventBatch, row: usize, outcome: Outcome) -> Opti
         destinations: found.destinations,
         context: found.context,
         unique: found.unique,
-        event: None,
-        alert_id: None,
+        ..place.into()
     })
 }
 

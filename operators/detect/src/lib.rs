@@ -29,6 +29,7 @@ pub mod rule;
 pub mod scope;
 pub mod shadow;
 pub mod sigma;
+mod stored;
 pub mod subject;
 pub mod template;
 pub mod testing;

@@ -454,7 +454,7 @@ fn rule(
         (Some(exprs), None) => Some(Body::Yaml(exprs)),
         (None, Some((name, Language::Lua))) => chunk(files, file, &name, found),
         (None, Some((name, Language::Python))) => {
-            let script = |module| Script::new(module, entry, subjects);
+            let script = |module| Script::new(meta.id.clone(), module, entry, subjects);
             shared::body(files, file, &name, found).map(|module| Body::Python(Arc::new(script(module))))
         }
         _ => None,

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod repository;
 mod returned;
 pub mod script;
+pub mod store;
 pub mod survey;
 pub mod verify;
 
@@ -26,7 +27,7 @@ use crate::rule::{Body, Rule};
 use crate::whole::RowEvent;
 use ::python::event::Source;
 use ::python::value::Value;
-use ::python::{Limits, Setting, compile};
+use ::python::{Cache, Limits, Session, Setting, compile};
 use cpython::Cpython;
 use model::{EventBatch, RuleMeta};
 use repository::Shared;
@@ -49,6 +50,8 @@ pub struct Engine {
     lost: RefCell<Option<String>>,
     /// Who compares what is compiled with CPython.
     verify: Option<Arc<Verify>>,
+    /// The key-value cache. Without one a use of it is an error.
+    cache: RefCell<Option<Rc<RefCell<dyn Cache>>>>,
 }
 
 /// An event prepared for any number of detections.
@@ -120,12 +123,25 @@ impl Engine {
         let loaded = |(meta, script)| Loaded { meta, script, answer: OnceCell::new() };
         let rules: Vec<Loaded> = rules.iter().filter_map(script).map(loaded).collect();
         let repository = rules.first().map(|r: &Loaded| r.script.repository.clone()).unwrap_or_default();
-        Engine { rules, shared: Shared::new(repository), limits, cpython, lost: RefCell::default(), verify: None }
+        Engine {
+            rules,
+            shared: Shared::new(repository),
+            limits,
+            cpython,
+            lost: RefCell::default(),
+            verify: None,
+            cache: RefCell::default(),
+        }
     }
 
     /// Compare what is compiled with CPython from now on.
     pub fn verify(&mut self, verify: Option<Arc<Verify>>) {
         self.verify = verify;
+    }
+
+    /// Detections share this key-value cache from now on. What one writes for an event counts when it is done with the event.
+    pub fn share(&self, cache: Rc<RefCell<dyn Cache>>) {
+        self.cache.replace(Some(cache));
     }
 
     /// Prepare an event of a log type, at a clock in milliseconds since 1970.
@@ -140,8 +156,12 @@ impl Engine {
     }
 
     fn handle(&self, origin: Origin, log_type: Arc<str>, now_ms: i64) -> EventHandle {
-        let setting =
-            Setting { model: self.shared.model(&log_type), clock: now_ms.saturating_mul(1_000), limits: self.limits };
+        let setting = Setting {
+            model: self.shared.model(&log_type),
+            clock: now_ms.saturating_mul(1_000),
+            limits: self.limits,
+            cache: None,
+        };
         EventHandle { origin, event: OnceCell::new(), text: OnceCell::new(), log_type, setting }
     }
 
@@ -176,7 +196,7 @@ impl Engine {
 
     fn load(&self, script: &Script) -> Answer {
         let entry = script.entry.function();
-        let failure = match compile(&script.module.source(entry), &self.shared.library) {
+        let failure = match compile(&script.source(), &self.shared.library) {
             Ok(c) if c.module.get(entry).is_none() => match script.entry {
                 AnalysisType::ScheduledRule => return Answer::Native(c),
                 _ => format!("{} defines no function `{entry}`", script.module.file),
@@ -201,19 +221,29 @@ impl Engine {
             Answer::Native(compiled) => {
                 compiled.begin();
                 let unknown = Cell::new(false);
-                let call = aux::Call::Native { compiled, event, entry, unknown: &unknown };
+                let cache = self.cache.borrow().clone();
+                let begun = || cache.clone().map(|c| Rc::new(RefCell::new(Session::new(c))));
+                let setting = Setting { cache: begun(), ..event.setting.clone() };
+                let call = aux::Call::Native { compiled, event, setting: &setting, unknown: &unknown, entry };
                 // CPython loads no module without the function, and none is needed for the rows of a query.
                 let outcome = match entry == AnalysisType::ScheduledRule && !call.has(entry.function()) {
                     true => return Outcome::Match(Box::new(aux::found(&loaded.meta, &call))),
                     false => evaluate(loaded, &call),
                 };
-                let checked =
-                    self.verify.as_ref().map(|v| v.check(&loaded.meta.id, &loaded.script, compiled, event, mocks));
-                if let Some(Err(why)) = checked {
-                    self.lost.replace(Some(why));
+                if let Some(verify) = &self.verify {
+                    let setting = Setting { cache: begun(), ..event.setting.clone() };
+                    if let Err(why) = verify.check(loaded, compiled, (event, &setting), mocks, cache.as_ref()) {
+                        self.lost.replace(Some(why));
+                    }
                 }
-                match &self.cpython {
-                    Some(cpython) if unknown.get() => self.ask(cpython, loaded, event, mocks),
+                match (&self.cpython, &setting.cache) {
+                    (Some(cpython), _) if unknown.get() => self.ask(cpython, loaded, event, mocks),
+                    (_, Some(session)) => match session.borrow_mut().commit().first() {
+                        Some(key) => {
+                            Failure::new(kind::WORKER, format!("the cache has no room for the key {key:?}")).into()
+                        }
+                        None => outcome,
+                    },
                     _ => outcome,
                 }
             }
@@ -222,7 +252,9 @@ impl Engine {
 
     /// Ask CPython about an event.
     fn ask(&self, cpython: &Cpython, loaded: &Loaded, event: &EventHandle, mocks: &[(String, J)]) -> Outcome {
-        match cpython.ask(&loaded.meta.id, event, mocks) {
+        let cache = self.cache.borrow().clone();
+        let mut cache = cache.as_ref().map(|c| c.borrow_mut());
+        match cpython.ask(&loaded.meta.id, event, mocks, cache.as_mut().map(|c| &mut **c as &mut dyn Cache)) {
             Ok(Ok(outputs)) => evaluate(loaded, &aux::Call::Cpython(&outputs)),
             Ok(Err(failure)) => failure.into(),
             Err(why) => {

@@ -36,6 +36,13 @@ pub struct Rule {
     pub tests: serde_json::Value,
 }
 
+impl Rule {
+    /// True if it may use the key-value store of Python rules.
+    pub fn uses_store(&self) -> bool {
+        matches!(&self.body, Body::Python(script) if script.support.cache)
+    }
+}
+
 /// The deciding part of a detection.
 #[derive(Clone, Debug)]
 pub enum Body {

@@ -41,7 +41,7 @@ pub struct Options {
 /// the report.
 pub fn run(files: &dyn Files, paths: &[String], options: &Options) -> Report {
     let (rules, mut problems) = meta::load(files, paths);
-    let opened = options.cpython.as_ref().map(|i| Cpython::open(i, &rules, true));
+    let opened = options.cpython.as_ref().map(|i| Cpython::open(i, &rules));
     let cpython = match opened {
         Some(Ok((cpython, _))) => Some(Arc::new(cpython)),
         Some(Err(p)) => {

@@ -108,7 +108,6 @@ pub const ABSENT: &[&str] = &[
     "vars",
     "Ellipsis",
     "NotImplemented",
-    "__name__",
     "__file__",
     "__doc__",
     "__import__",

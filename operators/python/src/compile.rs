@@ -41,6 +41,8 @@ pub struct Compiled {
 pub struct Report {
     /// Every function of [`FUNCTIONS`] that the detection has.
     pub functions: Vec<FunctionReport>,
+    /// One of them may use the key-value cache.
+    pub cache: bool,
 }
 
 /// What became of a function.
@@ -70,15 +72,16 @@ impl Report {
 /// What keeps its module from being loaded: a syntax error, an exception, or a construct that is not built.
 pub fn compile(source: &Source, library: &Rc<Library>) -> Result<Compiled, LoadError> {
     let module = library.load(source)?;
-    let mut functions = Vec::new();
+    let (mut functions, mut cache) = (Vec::new(), false);
     for name in FUNCTIONS {
         if let Some(value) = module.get(name) {
             let mut reach = Reach::default();
             reach.value(&value, &gap_at(&module));
+            cache |= reach.cache;
             functions.push(FunctionReport { name, gaps: reach.gaps });
         }
     }
-    Ok(Compiled { module, library: library.clone(), report: Report { functions } })
+    Ok(Compiled { module, library: library.clone(), report: Report { functions, cache } })
 }
 
 fn gap_at(module: &Module) -> Gap {

@@ -7,13 +7,12 @@
 //!   system calls it may make, [`sandbox`] the files that it may read. [`Pool::isolation`] says what the machine allows.
 //! - [`wire`] carries bounded frames and watches: a worker that takes too long is killed.
 //! - [`worker`] is one process; [`pool`] gives calls to workers and loses none of them when a worker dies.
-//! - [`cache`] is the key-value cache that detections may use; the engine holds its entries.
+//! - [`crate::cache`] is the key-value cache that detections may use; the engine holds its entries.
 //! - [`verify`] compares the compiled evaluator with CPython.
 //!
 //! Results are a function of the detection, the event, the cache and the clock that is handed in: what a module remembers
 //! lasts for one event, "now" is the given clock, random numbers start anew with each event.
 
-pub mod cache;
 mod child;
 pub mod filter;
 pub mod interpreter;
@@ -30,7 +29,7 @@ mod hostile;
 #[cfg(test)]
 mod tests;
 
-pub use cache::{Cache, Memory, NoCache};
+pub use crate::cache::{Cache, Memory, NoCache};
 pub use pool::Pool;
 pub use sandbox::Isolation;
 pub use settings::{Detection, Field, Home, Limits, Model, Module, Settings, Sources};

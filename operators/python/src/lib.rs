@@ -4,12 +4,13 @@
 //! whether everything that it reaches is built; [`filter`] what must hold of an event for it to match; [`eval`] evaluates; [`run`] is the way in for an engine. A construct
 //! that is not built is never guessed: it ends the evaluation as [`Outcome::Unknown`] and is named in the [`Report`].
 //!
-//! [`cpython`] runs what is not built in worker processes of a CPython of the machine, and compares the two.
+//! [`cache`] is the key-value cache that both may use. [`cpython`] runs what is not built in worker processes of a CPython of the machine, and compares the two.
 //!
 //! The same inputs give the same outputs: there is no clock but the one that is handed in, no random number, and no
 //! order but that of insertion. Steps, memory and depth are bounded.
 
 pub mod builtins;
+pub mod cache;
 pub mod canonical;
 #[cfg(test)]
 mod checks;
@@ -44,6 +45,7 @@ pub mod types;
 pub mod unicode;
 pub mod value;
 
+pub use cache::{Cache, Entry, Memory, Session};
 pub use compile::{Compiled, FUNCTIONS, FunctionReport, Report, compile};
 pub use filter::{Affix, Condition, Expression, How, Test};
 pub use ir::Gap;

@@ -16,6 +16,13 @@ use crate::value::Value;
 /// Budgets of loading one module.
 pub const LOAD: Limits = Limits { steps: 5_000_000, memory: 256 << 20 };
 
+/// Modules that every detection may import and that are written in Python, as the workers have them: name, file, text.
+const OWN: [(&str, &str, &str); 1] = [(
+    "panther_detection_helpers.caching",
+    "runtime/panther_detection_helpers/caching.py",
+    include_str!("../runtime/panther_detection_helpers/caching.py"),
+)];
+
 /// Source of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -60,9 +67,10 @@ pub struct Library {
 }
 
 impl Library {
-    /// A library of helper modules. Nothing is loaded before it is imported.
+    /// A library of helper modules, and of those that are there for all. Nothing is loaded before it is imported.
     pub fn new(sources: impl IntoIterator<Item = Source>) -> Rc<Library> {
-        let sources = sources.into_iter().map(|s| (s.name.clone(), s)).collect();
+        let own = OWN.map(|(name, file, text)| Source { name: name.into(), file: file.into(), text: text.into() });
+        let sources = own.into_iter().chain(sources).map(|s| (s.name.clone(), s)).collect();
         Rc::new(Library { sources, ..Library::default() })
     }
 
@@ -109,7 +117,7 @@ impl Library {
         let module = Rc::new(Module {
             name: source.name.clone(),
             file: source.file.clone(),
-            globals: RefCell::new(vec![Value::Unbound; lowered.names.len()]),
+            globals: RefCell::new(lowered.names.iter().map(|name| given(name, source)).collect()),
             names: lowered.names,
             written: RefCell::default(),
             dirty: false.into(),
@@ -145,6 +153,11 @@ impl Library {
         module.dirty.set(false);
         Ok(module)
     }
+}
+
+/// What a global is before the module is run.
+fn given(name: &str, source: &Source) -> Value {
+    if name == "__name__" { Value::Str(source.name.clone()) } else { Value::Unbound }
 }
 
 /// Globals that a statement binds; false if it may do something else as well.
@@ -198,6 +211,12 @@ impl Vm {
         }
         if !self.loading {
             return crate::exc::unknown("an import inside a function");
+        }
+        // A module of a package.
+        if let (None, Some(name), Some(library)) = (stdlib::module(module), name, self.library.clone())
+            && let Some(Ok(loaded)) = library.module(&format!("{module}.{name}"))
+        {
+            return Ok(Value::Module(loaded));
         }
         match (stdlib::module(module), name) {
             (Some(native), None) => Ok(Value::NativeModule(native)),

@@ -1,7 +1,9 @@
 //! The machine that evaluates, and what native functions get from it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::cache::Session;
 use crate::exc::{R, Stop, type_error, unknown};
 use crate::ir::Code;
 use crate::library::Library;
@@ -140,6 +142,8 @@ pub struct Vm {
     pub clock: i64,
     /// Data model of the event.
     pub model: Option<Rc<DataModel>>,
+    /// The key-value cache, where there is one.
+    pub cache: Option<Rc<RefCell<Session>>>,
     /// Where imports are found; only while loading.
     pub library: Option<Rc<Library>>,
     /// True while a module is loaded.
@@ -156,6 +160,7 @@ impl Vm {
             weight: 0,
             clock,
             model: None,
+            cache: None,
             library: None,
             loading: false,
         }

@@ -1,9 +1,11 @@
 //! Running a compiled detection on an event.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Map, Value as Json};
 
+use crate::cache::Session;
 use crate::compile::Compiled;
 use crate::event::{self, EvDict, Source};
 use crate::exc::{Place, Stop};
@@ -63,6 +65,8 @@ pub struct Setting {
     pub clock: i64,
     /// Budgets of each function.
     pub limits: Limits,
+    /// The key-value cache, begun for this event; without it a use of one is unknown.
+    pub cache: Option<Rc<RefCell<Session>>>,
 }
 
 impl Compiled {
@@ -85,8 +89,12 @@ impl Compiled {
         };
         let mut vm = Vm::new(setting.limits, setting.clock);
         vm.model = setting.model.clone();
-        let result = vm.call(&function, Args::positional(&[argument]));
-        outcome(result)
+        vm.cache = setting.cache.clone();
+        let result = outcome(vm.call(&function, Args::positional(&[argument])));
+        if let Some(session) = &setting.cache {
+            session.borrow_mut().function_ended(matches!(result, Outcome::Unknown(_) | Outcome::Exhausted(_)));
+        }
+        result
     }
 }
 

@@ -20,6 +20,7 @@ mod f14_away;
 mod f15_s3;
 mod f16_storm;
 mod f17_correlation;
+mod f18_store;
 
 /// A row.
 pub struct Row {
@@ -68,6 +69,7 @@ pub const ROWS: &[Row] = &[
     row("F15", "faults of object storage", [20, 500, 10_000], f15_s3::run),
     row("F16", "alert storm", [1, 1, 10], f16_storm::run),
     row("F17", "SIGKILL and other sizes under correlation rules", [5, 40, 400], f17_correlation::run),
+    row("F18", "SIGKILL and other sizes under rules with the key-value store", [5, 40, 400], f18_store::run),
 ];
 
 /// Settings of a broker of the row's own, which may be hurt. It does not compact within the hour: the checker adds up the

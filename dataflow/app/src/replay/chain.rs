@@ -37,7 +37,10 @@ impl<'p> Chain<'p> {
         let Some(now_ms) = group.first().map(|e| e.found.event_ms) else { return Ok(()) };
         let mut inbox: Vec<Vec<Record>> = vec![Vec::new(); self.nodes.len()];
         for e in group {
-            report.matched(&e.found);
+            // What goes to a node's own store has matched nothing yet.
+            if !self.is_inner(e.from) {
+                report.matched(&e.found);
+            }
             self.give(e.from, Record::Match(e.found), &mut inbox, report);
         }
         self.pass(now_ms, false, inbox, report)
@@ -80,8 +83,16 @@ impl<'p> Chain<'p> {
         Ok(())
     }
 
+    /// True for the output that leads to the node inside of the same one: it is behind all that the topology shows.
+    fn is_inner(&self, from: Outlet) -> bool {
+        from.1 == self.plan.topology.nodes[from.0].spec.outputs.len()
+    }
+
     /// Give what left a port to everyone who reads it; an alert that no other node here reads is one that was made.
     fn give(&self, from: Outlet, record: Record, inbox: &mut [Vec<Record>], report: &mut Report) {
+        if self.is_inner(from) {
+            return inbox[from.0].push(record);
+        }
         let mut passed_on = false;
         for (at, node) in self.plan.topology.nodes.iter().enumerate().skip(from.0 + 1) {
             if !node.inputs.contains(&from) {
@@ -100,8 +111,11 @@ impl<'p> Chain<'p> {
     }
 }
 
-/// The stages of a node, or the node itself.
+/// The stages of a node, or the one inside of it, or the node itself.
 fn stages(node: &Arc<dyn Node>) -> Vec<Arc<dyn Node>> {
-    let stages = node.stages();
-    if stages.is_empty() { vec![node.clone()] } else { stages }
+    match (node.stages(), node.inner()) {
+        (stages, _) if !stages.is_empty() => stages,
+        (_, Some(inner)) => vec![inner.node],
+        _ => vec![node.clone()],
+    }
 }

@@ -4,7 +4,7 @@ use super::{AnalysisType, EventHandle, Failure};
 use crate::contract::{Answers, Found, MAX_DESTINATIONS, SEVERITIES, context_text, error_context, kind};
 use crate::template::clip;
 use ::python::cpython::Output;
-use ::python::{Compiled, Outcome};
+use ::python::{Compiled, Outcome, Setting};
 use model::{RuleMeta, Severity};
 use std::cell::Cell;
 
@@ -16,6 +16,8 @@ pub(super) enum Call<'a> {
         compiled: &'a Compiled,
         /// The event.
         event: &'a EventHandle,
+        /// With what its functions are called.
+        setting: &'a Setting,
         /// What kind of detection it is.
         entry: AnalysisType,
         /// One of them came upon something that is not built.
@@ -37,7 +39,9 @@ impl Call<'_> {
     /// Result of a function of the detection.
     pub fn function(&self, name: &str) -> Result<Returned, Failure> {
         match self {
-            Call::Native { compiled, event, entry, unknown } => native(compiled, event, *entry, unknown, name),
+            Call::Native { compiled, event, setting, entry, unknown } => {
+                native(compiled, event, setting, *entry, unknown, name)
+            }
             Call::Cpython(outputs) => match outputs.iter().find(|(n, _)| n == name).map(|(_, output)| output) {
                 Some(Output::Value { kind, json, .. }) => Ok(Returned::told(kind.clone(), json.clone())),
                 Some(Output::Raised(raised)) => {
@@ -60,11 +64,11 @@ impl Call<'_> {
 fn native(
     compiled: &Compiled,
     event: &EventHandle,
+    setting: &Setting,
     entry: AnalysisType,
     unknown: &Cell<bool>,
     name: &str,
 ) -> Result<Returned, Failure> {
-    let setting = &event.setting;
     let outcome = match entry {
         AnalysisType::Rule | AnalysisType::ScheduledRule => compiled.call(name, event.event(), setting),
         // A policy may change its resource, so each function gets its own.

@@ -7,9 +7,10 @@ use super::{AnalysisType, EventHandle, Failure, Script};
 use crate::contract::kind;
 use crate::rule::{Body, Rule};
 use crate::template::clip;
+use ::python::Entry;
 use ::python::cpython::worker::AFTER;
 use ::python::cpython::{
-    Answer, Cache, Call, Detection, Field, Model, Module, NoCache, Output, Pool, Raised, Settings, Sources,
+    Answer, Cache, Call, Detection, Field, Model, Module, Output, Pool, Raised, Settings, Sources,
 };
 use model::Problem;
 use serde_json::Value as J;
@@ -29,8 +30,6 @@ pub struct Interpreter {
 #[derive(Debug)]
 pub struct Cpython {
     pool: Pool,
-    /// The key-value cache is there and empty, as tests of rules see it; otherwise its use is an error.
-    empty_cache: bool,
 }
 
 impl Cpython {
@@ -42,7 +41,6 @@ impl Cpython {
     pub fn open<'a>(
         interpreter: &Interpreter,
         rules: impl IntoIterator<Item = &'a Rule>,
-        empty_cache: bool,
     ) -> Result<(Cpython, Option<Problem>), Problem> {
         let settings = Settings {
             python: Some(interpreter.program.clone()),
@@ -59,7 +57,7 @@ impl Cpython {
             let hint = "allow unprivileged user namespaces and Landlock, or run only detections that you trust";
             Problem::at("cpython", text).hint(hint).warn()
         });
-        Ok((Cpython { pool, empty_cache }, warning))
+        Ok((Cpython { pool }, warning))
     }
 
     /// Load a detection now; why that fails.
@@ -71,7 +69,7 @@ impl Cpython {
         }
     }
 
-    /// Ask about an event: what its functions gave, or why nothing came.
+    /// Ask about an event: what its functions gave, or why nothing came. Without a key-value cache its use is an error.
     ///
     /// # Errors
     /// No worker can be started: nothing is known of the detection.
@@ -80,8 +78,9 @@ impl Cpython {
         id: &str,
         event: &EventHandle,
         mocks: &[(String, J)],
+        cache: Option<&mut dyn Cache>,
     ) -> Result<Result<Vec<(String, Output)>, Failure>, String> {
-        let (answer, used) = self.call(id, event, mocks, false)?;
+        let (answer, used) = self.call(id, event, mocks, false, cache)?;
         Ok(match (answer, used) {
             (Some(Answer::Outputs(_)), Some(key)) => Err(Failure::new(kind::UNSUPPORTED, no_cache(&key))),
             (Some(Answer::Outputs(outputs)), None) => Ok(outputs),
@@ -100,8 +99,9 @@ impl Cpython {
         id: &str,
         event: &EventHandle,
         mocks: &[(String, J)],
+        cache: Option<&mut dyn Cache>,
     ) -> Result<Result<Answer, String>, String> {
-        Ok(match self.call(id, event, mocks, true)? {
+        Ok(match self.call(id, event, mocks, true, cache)? {
             (_, Some(key)) => Err(no_cache(&key)),
             (Some(answer), None) => Ok(answer),
             (None, None) => Err("no answer came".into()),
@@ -115,18 +115,19 @@ impl Cpython {
         event: &EventHandle,
         mocks: &[(String, J)],
         exact: bool,
+        cache: Option<&mut dyn Cache>,
     ) -> Result<(Option<Answer>, Option<String>), String> {
         let (event, log_type, clock) = (event.text(), Some(&*event.log_type), event.setting.clock);
         let call = Call { detection: id, event, log_type, functions: &AFTER, mocks, exact };
         let mut absent = Absent::default();
-        let cache: &mut dyn Cache = if self.empty_cache { &mut NoCache } else { &mut absent };
+        let cache = cache.unwrap_or(&mut absent);
         let answer = self.pool.call(&[call], clock, cache)?.pop();
         Ok((answer, absent.used))
     }
 }
 
 fn no_cache(key: &str) -> String {
-    clip(format!("it uses the key-value cache (key {key:?}), which there is none of for Python rules"))
+    clip(format!("it uses the key-value cache (key {key:?}), which there is none of here"))
 }
 
 /// Notes that a detection uses a cache that is not there.
@@ -136,12 +137,12 @@ struct Absent {
 }
 
 impl Cache for Absent {
-    fn get(&mut self, key: &str) -> Option<J> {
+    fn get(&mut self, key: &str) -> Option<Entry> {
         self.used.get_or_insert_with(|| key.into());
         None
     }
 
-    fn put(&mut self, key: &str, _entry: J) -> bool {
+    fn put(&mut self, key: &str, _entry: Entry) -> bool {
         self.used.get_or_insert_with(|| key.into());
         true
     }

@@ -104,6 +104,23 @@ impl Shared {
 }
 
 impl Repository {
+    /// True if a module names a package, or a helper that does, in turn.
+    pub fn imports(&self, module: &Module, package: &str) -> bool {
+        let (mut texts, mut seen) = (vec![&*module.text], vec![false; self.helpers.len()]);
+        while let Some(text) = texts.pop() {
+            if text.contains(package) {
+                return true;
+            }
+            for (helper, seen) in self.helpers.iter().zip(&mut seen) {
+                if !*seen && text.contains(&*helper.id) {
+                    *seen = true;
+                    texts.push(&helper.module.text);
+                }
+            }
+        }
+        false
+    }
+
     /// 16 hex digits over everything in it.
     pub fn digest(&self) -> String {
         let mut parts: Vec<&str> = Vec::new();

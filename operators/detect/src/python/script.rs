@@ -2,13 +2,18 @@
 use super::filter;
 use super::repository::{Module, Repository, Shared};
 use crate::expr::Expr;
-use ::python::compile;
+use ::python::{Source, compile};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The package with the module of the key-value cache.
+const CACHE: &str = "panther_detection_helpers";
 
 /// The Python body of a detection.
 #[derive(Clone, Debug)]
 pub struct Script {
+    /// Id of the detection, which is the `__name__` of its module.
+    pub id: Arc<str>,
     /// Its module.
     pub module: Module,
     /// What kind of detection it is.
@@ -65,6 +70,8 @@ pub struct Support {
     pub broken: Option<Blocker>,
     /// What blocks its functions, in the order in which they are called.
     pub blocked: Vec<(&'static str, Blocker)>,
+    /// It may use the key-value cache.
+    pub cache: bool,
 }
 
 /// What is in the way.
@@ -86,18 +93,18 @@ impl std::fmt::Display for Blocker {
 
 impl Script {
     /// A body as read, without what it shares.
-    pub fn new(module: Module, entry: AnalysisType, subjects: Vec<Arc<str>>) -> Script {
+    pub fn new(id: Arc<str>, module: Module, entry: AnalysisType, subjects: Vec<Arc<str>>) -> Script {
         let repository = Arc::default();
-        Script { module, entry, subjects, repository, support: Support::default(), filters: BTreeMap::new() }
+        Script { id, module, entry, subjects, repository, support: Support::default(), filters: BTreeMap::new() }
     }
 
     /// Say what compiles, and what must hold of events of these log types.
     pub fn examine(&mut self, log_types: &[Arc<str>], shared: &Shared) {
         let entry = self.entry.function();
-        self.support = match compile(&self.module.source(entry), &shared.library) {
+        self.support = match compile(&self.source(), &shared.library) {
             Err(e) => {
                 let broken = Blocker { what: e.message.clone(), file: e.file.to_string(), line: e.line };
-                Support { broken: Some(broken), blocked: Vec::new() }
+                Support { broken: Some(broken), ..Support::default() }
             }
             Ok(compiled) if self.entry != AnalysisType::ScheduledRule && compiled.module.get(entry).is_none() => {
                 let what = format!("the module defines no function `{entry}`");
@@ -118,9 +125,17 @@ impl Script {
                         self.filters.insert(log_type.clone(), exprs);
                     }
                 }
-                Support { broken: None, blocked: blocked.collect() }
+                Support { broken: None, blocked: blocked.collect(), cache: compiled.report.cache }
             }
         };
+        // What is behind a construct that is not built is not known.
+        let gaps = self.support.broken.is_some() || !self.support.blocked.is_empty();
+        self.support.cache |= gaps && self.repository.imports(&self.module, CACHE);
+    }
+
+    /// Its module, as the compiler takes it.
+    pub fn source(&self) -> Source {
+        self.module.source(&self.id)
     }
 
     /// What must hold of an event of a log type.

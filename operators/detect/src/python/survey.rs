@@ -158,7 +158,7 @@ impl Script {
 /// Look at the Python detections below these paths; with an interpreter, those that need it are loaded there.
 pub fn survey(files: &dyn Files, paths: &[String], interpreter: Option<&Interpreter>) -> Survey {
     let (rules, mut problems) = meta::load(files, paths);
-    let opened = interpreter.map(|i| Cpython::open(i, &rules, true));
+    let opened = interpreter.map(|i| Cpython::open(i, &rules));
     let cpython = match opened {
         Some(Ok((cpython, _))) => Some(cpython),
         Some(Err(p)) => {

@@ -4,17 +4,20 @@
 //! their types, exceptions with class and text. Where the derived filter of a rule leaves an event out, CPython must say
 //! "no match" of it.
 use super::cpython::Cpython;
-use super::{EventHandle, Script};
+use super::{EventHandle, Loaded};
 use crate::eval;
 use crate::expr::Expr;
 use crate::rule::{Body, Rule};
 use crate::template::clip;
-use ::python::Compiled;
+use ::python::cache::{Cache, Unchanged};
 use ::python::cpython::verify::{Tally, Verdict, compare};
 use ::python::cpython::{Answer, Output};
+use ::python::{Compiled, Setting};
 use serde::Serialize;
 use serde_json::Value as J;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 /// Most results that are not equal and told one by one.
@@ -132,17 +135,21 @@ impl Verify {
     /// CPython cannot be asked.
     pub(super) fn check(
         &self,
-        id: &str,
-        script: &Script,
+        loaded: &Loaded,
         compiled: &Compiled,
-        event: &EventHandle,
+        (event, setting): (&EventHandle, &Setting),
         mocks: &[(String, J)],
+        cache: Option<&Rc<RefCell<dyn Cache>>>,
     ) -> Result<(), String> {
-        let Some((id, filters)) = self.rules.get_key_value(id) else { return Ok(()) };
-        let answer = self.cpython.ask_exactly(id, event, mocks)?;
+        let Some((id, filters)) = self.rules.get_key_value(&loaded.meta.id) else { return Ok(()) };
+        let script = &loaded.script;
+        // What CPython writes is not kept: both of them see the cache as it was before the event.
+        let mut unchanged = cache.map(|c| Unchanged(c.clone()));
+        let unchanged = unchanged.as_mut().map(|c| c as &mut dyn Cache);
+        let answer = self.cpython.ask_exactly(id, event, mocks, unchanged)?;
         let mut tally = Tally::new();
         let mut differences: Vec<(String, Verdict, String, String)> = match &answer {
-            Ok(answer) => compare(compiled, event.event(), &event.setting, answer, &mut tally)
+            Ok(answer) => compare(compiled, event.event(), setting, answer, &mut tally)
                 .into_iter()
                 .map(|d| (d.function, d.verdict, d.compiled, d.cpython))
                 .collect(),

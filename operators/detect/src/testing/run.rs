@@ -7,7 +7,9 @@ use crate::python::cpython::Cpython;
 use crate::python::verify::Verify;
 use crate::rule::{Body, Rule};
 use crate::{eval, lua, python};
+use ::python::Memory;
 use serde_json::{Value as J, json};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,6 +56,8 @@ impl Runner {
 
     fn python(&self, script: usize, case: &Case) -> Outcome {
         let log_type = case.log.get("p_log_type").and_then(J::as_str).unwrap_or_default();
+        // A test begins with an empty key-value cache, and what it writes is gone with it.
+        self.python.share(Rc::new(RefCell::new(Memory { most: usize::MAX, ..Memory::default() })));
         let event = self.python.event(Rc::new(case.log.clone()), log_type, self.now_ms);
         match mocks(case) {
             none if none.is_empty() => self.python.run(script, &event),

@@ -16,6 +16,8 @@ pub(super) struct Reach {
     pub(super) gaps: Vec<Gap>,
     pub(super) names: HashSet<Rc<str>>,
     pub(super) classes: Vec<Rc<Class>>,
+    /// The key-value cache may be used.
+    pub(super) cache: bool,
 }
 
 pub(super) struct At<'a> {
@@ -43,6 +45,7 @@ impl Reach {
             Value::Missing(name) => {
                 self.known(&Gap { what: Rc::from(format!("`{name}` is not available")), ..from.clone() })
             }
+            Value::Native(function) => self.cache |= crate::stdlib::is_cache(function),
             Value::Func(func) => self.func(func),
             Value::Class(class) => self.class(class),
             Value::Object(o) => self.class(&o.class.clone()),

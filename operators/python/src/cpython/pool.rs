@@ -6,13 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::Problem;
 
-use super::cache::Cache;
 use super::interpreter::Interpreter;
 use super::sandbox::Isolation;
 use super::settings::{Detection, Home, Limits, Settings, Sources};
 use super::spawn::{Launch, Spaces, Starter};
 use super::wire::Broken;
 use super::worker::{Answer, BOOTSTRAP, Call, Worker, first};
+use crate::cache::Cache;
 
 /// Workers for detections. Any number of threads may call it; those that call the same worker wait for each other.
 #[derive(Debug)]

@@ -67,8 +67,8 @@ impl Default for Limits {
             batch: 256,
             event: 16 << 20,
             answer: 16 << 20,
-            cache_calls: 1000,
-            cache_entry: 400 << 10,
+            cache_calls: crate::cache::MAX_USES,
+            cache_entry: crate::cache::MAX_ENTRY,
         }
     }
 }

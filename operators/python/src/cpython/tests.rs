@@ -1,5 +1,7 @@
 //! The contract of a pool. Without a CPython on the machine these tests say so and pass.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -11,7 +13,7 @@ use super::{
     Answer, Cache, Call, Detection, Field, Home, Isolation, Limits, Memory, Model, Module, NoCache, Output, Pool,
     Settings, Sources,
 };
-use crate::{Event, Library, Setting, Source, compile};
+use crate::{Entry, Event, Library, Outcome, Session, Setting, Source, compile};
 
 const CLOCK: i64 = 1_700_000_000_123_456;
 
@@ -289,8 +291,9 @@ def title(event):
     assert_eq!(short(&answers[1]), json!("the worker ended with exit code 1"));
     assert_eq!(title(&answers[2]), "4 ['a', 'c'] {'n': 'c'} 0");
     let expires = 1_700_000_000 + 90 * 86400;
-    assert_eq!(cache.get("count"), Some(json!({"intCount": 4, "expiresAt": expires})));
-    assert_eq!(cache.get("seen"), Some(json!({"stringSet": ["a", "c"], "expiresAt": expires})));
+    let entry = |json: Json| Entry::from_json(&json).ok();
+    assert_eq!(cache.get("count"), entry(json!({"intCount": 4, "expiresAt": expires})));
+    assert_eq!(cache.get("seen"), entry(json!({"stringSet": ["a", "c"], "expiresAt": expires})));
     // At its limit the cache refuses a new key, and the call is an error.
     let mut full = Memory { most: 2, ..Memory::default() };
     let answers = pool.call(&calls[..1], CLOCK, &mut full).unwrap();
@@ -311,6 +314,121 @@ def title(event): return str(sorted(add_to_string_set('k', event['n'])))
     let titles: Vec<Json> =
         pool.call(&calls, CLOCK, &mut cache).unwrap().iter().map(|answer| short(answer)[1][1].clone()).collect();
     assert_eq!(titles, ["['1']", "['1']", "['1', '2']", "['1', '2']"]);
+}
+
+/// Uses of the cache, one an event; what goes wrong is told as well.
+const USES: &str = "
+from panther_detection_helpers import caching as c
+def rule(event): return True
+def title(event):
+    out = []
+    for op in event['ops']:
+        key, args = op[1], op[2:]
+        try:
+            if op[0] == 'count': got = c.increment_counter(key, *args)
+            elif op[0] == 'counter': got = c.get_counter(key, *args)
+            elif op[0] == 'reset': got = c.reset_counter(key)
+            elif op[0] == 'expire': got = c.set_key_expiration(key, *args)
+            elif op[0] == 'put': got = c.put_string_set(key, *args)
+            elif op[0] == 'add': got = sorted(c.add_to_string_set(key, *args))
+            elif op[0] == 'remove': got = sorted(c.remove_from_string_set(key, *args))
+            elif op[0] == 'get': got = sorted(c.get_string_set(key, *args))
+            elif op[0] == 'empty': got = c.reset_string_set(key)
+            elif op[0] == 'dict': got = c.put_dictionary(key, *args)
+            elif op[0] == 'read': got = c.get_dictionary(key, *args)
+            elif op[0] == 'limit': got = c.evaluate_threshold(key, *args)
+            else: got = c.check_account_age(key)
+        except Exception as e:
+            got = (type(e).__name__, str(e))
+        out.append(got)
+    return str(out)
+";
+
+#[test]
+fn a_compiled_detection_and_a_worker_mean_the_same_by_the_cache() {
+    let Some(pool) = pool(&[("uses", USES)]) else { return };
+    let source = Source { name: "uses".into(), file: "uses.py".into(), text: USES.into() };
+    let compiled = compile(&source, &Library::new([])).unwrap();
+    assert!(compiled.report.whole() && compiled.report.cache, "{:?}", compiled.report);
+    let calls = [
+        (0, json!([["count", "k"], ["count", "k", 2, 50], ["counter", "k"], ["count", 7], ["counter", "7", true]])),
+        (10, json!([["count", "k", "3"], ["count", "k", "x"], ["count", "k", null], ["reset", "n"], ["counter", "n"]])),
+        (60, json!([["counter", "k"], ["counter", "k", true], ["count", "k"], ["counter", "k", true]])),
+        (
+            61,
+            json!([
+                ["put", "s", ["b", "a", "b"]],
+                ["get", "s"],
+                ["add", "s", "c", 5],
+                ["remove", "s", ["a"]],
+                ["age", "s"]
+            ]),
+        ),
+        (
+            62,
+            json!([
+                ["put", "s", [1]],
+                ["put", "s", "z", "30"],
+                ["get", "s"],
+                ["put", "s", []],
+                ["get", "s"],
+                ["age", "s"]
+            ]),
+        ),
+        (
+            63,
+            json!([
+                ["add", "t", []],
+                ["get", "t"],
+                ["add", "t", ["x", "y"], 1_800_000_000],
+                ["empty", "t"],
+                ["age", 5]
+            ]),
+        ),
+        (
+            64,
+            json!([["dict", "d", {"a": [1, null, 2.5]}], ["read", "d"], ["dict", "d", "x"], ["dict", "d", {}], ["read", "d"]]),
+        ),
+        (
+            65,
+            json!([
+                ["read", "none"],
+                ["count", "d"],
+                ["read", "d"],
+                ["counter", "d"],
+                ["expire", "d", 3],
+                ["read", "d"]
+            ]),
+        ),
+        (70, json!([["read", "d"], ["read", "d", true], ["add", "d", "q"], ["counter", "d"], ["read", "d", true]])),
+        (71, json!([["limit", "l", 3], ["limit", "l", 3], ["limit", "l", 3], ["limit", "l", 3, 10], ["counter", "l"]])),
+        (
+            72,
+            json!([
+                ["expire", "never", 604_801],
+                ["counter", "never", true],
+                ["expire", "e", "x"],
+                ["count", "big", 9223372036854775807i64],
+                ["count", "big"]
+            ]),
+        ),
+    ];
+    let (mut theirs, ours) = (Memory { most: 100, ..Memory::default() }, Memory { most: 100, ..Memory::default() });
+    let ours = Rc::new(RefCell::new(ours));
+    for (seconds, ops) in calls {
+        let (event, clock) = (json!({ "ops": ops }), CLOCK + seconds * 1_000_000);
+        let text = event.to_string();
+        let answer = short(&pool.call(&[call("uses", &text)], clock, &mut theirs).unwrap()[0]);
+        let session = Rc::new(RefCell::new(Session::new(ours.clone())));
+        let setting = Setting { clock, cache: Some(session.clone()), ..Setting::default() };
+        compiled.begin();
+        let outcome = compiled.call("title", &Event::new(event.as_object().unwrap()), &setting);
+        let Outcome::Value(value) = outcome else { panic!("{event}: {outcome:?}") };
+        session.borrow_mut().commit();
+        assert_eq!(crate::run::to_json(&value), Some(answer[1][1].clone()), "{event}");
+        assert_eq!(ours.borrow().entries, theirs.entries, "{event}");
+    }
+    assert_eq!(theirs.entries.len(), 9, "{:?}", theirs.entries.keys());
 }
 
 #[test]

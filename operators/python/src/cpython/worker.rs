@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::cache::{Cache, Overlay};
 use super::interpreter::Interpreter;
 use super::settings::{Detection, Field, Limits, Sources};
 use super::spawn::Starter;
 use super::wire::{Broken, Wire};
+use crate::cache::{Cache, Overlay};
 
 /// Version of the frames; both sides say it before anything else.
 pub const VERSION: u32 = 1;
@@ -277,7 +277,6 @@ impl Worker {
         let watch = self.wire.watch(self.limits.load_cpu, self.limits.load_wait);
         let body = request.to_string();
         self.wire.send(&[&(body.len() as u32).to_le_bytes(), body.as_bytes()], &watch)?;
-        let mut overlay = Overlay::default();
         loop {
             let frame = self.wire.receive(&watch)?;
             match reply(&frame)? {
@@ -287,11 +286,7 @@ impl Worker {
                 }
                 Reply::NotLoaded { error } => return Ok(Err(error.into())),
                 Reply::Cache { .. } => {
-                    let nothing = overlay.ask(&Json::Null, &mut super::NoCache, 0, 0);
-                    self.answer_cache(
-                        nothing.map_err(|_| "the cache cannot be used while a detection is loaded".into()),
-                        &watch,
-                    )?;
+                    self.answer_cache(Err("the cache cannot be used while a detection is loaded".into()), &watch)?;
                 }
                 _ => return Err(Broken::Protocol("not the answer to a load".into())),
             }
@@ -323,9 +318,11 @@ impl Worker {
             let frame = self.wire.receive(&watch)?;
             match reply(&frame)? {
                 Reply::Cache { cache: operation, key, entry } => {
-                    let question = json!({"cache": operation, "key": key, "entry": entry});
                     let (most, bytes) = (self.limits.cache_calls, self.limits.cache_entry);
-                    let answer = overlay.ask(&question, cache, most, bytes);
+                    let answer = match operation.as_str() {
+                        "put" => overlay.put(&key, &entry, most, bytes).map(|()| Json::Null),
+                        _ => overlay.get(&key, cache, most).map(|held| held.map_or(Json::Null, |e| e.to_json())),
+                    };
                     self.answer_cache(answer, &watch)?;
                 }
                 Reply::Answer { batch, call, answer } if batch == self.batch && call == number => {

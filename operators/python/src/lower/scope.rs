@@ -110,6 +110,7 @@ impl Lowerer<'_> {
             Place::Global(slot) => Expr::Global(slot),
             Place::Nowhere => match builtins::find(name) {
                 Some(value) => Expr::Const(value),
+                None if name == "__name__" => Expr::Global(self.global(name)),
                 None if builtins::ABSENT.contains(&name) => self.unknown(format!("`{name}`"), at),
                 None => Expr::NameError(Rc::from(name)),
             },

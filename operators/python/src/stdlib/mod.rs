@@ -12,6 +12,7 @@ use crate::native::{Args, Vm};
 use crate::ops::Bin;
 use crate::value::{Type, Value};
 
+mod channel;
 mod civil;
 mod difflib;
 mod json;
@@ -24,6 +25,7 @@ mod strptime;
 mod time;
 mod url;
 
+pub use channel::is_cache;
 pub use net::{Address, Network};
 pub(crate) use re::known as known_pattern;
 pub use re::{Found, Pattern};

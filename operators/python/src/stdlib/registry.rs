@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Lib, Zone};
-use super::{difflib, json, misc, net, re, shlex, strptime, time, url};
+use super::{channel, difflib, json, misc, net, re, shlex, strptime, time, url};
 use crate::exc::Kind;
 use crate::native::NativeFn;
 use crate::value::{Type, Value};
@@ -25,6 +25,8 @@ pub(super) static MODULES: &[(&str, &[NativeFn])] = &[
     ("shlex", shlex::FUNCTIONS),
     ("difflib", difflib::FUNCTIONS),
     ("dateutil.parser", strptime::DATEUTIL),
+    ("worker.channel", channel::FUNCTIONS),
+    ("worker", &[]),
     ("datetime", &[]),
     ("typing", &[]),
     ("collections", &[]),
@@ -74,6 +76,7 @@ pub fn member(module: &'static str, name: &str) -> Value {
         ("math", "e") => Value::Float(std::f64::consts::E),
         ("math", "inf") => Value::Float(f64::INFINITY),
         ("math", "nan") => Value::Float(f64::NAN),
+        ("worker", "channel") => Value::NativeModule("worker.channel"),
         ("collections", "OrderedDict") => of(OrderedDict),
         ("collections.abc" | "typing", "Mapping") => of(Mapping),
         ("collections.abc" | "typing", "MutableMapping") => of(MutableMapping),

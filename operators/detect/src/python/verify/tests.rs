@@ -19,7 +19,7 @@ fn verified(events: &[J], tamper: impl FnOnce(&mut Verify)) -> Option<Verified> 
     let (rules, problems) = meta::load(&files, &["d".into()]);
     assert_eq!(problems, []);
     let interpreter = Interpreter { program: "python3".into(), venv: None };
-    let cpython = match Cpython::open(&interpreter, &rules, false) {
+    let cpython = match Cpython::open(&interpreter, &rules) {
         Ok((cpython, _)) => Arc::new(cpython),
         Err(p) => {
             eprintln!("skipped: {p:?}");
