@@ -112,6 +112,9 @@ pub(crate) const OUTPUTS: &[Port] = &[
 /// Index of the port for the store.
 const TO_STORE: usize = OUTPUTS.len() - 1;
 
+/// Most memory of the key-value store, bytes: a snapshot of it is one object.
+const STORE_MEMORY_MAX: u64 = 2 << 30;
+
 /// Least memory of a Python function, in bytes: what its filter decides without it never uses more.
 const PYTHON_MEMORY_MIN: u64 = 1 << 20;
 
@@ -231,6 +234,11 @@ impl Rules {
         let rules = select(rules, settings.log_types.as_deref(), &mut problems);
         if settings.python_memory.0 < PYTHON_MEMORY_MIN {
             let p = Problem::at("python_memory", format!("must be at least {PYTHON_MEMORY_MIN} bytes"));
+            problems.push(p);
+            return Err(problems);
+        }
+        if settings.store_memory.0 > STORE_MEMORY_MAX {
+            let p = Problem::at("store_memory", format!("must be at most {STORE_MEMORY_MAX} bytes"));
             problems.push(p);
             return Err(problems);
         }

@@ -31,6 +31,8 @@ pub struct RuleExplained {
     pub create_alert: bool,
     /// Values of which the dedup string is made; none: the title.
     pub group_by: Vec<String>,
+    /// It shares the key-value store.
+    pub store: bool,
     /// By log type.
     pub programs: Vec<Explained>,
     /// Log types of which the program is one for measured events: what wakes the rule was chosen by what they look like.
@@ -62,6 +64,7 @@ impl Meter {
             dedup_minutes: m.dedup_period_ms / 60_000,
             create_alert: m.create_alert,
             group_by: rule.group_by.iter().map(|k| k.to_string()).collect(),
+            store: rule.uses_store(),
             programs,
             measured,
         })
@@ -107,6 +110,9 @@ impl RuleExplained {
             true => " of one title\n".to_string(),
             false => format!(" of one {}\n", self.group_by.join(", ")),
         };
+        if self.store {
+            out += "  shares the key-value store: run in one place, in the order of events\n";
+        }
         for p in &self.programs {
             let measured = if self.measured.contains(&p.log_type) { ", measured" } else { "" };
             out += &format!("\n{}{measured}\n", p.log_type);

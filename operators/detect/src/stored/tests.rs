@@ -248,6 +248,11 @@ fn rules_that_use_no_store_stay_where_the_events_are() {
     let node = open(&files(&[rule("d", "A", plain), rule("d", "B", USES)]), json!({"rules": ["d"]}));
     assert_eq!(node.state_key(), STATE_KEY);
     assert_eq!(node.summary(), "2 rules, 2 Python, 1 with the key-value store");
+    let large = json!({"rules": ["d"], "store_memory": "3GiB"});
+    let opened = DetectPart.open("rules", &large, &files(&[rule("d", "B", USES)]));
+    assert_eq!(opened.problems[0].setting, "store_memory");
+    let meter = crate::cost::Meter::open(&json!({"rules": ["d"]}), &files(&[rule("d", "B", USES)])).ok().unwrap();
+    assert!(meter.explain("B").unwrap().text().contains("shares the key-value store"));
     let Ok(Built::Map(mut map)) = node.build(&BuildCx::default()) else { panic!("detect is a map") };
     let layout = support::layout("T", &node.needs().of("T"));
     let mut cx = Ctx::default();
