@@ -38,6 +38,38 @@ fn the_store_survives_sigkill_and_rescale_with_equal_alerts() {
     }
 }
 
+/// Points of the protocol that state depends on, and which of their hits kills.
+const POINTS: [(&str, u64); 6] = [
+    ("state.after_apply", 25),
+    ("snapshot.mid_objects", 3),
+    ("object.before_rename", 4),
+    ("manifest.before_publish", 3),
+    ("manifest.after_publish", 4),
+    ("sink.after_commit", 14),
+];
+
+#[test]
+fn the_store_is_right_after_a_death_in_the_middle_and_a_store_that_is_not_saved_is_noticed() {
+    let want = expected(EVENTS, 9);
+    let after = |point: &str, hit: u64, fault: &str| {
+        let p = pipeline(EVENTS, 9).unwrap();
+        let run = ["run", "topology.toml", "--once", "--no-supervisor", "--workers"];
+        let crash = format!("{point}:{hit}");
+        let env = [("MILLSTREAM_CRASH", crash.as_str()), ("MILLSTREAM_FAULT", fault)];
+        let dead = p.millstream_env(&[&run[..], &["2"]].concat(), &env).unwrap();
+        assert!(!dead.status.success(), "{crash} was never reached");
+        let early = found(&p).len();
+        assert!(early < want.len(), "{crash}: nothing was left to do");
+        let out = p.millstream_env(&[&run[..], &["4"]].concat(), &env[1..]).unwrap();
+        assert!(out.status.success() || fault != "none", "{crash}: {}", String::from_utf8_lossy(&out.stderr));
+        found(&p)
+    };
+    for (point, hit) in POINTS {
+        assert!(after(point, hit, "none") == want, "{point}:{hit}");
+    }
+    assert!(after("manifest.after_publish", 4, "skip_state") != want);
+}
+
 #[test]
 fn check_needs_no_more_and_a_replay_has_a_store_of_its_own() {
     let p = pipeline(EVENTS, 7).unwrap();

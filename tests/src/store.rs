@@ -13,13 +13,13 @@ time = "event"
 [engine]
 data_dir = "out/state"
 epoch = "20ms"
-epoch_bytes = "32KiB"
+epoch_bytes = "16KiB"
 checkpoint = "30ms"
 in_flight = 3
 
 [sources.doors]
 type = "file"
-path = "in/doors.jsonl"
+path = "in/*.jsonl"
 
 [parse.events]
 inputs = ["doors"]
@@ -77,6 +77,9 @@ const RULES: [(&str, &str); 3] = [
     ),
 ];
 
+/// Events in a file: small files make many epochs, as the input of one is a file at least.
+const IN_FILE: usize = 60;
+
 struct Event {
     second: i64,
     kind: &'static str,
@@ -109,8 +112,8 @@ pub fn pipeline(count: u64, seed: u64) -> Result<Pipeline> {
         p.file(&format!("rules/{id}.yml"), yaml)?;
         p.file(&format!("rules/{id}.py"), format!("{body}def title(event):\n    return str(event.get('n'))\n"))?;
     }
-    let mut text = String::new();
-    for (n, e) in events(count, seed).iter().enumerate() {
+    let (all, mut text) = (events(count, seed), String::new());
+    for (n, e) in all.iter().enumerate() {
         let at = format!(
             "2026-03-{:02}T{:02}:{:02}:{:02}Z",
             1 + e.second / 86_400,
@@ -120,8 +123,10 @@ pub fn pipeline(count: u64, seed: u64) -> Result<Pipeline> {
         );
         let Event { kind, who, door, weight, .. } = e;
         writeln!(text, r#"{{"at":"{at}","kind":"{kind}","n":{n},"who":"w{who}","door":"d{door}","weight":{weight}}}"#)?;
+        if (n + 1) % IN_FILE == 0 || n + 1 == all.len() {
+            p.file(&format!("in/{:06}.jsonl", n / IN_FILE), std::mem::take(&mut text))?;
+        }
     }
-    p.file("in/doors.jsonl", text)?;
     Ok(p)
 }
 
