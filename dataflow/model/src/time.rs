@@ -246,6 +246,9 @@ fn within_minute(b: &[u8], minute: i64) -> Option<i64> {
 }
 
 fn strptime(format: &str, text: &str) -> Option<i64> {
+    if let Some(ns) = plain(format, text.trim()) {
+        return Some(ns);
+    }
     let parse = |format: &str| jiff::fmt::strtime::parse(format, text.trim()).ok();
     // No zone means UTC, also where the format ends in one: Suricata writes it only if it knows it.
     let mut tm = parse(format).or_else(|| parse(format.strip_suffix("%z")?.trim_end()))?;
@@ -253,6 +256,36 @@ fn strptime(format: &str, text: &str) -> Option<i64> {
         tm.set_offset(Some(jiff::tz::Offset::UTC));
     }
     i64::try_from(tm.to_timestamp().ok()?.as_nanosecond()).ok()
+}
+
+/// The most common formats, in a tenth of the time that reading any format takes; `None` for others, and for a text that is
+/// not written to the letter.
+fn plain(format: &str, text: &str) -> Option<i64> {
+    let (date, rest) =
+        ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"].iter().find_map(|f| Some((f, format.strip_prefix(f)?)))?;
+    let fraction = match rest {
+        "" => false,
+        ".%f" => true,
+        _ => return None,
+    };
+    let b = text.as_bytes();
+    let decimals = if fraction { 1..=9 } else { 0..=0 };
+    if b.len() < 19
+        || b[10] != date.as_bytes()[8]
+        || !decimals.contains(&b.len().saturating_sub(19 + fraction as usize))
+    {
+        return None;
+    }
+    if fraction && !(b[19] == b'.' && b[20..].iter().all(u8::is_ascii_digit)) {
+        return None;
+    }
+    // A leap second is left to the slow way.
+    if b[17] == b'6' {
+        return None;
+    }
+    let mut zoned = [b'Z'; 30];
+    zoned[..b.len()].copy_from_slice(b);
+    rfc3339_ns(std::str::from_utf8(&zoned[..=b.len()]).ok()?)
 }
 
 /// `YYYY-MM-DDTHH:MM:SS.mmmZ` of milliseconds.
@@ -332,6 +365,46 @@ mod tests {
         assert_eq!(f.parse("17/May/2015:10:05:03"), Some(1_431_857_103_000_000_000));
         assert_eq!(f.parse("17/May/2015:10:05:03 x"), None);
         assert!(TimeFormat::parse_name("%Q").is_err());
+    }
+
+    #[test]
+    fn plain_formats_are_read_as_any_format() {
+        let slow = |format: &str, text: &str| {
+            let tm = jiff::fmt::strtime::parse(format, text).ok()?;
+            tm.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp().as_nanosecond() as i64)
+        };
+        let dates = ["2020-06-10", "2024-02-29", "2023-02-29", "1969-12-31", "0001-01-01", "2020-13-01", "2020-6-1"];
+        let times = [
+            "02:51:03",
+            "23:59:59",
+            "23:59:60",
+            "24:00:00",
+            "2:51:03",
+            "02:51:03.6",
+            "02:51:03.642",
+            "02:51:03.123456789",
+            "02:51:03.1234567891",
+            "02:51:03.",
+            "02:51:03.x",
+            "02:51:03Z",
+            "02:51",
+            "02:5a:03",
+        ];
+        let mut fast = 0;
+        for format in ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%f"] {
+            for (date, time, between) in
+                dates.iter().flat_map(|d| times.iter().flat_map(move |t| [(d, t, " "), (d, t, "T"), (d, t, "é")]))
+            {
+                let text = format!("{date}{between}{time}");
+                if let Some(ns) = plain(format, &text) {
+                    fast += 1;
+                    // Years that nanoseconds cannot hold are `None` in both.
+                    assert_eq!(slow(format, &text), Some(ns), "{format} {text}");
+                }
+            }
+        }
+        assert_eq!(fast, 30);
+        assert_eq!(plain("%Y-%m-%d %H:%M", "2020-06-10 02:51"), None);
     }
 
     #[test]

@@ -101,8 +101,9 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     fn put_escaped(&mut self, leaf: u32, from: usize, to: usize, first: usize) -> Option<()> {
         let start = self.out.side.len();
         let escapes = &self.index.escapes[first..];
-        if let Err((at, what)) = escape::unescape_known(self.text, from, to, escapes, !STRICT, self.out.side) {
-            return self.fail(from + at, what);
+        match escape::unescape_known(self.text, from, to, escapes, !STRICT, self.out.side) {
+            Ok(used) => self.next_escape = first + used,
+            Err((at, what)) => return self.fail(from + at, what),
         }
         let (start, end) = (self.out.side_base + start, self.out.side_base + self.out.side.len());
         if end > u32::MAX as usize {
