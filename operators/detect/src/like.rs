@@ -19,12 +19,46 @@ use glob::{Glob, Shape};
 use ipnet::IpNet;
 use needles::Needles;
 use serde_json::Value as J;
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 /// From this many patterns on, a text is searched for all of them at once.
 const SEARCH_FROM: usize = 8;
+/// The same for texts of so many bytes: with shorter ones, among them `true` and `false`, which are asked about without an event,
+/// each pattern is soon done.
+const SEARCH_TEXT: usize = 16;
+
+/// A text, and its lower case once somebody asks for it.
+pub struct Text<'t> {
+    text: &'t str,
+    ascii: bool,
+    folded: OnceCell<Cow<'t, str>>,
+}
+
+impl<'t> Text<'t> {
+    /// This text.
+    pub fn new(text: &'t str) -> Text<'t> {
+        Text { text, ascii: text.is_ascii(), folded: OnceCell::new() }
+    }
+
+    /// As it is.
+    pub fn as_str(&self) -> &'t str {
+        self.text
+    }
+
+    /// True if it has no other characters.
+    pub fn is_ascii(&self) -> bool {
+        self.ascii
+    }
+
+    /// In lower case.
+    pub fn folded(&self) -> &str {
+        self.folded.get_or_init(|| fold(self.text))
+    }
+}
 
 /// What one value may fit.
 #[derive(Clone)]
@@ -48,10 +82,11 @@ impl Pattern {
         Regex::new(&text).map(Pattern::Regex)
     }
 
-    /// True if a text fits; `folded` is its lower case.
-    pub fn fits(&self, text: &str, folded: &str) -> bool {
+    /// True if a text fits.
+    pub fn fits(&self, of: &Text) -> bool {
+        let text = of.as_str();
         match self {
-            Pattern::Glob(g) => g.fits(if g.folds() { folded } else { text }),
+            Pattern::Glob(g) => g.fits(if g.folds() { of.folded() } else { text }),
             Pattern::Regex(r) => r.is_match(text),
             Pattern::Net(net) => address::parse(text).is_some_and(|ip| holds(net, ip)),
             Pattern::Order(op, n) => number(text).is_some_and(|v| op.accepts(v.compare(*n))),
@@ -88,12 +123,14 @@ impl fmt::Debug for Pattern {
 pub struct Like(Arc<Inner>);
 
 struct Inner {
-    patterns: Vec<Pattern>,
+    patterns: Box<[Pattern]>,
     /// The value is a whole event: fields of the product itself (`p_…`) are left out.
     event: bool,
     /// All patterns at once, if there are many; made when the first text is asked about. Columns have automata of their own,
     /// so most of these are never made.
-    needles: OnceLock<Needles>,
+    needles: OnceLock<Box<Needles>>,
+    /// Outcomes for `false` and `true`: every index of a column asks for them.
+    bools: OnceLock<[bool; 2]>,
 }
 
 impl Like {
@@ -108,7 +145,7 @@ impl Like {
     }
 
     fn of(patterns: Vec<Pattern>, event: bool) -> Like {
-        Like(Arc::new(Inner { patterns, event, needles: OnceLock::new() }))
+        Like(Arc::new(Inner { patterns: patterns.into(), event, needles: OnceLock::new(), bools: OnceLock::new() }))
     }
 
     /// The patterns.
@@ -123,13 +160,12 @@ impl Like {
 
     /// For a text.
     pub fn on_text(&self, text: &str) -> bool {
-        let folded = fold(text);
-        let patterns = &self.0.patterns;
-        if patterns.len() < SEARCH_FROM {
-            return patterns.iter().any(|p| p.fits(text, &folded));
+        let (text, patterns) = (Text::new(text), &self.0.patterns);
+        if patterns.len() < SEARCH_FROM || text.as_str().len() < SEARCH_TEXT {
+            return patterns.iter().any(|p| p.fits(&text));
         }
-        let needles = self.0.needles.get_or_init(|| Needles::new(patterns.iter().map(|p| (0, p))));
-        needles.find(text, &folded, &mut |_| true)
+        let needles = self.0.needles.get_or_init(|| Needles::new(patterns.iter().map(|p| (0, p))).into());
+        needles.find(&text, &mut |_| true)
     }
 
     /// For a number.
@@ -139,7 +175,7 @@ impl Like {
 
     /// For `true` and `false`.
     pub fn on_bool(&self, b: bool) -> bool {
-        self.on_text(if b { "true" } else { "false" })
+        self.0.bools.get_or_init(|| ["false", "true"].map(|text| self.on_text(text)))[usize::from(b)]
     }
 
     /// For any value.

@@ -368,29 +368,40 @@ fn part_of_a_text(list: &[J], value: &Scalar) -> bool {
 
 /// Lower case; borrowed where nothing changes.
 pub fn fold(s: &str) -> Cow<'_, str> {
-    if !s.is_ascii() {
-        Cow::Owned(s.to_lowercase())
-    } else if s.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(s.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(s)
+    if !changes(s) {
+        return Cow::Borrowed(s);
     }
+    let mut out = String::new();
+    lower(s, &mut out);
+    Cow::Owned(out)
 }
 
-/// Lower case, in a buffer where anything changes.
-pub fn fold_into<'s>(s: &'s str, buffer: &'s mut String) -> &'s str {
-    match s.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
-        false => s,
-        true if s.is_ascii() => {
-            buffer.clear();
-            buffer.push_str(s);
-            buffer.make_ascii_lowercase();
-            buffer
+fn changes(s: &str) -> bool {
+    s.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii())
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 32;
+
+/// Append what [`str::to_lowercase`] gives. Logs are ASCII but for some characters: what lies between these is taken at once.
+fn lower(s: &str, out: &mut String) {
+    out.reserve(s.len());
+    let (before, mut rest) = (out.len(), s);
+    while !rest.is_empty() {
+        let blocks = rest.as_bytes().chunks_exact(BLOCK).take_while(|b| b.is_ascii()).count() * BLOCK;
+        let ascii = blocks + rest.as_bytes()[blocks..].iter().take_while(|b| b.is_ascii()).count();
+        let from = out.len();
+        out.push_str(&rest[..ascii]);
+        out[from..].make_ascii_lowercase();
+        let mut chars = rest[ascii..].chars();
+        let next = chars.next();
+        if next == Some('Σ') {
+            // Its form depends on what stands around it.
+            out.truncate(before);
+            return out.push_str(&s.to_lowercase());
         }
-        true => {
-            *buffer = s.to_lowercase();
-            buffer
-        }
+        out.extend(next.into_iter().flat_map(char::to_lowercase));
+        rest = chars.as_str();
     }
 }
 
@@ -402,9 +413,10 @@ mod tests {
     fn folding_is_unicode_lower_case() {
         assert_eq!(fold("ÄÖ Ü"), "äö ü");
         assert!(matches!(fold("plain"), Cow::Borrowed(_)));
-        let mut buffer = String::new();
-        for text in ["ÄÖ Ü", "Plain", "plain", "", "ΑΣ", "K\u{212a}"] {
-            assert_eq!(fold_into(text, &mut buffer), fold(text));
+        for text in ["ÄÖ Ü", "Plain", "plain", "", "ΑΣ", "ΣΑ Σ. Σ", "K\u{212a}", "İ\u{307}I"] {
+            assert_eq!(fold(text), text.to_lowercase());
+            let long = format!("{text}{}{text}{}É", "X y".repeat(30), "Z".repeat(BLOCK));
+            assert_eq!(fold(&long), long.to_lowercase());
         }
         // The Kelvin sign is longer than the k it folds to.
         assert!(TextOp::Equals.holds(true, "\u{212a}", "k"));

@@ -145,7 +145,7 @@ impl ColumnIndex {
                 }
                 let row = block * BLOCK + i;
                 let class = match t {
-                    tag::STR => self.text_class(bytes(batch, spans[i]), hashes[i]),
+                    tag::STR => self.text_class(batch, row, hashes[i]),
                     tag::NUM if self.looks_at_numbers => self.number_class(bytes(batch, spans[i])),
                     t => t as u32 & 7,
                 };
@@ -219,7 +219,7 @@ impl ColumnIndex {
         }
         self.rows.resize(batch.len(), NO_CLASS);
         let text = bytes(batch, span);
-        let class = if t == tag::NUM { self.number_class(text) } else { self.text_class(text, self.hash(text)) };
+        let class = if t == tag::NUM { self.number_class(text) } else { self.text_class(batch, row, self.hash(text)) };
         self.rows[row] = class;
         Some(class)
     }
@@ -234,16 +234,18 @@ impl ColumnIndex {
     }
 
     #[inline]
-    fn text_class(&mut self, text: &[u8], hash: u64) -> u32 {
+    fn text_class(&mut self, batch: &EventBatch, row: usize, hash: u64) -> u32 {
         if hash == REJECTED {
             return self.none;
         }
+        let value = batch.value(self.slot, row);
+        let text = value.text();
         self.matcher();
         let (matcher, classes, base) = (&self.matcher, &mut self.classes, &self.on_tag[tag::STR as usize]);
-        self.texts.class(text, hash, || {
+        self.texts.class(text.as_bytes(), hash, || {
             let mut set = base.clone();
-            if let (Ok(s), Some(matcher)) = (std::str::from_utf8(text), matcher.get()) {
-                matcher.on_text(s, &mut |atom| put(&mut set, atom));
+            if let Some(matcher) = matcher.get() {
+                matcher.on_text(text, &mut |atom| put(&mut set, atom));
             }
             classes.class(&set)
         })

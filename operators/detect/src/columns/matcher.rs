@@ -6,14 +6,13 @@
 //! by their first or last byte and their length.
 use super::hasher;
 use crate::like::glob::{Glob, Part};
-use crate::like::needles::{Needles, Use};
-use crate::like::{NumText, Pattern};
+use crate::like::needles::Needles;
+use crate::like::{NumText, Pattern, Text};
 use crate::number::Num;
-use crate::predicate::{Predicate, Scalar, TextOp, fold_into};
+use crate::predicate::{Predicate, Scalar, TextOp};
 use crate::regex::MAX_HAYSTACK;
 use hashbrown::HashMap;
 use regex::{RegexSet, RegexSetBuilder};
-use std::cell::RefCell;
 
 /// Index of a condition within its column.
 pub type Atom = u32;
@@ -35,8 +34,6 @@ pub struct Matcher {
     rest: Vec<(Atom, Predicate)>,
     /// Conditions that ignore case, and those of Sigma rules.
     folded: Option<Needles>,
-    /// The lower case of the text that is asked about; kept for its memory.
-    lower: RefCell<String>,
     /// Conditions of Sigma rules on the text of a number.
     number_texts: Option<Needles>,
     integers: HashMap<i128, Vec<Atom>, ahash::RandomState>,
@@ -57,7 +54,6 @@ impl Matcher {
             set_tests: Vec::new(),
             rest: Vec::new(),
             folded: None,
-            lower: RefCell::new(String::new()),
             number_texts: None,
             integers: HashMap::with_hasher(hasher()),
             integer_tests: Vec::new(),
@@ -77,7 +73,7 @@ impl Matcher {
             }
         }
         let needles = |list: &[(Atom, Pattern)]| {
-            (!list.is_empty()).then(|| Needles::with(list.iter().map(|(atom, pattern)| (*atom, pattern)), Use::Column))
+            (!list.is_empty()).then(|| Needles::new(list.iter().map(|(atom, pattern)| (*atom, pattern))))
         };
         if !folded.is_empty() {
             m.gate.open();
@@ -166,8 +162,7 @@ impl Matcher {
         }
         ask(&self.rest, hit);
         if let Some(folded) = &self.folded {
-            let mut lower = self.lower.borrow_mut();
-            folded.find(s, fold_into(s, &mut lower), &mut |atom| {
+            folded.find(&Text::new(s), &mut |atom| {
                 hit(atom);
                 false
             });
@@ -187,7 +182,7 @@ impl Matcher {
         ask(&self.number_tests, hit);
         if let Some(texts) = &self.number_texts {
             let text = NumText::of(n);
-            texts.find(text.as_str(), text.as_str(), &mut |atom| {
+            texts.find(&Text::new(text.as_str()), &mut |atom| {
                 hit(atom);
                 false
             });

@@ -26,7 +26,7 @@ pub enum Part {
 pub struct Glob {
     fold: bool,
     /// What stands between `*`, in order; none of it is [`Part::Many`], none is empty.
-    segments: Vec<Vec<Part>>,
+    segments: Box<[Box<[Part]>]>,
     /// The first segment stands at the start; without segments: nothing may stand there.
     start: bool,
     /// The last segment stands at the end.
@@ -71,6 +71,8 @@ impl Glob {
                 }
             }
         }
+        // Rules have tens of thousands of these: no room is left for more parts.
+        let segments = segments.into_iter().map(Vec::into_boxed_slice).collect();
         Glob { fold: !cased, segments, start, end }
     }
 
@@ -81,9 +83,9 @@ impl Glob {
 
     /// Its form.
     pub fn shape(&self) -> Shape<'_> {
-        let text = match self.segments.as_slice() {
+        let text = match &*self.segments {
             [] if self.start && self.end => "",
-            [one] => match one.as_slice() {
+            [one] => match &**one {
                 [Part::Text(t)] => t,
                 _ => return Shape::Other,
             },
@@ -99,7 +101,7 @@ impl Glob {
 
     /// The longest text that stands in everything that fits.
     pub fn needle(&self) -> Option<&str> {
-        let texts = self.segments.iter().flatten().filter_map(|p| match p {
+        let texts = self.segments.iter().flat_map(|s| s.iter()).filter_map(|p| match p {
             Part::Text(t) => Some(t.as_str()),
             _ => None,
         });
@@ -108,7 +110,7 @@ impl Glob {
 
     /// True if a text (folded, if the glob folds) fits.
     pub fn fits(&self, text: &str) -> bool {
-        let (mut rest, mut segments) = (text, self.segments.as_slice());
+        let (mut rest, mut segments) = (text, &*self.segments);
         if segments.is_empty() {
             return text.is_empty() || !(self.start && self.end);
         }
@@ -183,7 +185,7 @@ fn find<'t>(segment: &[Part], text: &'t str) -> Option<&'t str> {
     if let [Part::Text(t), rest @ ..] = segment {
         let mut from = text;
         loop {
-            let at = from.find(t.as_str())?;
+            let at = memchr::memmem::find(from.as_bytes(), t.as_bytes())?;
             if let Some(after) = front(rest, &from[at + t.len()..]) {
                 return Some(after);
             }

@@ -1,35 +1,25 @@
 //! Many patterns, one pass over a text.
 //!
-//! Whole texts are one look-up. Beginnings, ends, what stands in the middle, the longest text of a glob and the words of
-//! a regular expression go into one Aho-Corasick automaton, however many there are; globs and expressions are asked
+//! Whole texts are one look-up, beginnings and ends a look-up each ([`anchored`]). What stands in the middle, the longest text
+//! of a glob and the words of a regular expression are *needles*, which are searched for together, however many there are:
+//! the long ones by windows ([`sampled`]), the others as many bytes at once ([`short`]). Globs and expressions are asked
 //! themselves only where their text was found. What has no such text is asked every time.
+mod anchored;
+mod sampled;
+mod short;
+
 use super::glob::Shape;
 use super::witness::{Words, shortest};
-use super::{Pattern, glob::Glob};
+use super::{Pattern, Text, glob::Glob};
 use crate::columns::hasher;
-use aho_corasick::packed::{self, Searcher};
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use anchored::{Anchor, Anchored};
 use hashbrown::HashMap;
+use sampled::Sampled;
+use short::Short;
 use smallvec::SmallVec;
-
-/// Bytes of needles up to which an automaton has its fast form: some 3 MB of memory.
-const MAX_FAST: usize = 12 << 10;
-/// Most needles of a column that are looked for with vector instructions first: most texts have none of them.
-const MAX_FEW: usize = 64;
-/// Texts from so many bytes on.
-const LONG: usize = 64;
 
 /// What a pattern is known by; several may share one.
 pub type Id = u32;
-
-/// What needles are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// One of many conditions.
-    Often,
-    /// All texts of a column.
-    Column,
-}
 
 /// Patterns that are searched together.
 pub struct Needles {
@@ -43,45 +33,36 @@ pub struct Needles {
 
 /// Patterns that read a text in one form: folded, or as it is.
 struct Side {
+    fold: bool,
     equal: HashMap<Box<str>, Vec<Id>, ahash::RandomState>,
-    search: Option<AhoCorasick>,
-    /// Says whether a text has any needle, where they are few.
-    any: Option<Searcher>,
-    /// What a needle of `search` says, by its number.
-    found: Vec<Vec<Found>>,
+    starts: Anchored,
+    ends: Anchored,
+    long: Option<Sampled>,
+    short: Short,
+    /// What a needle says, by its number.
+    found: Vec<SmallVec<[Found; 1]>>,
 }
 
 #[derive(Clone, Copy)]
 enum Found {
     /// The pattern fits.
     Fits(Id),
-    /// It fits if the needle stands at the start.
-    Start(Id),
-    /// It fits if the needle stands at the end.
-    End(Id),
     /// This one of `checks` has to be asked.
     Check(u32),
 }
 
 /// A side while it is made.
 struct Draft {
-    equal: HashMap<Box<str>, Vec<Id>, ahash::RandomState>,
-    needles: Vec<String>,
-    numbers: HashMap<String, usize, ahash::RandomState>,
-    found: Vec<Vec<Found>>,
+    side: Side,
+    needles: Vec<Box<str>>,
+    numbers: HashMap<Box<str>, u32, ahash::RandomState>,
 }
 
 impl Needles {
     /// From patterns and what each of them is known by.
     pub fn new<'p>(patterns: impl IntoIterator<Item = (Id, &'p Pattern)>) -> Needles {
-        Needles::with(patterns, Use::Often)
-    }
-
-    /// From patterns, for so many texts. What is searched often may take time and memory to make: the fast form of the
-    /// automaton is several times as fast as the small one and takes ten times its memory.
-    pub fn with<'p>(patterns: impl IntoIterator<Item = (Id, &'p Pattern)>, kind: Use) -> Needles {
         let patterns: Vec<(Id, &Pattern)> = patterns.into_iter().collect();
-        let (mut folded, mut cased) = (Draft::new(), Draft::new());
+        let (mut folded, mut cased) = (Draft::new(true), Draft::new(false));
         let (mut checks, mut always) = (Vec::new(), Vec::new());
         let held = held(&patterns);
         for &(id, pattern) in &patterns {
@@ -105,12 +86,12 @@ impl Needles {
             }
             checks.push((id, pattern.clone()));
         }
-        match (folded.finish(kind), cased.finish(kind)) {
+        match (folded.finish(), cased.finish()) {
             (Some(folded), Some(cased)) => Needles { folded, cased, checks, always },
-            // More than an automaton can hold: every pattern is asked by itself.
+            // More than can be searched for together: every pattern is asked by itself.
             _ => Needles {
-                folded: Side::empty(),
-                cased: Side::empty(),
+                folded: Side::empty(true),
+                cased: Side::empty(false),
                 checks: patterns.iter().map(|(id, p)| (*id, (*p).clone())).collect(),
                 always: (0..patterns.len() as u32).collect(),
             },
@@ -118,7 +99,7 @@ impl Needles {
     }
 
     /// Calls `hit` for patterns that fit a text, some of them more than once; stops when it says so. True if it did.
-    pub fn find(&self, text: &str, folded: &str, hit: &mut dyn FnMut(Id) -> bool) -> bool {
+    pub fn find(&self, text: &Text, hit: &mut dyn FnMut(Id) -> bool) -> bool {
         // A bit for each of `checks`: a needle may stand in a text many times.
         let mut asked: SmallVec<[u64; 16]> = SmallVec::from_elem(0, self.checks.len().div_ceil(64));
         let mut check = |index: u32, hit: &mut dyn FnMut(Id) -> bool| {
@@ -127,13 +108,13 @@ impl Needles {
                 return false;
             }
             let (id, pattern) = &self.checks[index as usize];
-            pattern.fits(text, folded) && hit(*id)
+            pattern.fits(text) && hit(*id)
         };
-        self.folded.find(folded, &mut check, hit)
+        self.folded.find(text, &mut check, hit)
             || self.cased.find(text, &mut check, hit)
             || self.always.iter().any(|index| {
                 let (id, pattern) = &self.checks[*index as usize];
-                pattern.fits(text, folded) && hit(*id)
+                pattern.fits(text) && hit(*id)
             })
     }
 }
@@ -156,53 +137,63 @@ fn rarest<'w>(witnesses: &'w [Words], held: &HashMap<&str, usize, ahash::RandomS
 }
 
 impl Side {
-    fn empty() -> Side {
-        Side { equal: HashMap::with_hasher(hasher()), search: None, any: None, found: Vec::new() }
+    fn empty(fold: bool) -> Side {
+        Side {
+            fold,
+            equal: HashMap::with_hasher(hasher()),
+            starts: Anchored::new(Anchor::Start),
+            ends: Anchored::new(Anchor::End),
+            long: None,
+            short: Short::default(),
+            found: Vec::new(),
+        }
+    }
+
+    /// The text as this side reads it; made only where something is compared with it.
+    fn form<'t>(&self, text: &'t Text) -> &'t str {
+        if self.fold { text.folded() } else { text.as_str() }
     }
 
     fn find(
         &self,
-        text: &str,
+        text: &Text,
         check: &mut dyn FnMut(u32, &mut dyn FnMut(Id) -> bool) -> bool,
         hit: &mut dyn FnMut(Id) -> bool,
     ) -> bool {
-        if self.equal.get(text).is_some_and(|ids| ids.iter().any(|id| hit(*id))) {
+        if !self.equal.is_empty() && self.equal.get(self.form(text)).is_some_and(|ids| ids.iter().any(|id| hit(*id)))
+            || !self.starts.is_empty() && self.starts.find(self.form(text), hit)
+            || !self.ends.is_empty() && self.ends.find(self.form(text), hit)
+        {
             return true;
         }
-        let Some(search) = &self.search else { return false };
-        if let Some(any) = &self.any
-            && text.len() >= LONG
-            && any.find(text).is_none()
-        {
-            return false;
-        }
-        search.find_overlapping_iter(text).any(|m| {
-            self.found[m.pattern().as_usize()].iter().any(|found| match *found {
+        let mut found = |needle: u32| {
+            self.found[needle as usize].iter().any(|found| match *found {
                 Found::Fits(id) => hit(id),
-                Found::Start(id) => m.start() == 0 && hit(id),
-                Found::End(id) => m.end() == text.len() && hit(id),
                 Found::Check(index) => check(index, hit),
             })
+        };
+        if !self.short.is_empty() && self.short.find(self.form(text), &mut found) {
+            return true;
+        }
+        self.long.as_ref().is_some_and(|long| {
+            // It takes capital letters of ASCII for small ones, and there may be no others.
+            let form = if text.is_ascii() { text.as_str() } else { self.form(text) };
+            long.find(form.as_bytes(), &mut found)
         })
     }
 }
 
 impl Draft {
-    fn new() -> Draft {
-        Draft {
-            equal: HashMap::with_hasher(hasher()),
-            needles: Vec::new(),
-            numbers: HashMap::with_hasher(hasher()),
-            found: Vec::new(),
-        }
+    fn new(fold: bool) -> Draft {
+        Draft { side: Side::empty(fold), needles: Vec::new(), numbers: HashMap::with_hasher(hasher()) }
     }
 
     /// Add a glob that a found text decides; false if it is not of that kind.
     fn plain(&mut self, id: Id, glob: &Glob) -> bool {
         match glob.shape() {
-            Shape::Equals(t) => self.equal.entry(t.into()).or_default().push(id),
-            Shape::StartsWith(t) => self.needle(t, Found::Start(id)),
-            Shape::EndsWith(t) => self.needle(t, Found::End(id)),
+            Shape::Equals(t) => self.side.equal.entry(t.into()).or_default().push(id),
+            Shape::StartsWith(t) => self.side.starts.add(t, id),
+            Shape::EndsWith(t) => self.side.ends.add(t, id),
             Shape::Contains(t) => self.needle(t, Found::Fits(id)),
             Shape::Other => return false,
         }
@@ -212,25 +203,56 @@ impl Draft {
     fn needle(&mut self, text: &str, found: Found) {
         let n = *self.numbers.entry(text.into()).or_insert_with(|| {
             self.needles.push(text.into());
-            self.found.push(Vec::new());
-            self.needles.len() - 1
+            self.side.found.push(SmallVec::new());
+            self.needles.len() as u32 - 1
         });
-        self.found[n].push(found);
+        self.side.found[n as usize].push(found);
     }
 
-    /// The automaton; `None` if there is more than one can hold.
-    fn finish(self, kind: Use) -> Option<Side> {
-        let bytes: usize = self.needles.iter().map(String::len).sum();
-        let few = kind == Use::Column && self.needles.len() <= MAX_FEW;
-        let any = few.then(|| packed::Config::new().builder().extend(&self.needles).build()).flatten();
-        let kind = match kind {
-            Use::Column if bytes <= MAX_FAST => AhoCorasickKind::DFA,
-            Use::Often | Use::Column => AhoCorasickKind::ContiguousNFA,
-        };
-        let search = match self.needles.as_slice() {
-            [] => None,
-            needles => Some(AhoCorasick::builder().kind(Some(kind)).build(needles).ok()?),
-        };
-        Some(Side { equal: self.equal, search, any, found: self.found })
+    /// The side; `None` if there is more than can be searched for.
+    fn finish(mut self) -> Option<Side> {
+        let all = (0..).zip(self.needles.iter().map(|t| &**t));
+        let (long, short): (Vec<(u32, &str)>, Vec<_>) = all.partition(|(_, t)| t.len() >= sampled::MIN);
+        self.side.long = Sampled::new(&long, self.side.fold);
+        self.side.short = Short::new(&short)?;
+        Some(self.side)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::like::glob::tests::of;
+    use proptest::prelude::*;
+
+    fn pattern() -> impl Strategy<Value = Pattern> {
+        let text = "[abAB]{1,3}|[abAB]{6,9}|[abAkü]{0,12}";
+        prop_oneof![
+            6 => (prop::sample::select(vec!["{}", "*{}", "{}*", "*{}*", "*{}?*", "a*{}"]), text, any::<bool>())
+                .prop_map(|(form, t, cased)| Pattern::Glob(of(&form.replace("{}", &t), cased))),
+            1 => "(\\(\\?i\\))?(aba|bab|k){1,4}".prop_map(|p| Pattern::regex(&p, "").unwrap()),
+            1 => Just(Pattern::Net("1.2.0.0/16".parse().unwrap())),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+        #[test]
+        fn find_what_each_pattern_finds_alone(
+            patterns in prop_oneof![prop::collection::vec(pattern(), 1..12), prop::collection::vec(pattern(), 100..200)],
+            texts in prop::collection::vec("[abAB]{0,12}|[abABkK\u{212a}ü]{0,40}|1.2.3.4", 1..10),
+        ) {
+            let needles = Needles::new((0..).zip(&patterns));
+            for text in &texts {
+                let text = Text::new(text);
+                let want: Vec<Id> = (0..).zip(&patterns).filter(|(_, p)| p.fits(&text)).map(|(i, _)| i).collect();
+                let mut got = Vec::new();
+                needles.find(&text, &mut |id| { got.push(id); false });
+                got.sort_unstable();
+                got.dedup();
+                prop_assert_eq!(&got, &want, "{:?} {:?}", text.as_str(), patterns);
+                prop_assert_eq!(needles.find(&text, &mut |_| true), !want.is_empty());
+            }
+        }
     }
 }
