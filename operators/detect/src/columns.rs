@@ -4,12 +4,13 @@
 //! frequencies. A scanned column ([`index`]) maps each value to a *class* ([`classes`]) — the set of conditions that
 //! are true of it, found once per distinct value ([`matcher`], remembered in [`cache`]) — and a class to the rules it
 //! wakes; a join does the same per lookup row ([`join`]). Woken rules are then decided row by row from columns
-//! ([`truth`], [`view`]). So thousands of rules cost what the few woken ones cost.
+//! ([`code`], [`truth`], [`view`]). So thousands of rules cost what the few woken ones cost.
 //!
 //! Caches, samples and the choice of access literals change the cost of a batch, never its matches.
 mod access;
 mod cache;
 mod classes;
+mod code;
 pub mod explain;
 mod home;
 mod index;
@@ -23,6 +24,7 @@ pub mod view;
 pub(crate) mod tests;
 
 use access::{Frequency, Waits};
+use code::{Code, Odds};
 use home::Home;
 use index::{Candidate, ColumnIndex, Matchers};
 use join::JoinIndex;
@@ -86,7 +88,25 @@ struct State {
     joins: Vec<JoinIndex>,
     /// Where the truth of a literal is remembered.
     memo: Vec<Memo>,
+    code: Code,
+    how: Vec<How>,
 }
+
+/// How a woken rule is decided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By its code.
+    Code,
+    /// By its tree.
+    Tree,
+    /// Later than others of its batch, by its tree: it may take the whole event.
+    Whole,
+}
+
+/// What asking for a literal costs where its column was scanned, where it is remembered, and more where it is not, in
+/// nanoseconds.
+const KNOWN: f64 = 3.0;
+const REMEMBERED: f64 = 30.0;
 
 #[derive(Clone, Copy)]
 enum Memo {
@@ -102,7 +122,7 @@ impl Program {
         let frequency = Frequency::new(&plan);
         let (waits, _) = frequency.choose(&plan);
         let mut matchers = Matchers::default();
-        let state = State::new(&plan, &waits, &mut matchers);
+        let state = State::new(&plan, &waits, &frequency, &mut matchers);
         let (woken, later) = (Vec::new(), Vec::new());
         Program { plan, frequency, waits, matchers, state, batches: 0, woken, later, costs: None }
     }
@@ -161,8 +181,8 @@ impl Program {
         later.clear();
         let state = &mut self.state;
         let costs = self.costs.as_deref_mut();
-        let mut decide =
-            Decide { view, columns: &mut state.columns, joins: &mut state.joins, memo: &state.memo, costs };
+        let State { columns, joins, memo, code, how, .. } = state;
+        let mut decide = Decide { view, columns, joins, memo, code, how, costs };
         for i in 0..state.scanned + decide.joins.len() {
             woken.clear();
             match i.checked_sub(state.scanned) {
@@ -185,8 +205,8 @@ impl Program {
     /// Severity of a match: the first of `DynamicSeverities` whose conditions hold.
     pub fn severity(&mut self, view: &View, rule: usize, row: usize, fixed: Severity) -> Severity {
         let state = &mut self.state;
-        let State { columns, joins, memo, .. } = state;
-        let mut decide = Decide { view, columns, joins, memo, costs: None };
+        let State { columns, joins, memo, code, how, .. } = state;
+        let mut decide = Decide { view, columns, joins, memo, code, how, costs: None };
         let changed = view.plan.rules[rule].severities.iter().find(|(_, node)| decide.node(node, row));
         changed.map_or(fixed, |(s, _)| *s)
     }
@@ -202,7 +222,7 @@ impl Program {
         let (waits, cost) = self.frequency.choose(&self.plan);
         let first = n == 0;
         if waits != self.waits && (first || cost < 0.8 * self.frequency.cost(&self.plan, &self.waits)) {
-            self.state = State::new(&self.plan, &waits, &mut self.matchers);
+            self.state = State::new(&self.plan, &waits, &self.frequency, &mut self.matchers);
             self.matchers.tidy();
             self.waits = waits;
         }
@@ -210,7 +230,7 @@ impl Program {
 }
 
 impl State {
-    fn new(plan: &Rc<Plan>, waits: &[Waits], matchers: &mut Matchers) -> State {
+    fn new(plan: &Rc<Plan>, waits: &[Waits], frequency: &Frequency, matchers: &mut Matchers) -> State {
         let mut out = State { memo: vec![Memo::No; plan.literals.len()], ..State::default() };
         let mut homes: BTreeMap<Home, BTreeMap<LitId, Vec<u32>>> = BTreeMap::new();
         for (rule, lits) in waits.iter().enumerate() {
@@ -239,7 +259,29 @@ impl State {
         }
         out.scanned = out.columns.len();
         out.remember(plan, homes, &along, matchers);
+        out.encode(plan, waits, frequency);
         out
+    }
+
+    /// Put the literals of each rule in order.
+    fn encode(&mut self, plan: &Plan, waits: &[Waits], frequency: &Frequency) {
+        for (rule, waits) in plan.rules.iter().zip(waits) {
+            let odds = |lit: LitId| Odds {
+                cost: match self.memo[lit as usize] {
+                    Memo::Column(column, _) if (column as usize) < self.scanned => KNOWN,
+                    Memo::No => f64::from(plan.literal_cost(lit)),
+                    Memo::Column(..) | Memo::Join(..) => REMEMBERED,
+                },
+                // It has woken the rule.
+                rate: if waits.as_ref().is_some_and(|w| w.contains(&lit)) { 1.0 } else { frequency.rate(plan, lit) },
+            };
+            let coded = self.code.add(&rule.root, &odds);
+            self.how.push(match (rule.whole, coded) {
+                (true, _) => How::Whole,
+                (false, true) => How::Code,
+                (false, false) => How::Tree,
+            });
+        }
     }
 
     /// Columns and joins where costly conditions are remembered; joins are also scanned.
@@ -315,6 +357,8 @@ struct Decide<'s, 'v, 'a> {
     columns: &'s mut [ColumnIndex],
     joins: &'s mut [JoinIndex],
     memo: &'s [Memo],
+    code: &'s Code,
+    how: &'s [How],
     costs: Option<&'s mut [Cost]>,
 }
 
@@ -322,17 +366,23 @@ impl Decide<'_, '_, '_> {
     /// Decide a rule on a row, or put it off if that may take the whole event.
     #[inline]
     fn candidate(&mut self, c: Candidate, later: &mut Vec<Candidate>, hits: &mut Vec<(usize, usize)>) {
-        if self.view.plan.rules[c.1 as usize].whole {
-            later.push(c);
-        } else {
-            self.now(c, hits);
+        match self.how[c.1 as usize] {
+            How::Whole => later.push(c),
+            How::Code | How::Tree => self.now(c, hits),
         }
     }
 
     #[inline]
     fn now(&mut self, (row, rule): Candidate, hits: &mut Vec<(usize, usize)>) {
         let began = self.costs.is_some().then(Instant::now);
-        if self.node(&self.view.plan.rules[rule as usize].root, row as usize) {
+        let holds = match self.how[rule as usize] {
+            How::Code => {
+                let code = self.code;
+                code.holds(rule, |lit| self.literal(lit, row as usize))
+            }
+            How::Tree | How::Whole => self.node(&self.view.plan.rules[rule as usize].root, row as usize),
+        };
+        if holds {
             hits.push((row as usize, rule as usize));
         }
         if let (Some(costs), Some(began)) = (&mut self.costs, began) {
@@ -342,6 +392,7 @@ impl Decide<'_, '_, '_> {
 }
 
 impl Truth for Decide<'_, '_, '_> {
+    #[inline]
     fn literal(&mut self, lit: LitId, row: usize) -> bool {
         let known = match self.memo[lit as usize] {
             Memo::No => None,

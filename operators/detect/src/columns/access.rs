@@ -101,8 +101,8 @@ impl Frequency {
         }
     }
 
-    /// Share of rows on which a literal wakes its rules.
-    fn rate(&self, plan: &Plan, lit: LitId) -> f64 {
+    /// Share of rows on which a literal wakes its rules, 0.0 to 1.0.
+    pub fn rate(&self, plan: &Plan, lit: LitId) -> f64 {
         (self.hits[lit as usize] + prior(&plan.literals[lit as usize])) / (self.rows + 2.0)
     }
 

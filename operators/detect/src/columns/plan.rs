@@ -150,7 +150,7 @@ impl Plan {
     }
 
     /// Rough cost of a literal on one row, in nanoseconds.
-    fn literal_cost(&self, lit: LitId) -> u32 {
+    pub fn literal_cost(&self, lit: LitId) -> u32 {
         match &self.literals[lit as usize] {
             Literal::Test(key, test) => self.read_cost(*key) + test_cost(test),
             Literal::Compare(a, b, _) => self.read_cost(*a) + self.read_cost(*b) + 5,
