@@ -25,6 +25,7 @@ use crate::rule::Rule;
 use document::{Content, Document};
 use filter::Filter;
 use finding::{Finding, Kind};
+use lower::Forms;
 use mapping::{LogSource, Mappings};
 use model::Problem;
 use serde::Serialize;
@@ -80,8 +81,9 @@ pub fn finish(documents: Vec<Document>, mappings: &Mappings) -> Vec<Entry> {
         })
         .collect();
     let mut used = vec![false; filters.len()];
-    let mut ids: BTreeMap<String, String> = BTreeMap::new();
-    let mut out: Vec<Entry> = documents.iter().map(|d| entry(d, &filters, &mut used, &mut ids, mappings)).collect();
+    let (mut ids, mut forms) = (BTreeMap::new(), BTreeMap::new());
+    let mut out: Vec<Entry> =
+        documents.iter().map(|d| entry(d, &filters, &mut used, &mut ids, &mut forms, mappings)).collect();
     let unused = documents.iter().zip(&mut out).filter(|(d, _)| matches!(d.content, Content::Filter(_)));
     for ((d, entry), used) in unused.zip(used) {
         if !used {
@@ -98,12 +100,13 @@ pub fn finish(documents: Vec<Document>, mappings: &Mappings) -> Vec<Entry> {
     out
 }
 
-fn entry(
+fn entry<'m>(
     d: &Document,
     filters: &[Filter],
     used: &mut [bool],
     ids: &mut BTreeMap<String, String>,
-    mappings: &Mappings,
+    forms: &mut BTreeMap<LogSource, Forms<'m>>,
+    mappings: &'m Mappings,
 ) -> Entry {
     let mut entry = Entry {
         setting: d.setting.clone(),
@@ -131,11 +134,11 @@ fn entry(
         *used = true;
         applied.push(filter);
     }
-    let shapes = mappings.shapes(&sigma.logsource);
-    match lower::lower(sigma, &applied, &shapes, &d.file, &d.text) {
+    let forms = forms.entry(sigma.logsource.clone()).or_insert_with(|| Forms::new(mappings.shapes(&sigma.logsource)));
+    match lower::lower(sigma, &applied, forms, &d.file, &d.text) {
         Ok(rule) => entry.rule = Some(rule),
         Err(e) => {
-            let hint = shapes.is_empty().then(|| "name a mapping for it in `sigma_mappings`".to_string());
+            let hint = forms.is_empty().then(|| "name a mapping for it in `sigma_mappings`".to_string());
             add(Kind::Unsupported, e, hint);
         }
     }

@@ -17,24 +17,53 @@ use crate::like::{Like, Pattern};
 use crate::predicate::{Predicate, Scalar};
 use crate::rule::{Body, Rule};
 use model::Path;
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Most items of a condition, counted wherever a search is named.
 pub const MAX_TESTS: usize = 50_000;
 
+/// The forms of the events of a log source.
+pub struct Forms<'m> {
+    shapes: Vec<&'m Shape>,
+    /// Each of them as text: a part of the version of all rules for the log source, hundreds as they may be.
+    texts: Vec<String>,
+    /// What makes an event one of the log source, by shape.
+    when: Vec<Result<Vec<Expr>, String>>,
+}
+
+impl<'m> Forms<'m> {
+    /// Of these shapes.
+    pub fn new(shapes: Vec<&'m Shape>) -> Forms<'m> {
+        let texts = shapes.iter().map(|s| format!("{s:?}")).collect();
+        let when = |shape: &&Shape| {
+            // `when` is written with the names of the log type.
+            let plain = Shape { fields: Default::default(), strict: false, ..(*shape).clone() };
+            let lowering = Lowering { shape: &plain, likes: &Likes::default() };
+            shape.when.iter().map(|i| lowering.item(i)).collect()
+        };
+        let when = shapes.iter().map(when).collect();
+        Forms { shapes, texts, when }
+    }
+
+    /// True if no mapping knows the log source.
+    pub fn is_empty(&self) -> bool {
+        self.shapes.is_empty()
+    }
+}
+
 /// The rule for these forms of its events, with the filters that apply to it. The error says why no form will do.
-pub fn lower(
-    sigma: &SigmaRule,
-    filters: &[&Filter],
-    shapes: &[&Shape],
-    file: &str,
-    text: &str,
-) -> Result<Rule, String> {
-    let (mut forms, mut why) = (Vec::new(), None);
-    for shape in shapes {
-        match form(sigma, filters, shape) {
-            Ok(exprs) => forms.push((*shape, exprs)),
+pub fn lower(sigma: &SigmaRule, filters: &[&Filter], of: &Forms, file: &str, text: &str) -> Result<Rule, String> {
+    let (mut forms, mut texts, mut why) = (Vec::new(), Vec::new(), None);
+    let likes = Likes::default();
+    for ((shape, text), when) in of.shapes.iter().zip(&of.texts).zip(&of.when) {
+        let lowering = Lowering { shape, likes: &likes };
+        match when.clone().and_then(|when| lowering.form(sigma, filters, when)) {
+            Ok(exprs) => {
+                forms.push((*shape, exprs));
+                texts.push(text.as_str());
+            }
             Err(e) => why = why.or(Some(e)),
         }
     }
@@ -60,7 +89,7 @@ pub fn lower(
         _ => vec![Expr::Any(alternatives.into_iter().map(Expr::All).collect())],
     };
     let mut meta = sigma.meta.clone();
-    meta.version = version(text, filters, &used);
+    meta.version = version(text, filters, &texts);
     Ok(Rule {
         meta: Arc::new(meta),
         file: file.into(),
@@ -81,25 +110,14 @@ fn is_log_type(name: &Arc<str>) -> Expr {
     Expr::Test { key, test: Predicate::Equals(Scalar::Str(name.clone())), negated: false }
 }
 
-/// What a form of the event must fulfil, in all.
-fn form(sigma: &SigmaRule, filters: &[&Filter], shape: &Shape) -> Result<Vec<Expr>, String> {
-    // `when` is written with the names of the log type.
-    let plain = Shape { fields: Default::default(), strict: false, ..shape.clone() };
-    let mut out = shape.when.iter().map(|i| item(i, &plain)).collect::<Result<Vec<_>, _>>()?;
-    out.push(detection(&sigma.detection, shape)?);
-    for filter in filters {
-        out.push(detection(&filter.detection, shape)?);
-    }
-    Ok(out)
-}
+/// Lists of values that were made into patterns, by where they are in the rule: the forms of an event mostly ask for the same,
+/// and thousands of patterns are kept once.
+type Likes = RefCell<HashMap<(*const Wanted, usize), Like>>;
 
-fn detection(d: &Detection, shape: &Shape) -> Result<Expr, String> {
-    let sizes: Vec<usize> = d.searches.iter().map(items).collect();
-    if size(&d.condition, &sizes) > MAX_TESTS {
-        return Err(format!("the condition asks more than {MAX_TESTS} questions"));
-    }
-    let searches = d.searches.iter().map(|s| search(s, shape)).collect::<Result<Vec<_>, _>>()?;
-    Ok(condition(&d.condition, &searches))
+/// A rule on its way to one form of its events.
+struct Lowering<'a> {
+    shape: &'a Shape,
+    likes: &'a Likes,
 }
 
 /// Items of a search.
@@ -128,78 +146,114 @@ fn condition(c: &Cond, searches: &[Expr]) -> Expr {
     }
 }
 
-fn search(s: &Search, shape: &Shape) -> Result<Expr, String> {
-    let all = |v: &[Search]| v.iter().map(|s| search(s, shape)).collect::<Result<Vec<_>, _>>();
-    Ok(match s {
-        Search::All(v) => Expr::All(all(v)?),
-        Search::Any(v) => Expr::Any(all(v)?),
-        Search::Item(i) => item(i, shape)?,
-    })
-}
+impl Lowering<'_> {
+    /// What the form of the event must fulfil, in all, beside what makes it one of the log source.
+    fn form(&self, sigma: &SigmaRule, filters: &[&Filter], when: Vec<Expr>) -> Result<Vec<Expr>, String> {
+        let mut out = when;
+        out.push(self.detection(&sigma.detection)?);
+        for filter in filters {
+            out.push(self.detection(&filter.detection)?);
+        }
+        Ok(out)
+    }
 
-fn item(item: &Item, shape: &Shape) -> Result<Expr, String> {
-    let targets = match &item.field {
-        Some(field) => Some(shape.targets(field)?),
-        None => shape.keywords.clone(),
-    };
-    let expr = match &item.ask {
-        Ask::Values { values, all: false } => values_in(&targets, values)?,
-        Ask::Values { values, all: true } => {
-            let each = values.iter().map(|v| values_in(&targets, std::slice::from_ref(v)));
-            Expr::All(each.collect::<Result<_, _>>()?)
+    fn detection(&self, d: &Detection) -> Result<Expr, String> {
+        let sizes: Vec<usize> = d.searches.iter().map(items).collect();
+        if size(&d.condition, &sizes) > MAX_TESTS {
+            return Err(format!("the condition asks more than {MAX_TESTS} questions"));
         }
-        Ask::Exists(yes) => {
-            let test = |t: &Target| test(&t.path, Predicate::Exists);
-            let some = any(targets.iter().flatten().map(test).collect());
-            if *yes { some } else { Expr::None(vec![some]) }
-        }
-        Ask::Fields { op, fold, names, all } => {
-            let one = |name: &String| -> Result<Expr, String> {
-                let others = shape.targets(name)?;
-                let parts = targets.iter().flatten().chain(&others).find(|t| !t.forms.is_empty());
-                if let Some(target) = parts {
-                    return Err(only_texts(target));
-                }
-                let pair = |a: &Target, b: &Target| Expr::Compare {
-                    left: KeySpec::path(a.path.clone()),
-                    right: KeySpec::path(b.path.clone()),
-                    how: Comparison::Like(*op, *fold),
-                    negated: false,
+        let searches = d.searches.iter().map(|s| self.search(s)).collect::<Result<Vec<_>, _>>()?;
+        Ok(condition(&d.condition, &searches))
+    }
+
+    fn search(&self, s: &Search) -> Result<Expr, String> {
+        let all = |v: &[Search]| v.iter().map(|s| self.search(s)).collect::<Result<Vec<_>, _>>();
+        Ok(match s {
+            Search::All(v) => Expr::All(all(v)?),
+            Search::Any(v) => Expr::Any(all(v)?),
+            Search::Item(i) => self.item(i)?,
+        })
+    }
+
+    fn item(&self, item: &Item) -> Result<Expr, String> {
+        let targets = match &item.field {
+            Some(field) => Some(self.shape.targets(field)?),
+            None => self.shape.keywords.clone(),
+        };
+        let expr = match &item.ask {
+            Ask::Values { values, all: false } => self.values_in(&targets, values)?,
+            Ask::Values { values, all: true } => {
+                let each = values.iter().map(|v| self.values_in(&targets, std::slice::from_ref(v)));
+                Expr::All(each.collect::<Result<_, _>>()?)
+            }
+            Ask::Exists(yes) => {
+                let test = |t: &Target| test(&t.path, Predicate::Exists);
+                let some = any(targets.iter().flatten().map(test).collect());
+                if *yes { some } else { Expr::None(vec![some]) }
+            }
+            Ask::Fields { op, fold, names, all } => {
+                let one = |name: &String| -> Result<Expr, String> {
+                    let others = self.shape.targets(name)?;
+                    let parts = targets.iter().flatten().chain(&others).find(|t| !t.forms.is_empty());
+                    if let Some(target) = parts {
+                        return Err(only_texts(target));
+                    }
+                    let pair = |a: &Target, b: &Target| Expr::Compare {
+                        left: KeySpec::path(a.path.clone()),
+                        right: KeySpec::path(b.path.clone()),
+                        how: Comparison::Like(*op, *fold),
+                        negated: false,
+                    };
+                    let left = targets.iter().flatten();
+                    Ok(any(left.flat_map(|a| others.iter().map(move |b| pair(a, b))).collect()))
                 };
-                let left = targets.iter().flatten();
-                Ok(any(left.flat_map(|a| others.iter().map(move |b| pair(a, b))).collect()))
-            };
-            let each = names.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-            if *all { Expr::All(each) } else { any(each) }
-        }
-    };
-    Ok(if item.negated { Expr::None(vec![expr]) } else { expr })
-}
+                let each = names.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+                if *all { Expr::All(each) } else { any(each) }
+            }
+        };
+        Ok(if item.negated { Expr::None(vec![expr]) } else { expr })
+    }
 
-/// One of the values in one of the places: one test per place, however many values there are.
-fn values_in(targets: &Option<Vec<Target>>, values: &[Wanted]) -> Result<Expr, String> {
-    let Some(targets) = targets else {
-        let patterns = values.iter().flat_map(Wanted::patterns).collect();
-        let key = KeySpec::Path(Path::default());
-        return Ok(Expr::Test { key, test: Predicate::Like(Like::event(patterns)), negated: false });
-    };
-    let mut out = Vec::new();
-    for target in targets {
-        let empty = |v: &&Wanted| target.forms.is_empty() && v.is_empty();
+    /// One of the values in one of the places: one test per place, however many values there are.
+    fn values_in(&self, targets: &Option<Vec<Target>>, values: &[Wanted]) -> Result<Expr, String> {
+        let Some(targets) = targets else {
+            let patterns = values.iter().flat_map(Wanted::patterns).collect();
+            let key = KeySpec::Path(Path::default());
+            return Ok(Expr::Test { key, test: Predicate::Like(Like::event(patterns)), negated: false });
+        };
+        let mut out = Vec::new();
+        for target in targets {
+            let empty = |v: &&Wanted| target.forms.is_empty() && v.is_empty();
+            let like = self.like(target, values)?;
+            if !like.patterns().is_empty() {
+                out.push(test(&target.path, Predicate::Like(like)));
+            }
+            match (values.iter().any(|v| empty(&v)), values.iter().any(|v| matches!(v, Wanted::Null))) {
+                (true, _) => out.push(test(&target.path, Predicate::Empty)),
+                (false, true) => out.push(test(&target.path, Predicate::Null)),
+                (false, false) => {}
+            }
+        }
+        Ok(any(out))
+    }
+
+    /// The values as they stand at a place.
+    fn like(&self, target: &Target, values: &[Wanted]) -> Result<Like, String> {
+        let whole = target.forms.is_empty();
+        let key = (values.as_ptr(), values.len());
+        if let (true, Some(like)) = (whole, self.likes.borrow().get(&key)) {
+            return Ok(like.clone());
+        }
         let mut patterns = Vec::new();
-        for v in values.iter().filter(|v| !empty(v)) {
+        for v in values.iter().filter(|v| !(whole && v.is_empty())) {
             patterns.extend(patterns_at(target, v)?);
         }
-        if !patterns.is_empty() {
-            out.push(test(&target.path, Predicate::Like(Like::new(patterns))));
+        let like = Like::new(patterns);
+        if whole {
+            self.likes.borrow_mut().insert(key, like.clone());
         }
-        match (values.iter().any(|v| empty(&v)), values.iter().any(|v| matches!(v, Wanted::Null))) {
-            (true, _) => out.push(test(&target.path, Predicate::Empty)),
-            (false, true) => out.push(test(&target.path, Predicate::Null)),
-            (false, false) => {}
-        }
+        Ok(like)
     }
-    Ok(any(out))
 }
 
 /// A value as it stands at a place.
@@ -254,9 +308,9 @@ fn context(fields: &[String], shapes: &[&Shape]) -> Vec<(String, KeySpec)> {
 }
 
 /// 32 hex digits over everything that decides what the rule does.
-fn version(text: &str, filters: &[&Filter], shapes: &[&Shape]) -> String {
+fn version(text: &str, filters: &[&Filter], shapes: &[&str]) -> String {
     let filters: String = filters.iter().map(|f| &*f.text).collect();
-    let shapes = format!("{shapes:?}");
+    let shapes = format!("[{}]", shapes.join(", "));
     let half = |salt: &str| model::part::key_hash(&[salt, text, &filters, &shapes]);
     format!("{:016x}{:016x}", half("version"), half("rule"))
 }

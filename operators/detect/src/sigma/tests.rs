@@ -4,7 +4,7 @@ mod random;
 
 use super::document;
 use super::finding::{Finding, Found};
-use super::lower::{MAX_TESTS, lower};
+use super::lower::{Forms, MAX_TESTS, lower};
 use super::mapping::{Mappings, Shape};
 use super::modifier::MAX_VALUES;
 use super::rule::rule;
@@ -161,7 +161,7 @@ fn compile(doc: &J) -> Result<Rule, Vec<Finding>> {
         strict: false,
         keywords: None,
     };
-    Ok(lower(&sigma, &[], &[&shape], "f.yml", &doc.to_string()).unwrap())
+    Ok(lower(&sigma, &[], &Forms::new(vec![&shape]), "f.yml", &doc.to_string()).unwrap())
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn limits_are_at_their_numbers() {
         let mut found = Found::default();
         let sigma = rule(doc.as_object().unwrap(), &Default::default(), &mut found).unwrap();
         let shape = mappings();
-        lower(&sigma, &[], &shape.shapes(&sigma.logsource), "f.yml", "").map(drop)
+        lower(&sigma, &[], &Forms::new(shape.shapes(&sigma.logsource)), "f.yml", "").map(drop)
     };
     assert_eq!(named(MAX_TESTS / 100), Ok(()));
     assert!(named(MAX_TESTS / 100 + 1).unwrap_err().contains("50000"));
