@@ -119,3 +119,93 @@ fn an_import_tells_what_runs_and_why_the_rest_does_not() {
     let err = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(78) && err.contains("broken.yml:3:") && err.contains("no search `s`"), "{err}");
 }
+
+/// Rules of every kind of pattern, and events made of their parts.
+fn generated(p: &Pipeline) {
+    let mut seed = 20_260_301_u64;
+    let mut draw = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % n
+    };
+    const WORDS: [&str; 18] = [
+        r"\\windows\\system32\\",
+        "powershell",
+        "CMD.exe",
+        " -enc ",
+        "-e",
+        "whoami",
+        "mimikatz",
+        "Invoke-Expression",
+        "é",
+        "İx",
+        "Σ",
+        r"\\software\\microsoft\\",
+        "run",
+        "a",
+        "http://",
+        "sekurlsa::logonpasswords",
+        "/c",
+        "x",
+    ];
+    const FIELDS: [&str; 4] = ["Image", "CommandLine", "ScriptBlockText", "TargetObject"];
+    let word = |draw: &mut dyn FnMut(usize) -> usize| WORDS[draw(WORDS.len())].replace(r"\\", r"\");
+    let mut rules = Vec::new();
+    for i in 0..300 {
+        let item = |draw: &mut dyn FnMut(usize) -> usize| {
+            let modifier =
+                ["", "|contains", "|startswith", "|endswith", "|contains|all", "|re", "|contains|windash"][draw(7)];
+            let values: Vec<String> = (0..1 + draw(3))
+                .map(|_| match modifier {
+                    "|re" => format!("(?i){}[a-z]*", ["who", "mimi", "run", "http"][draw(4)]),
+                    "" => format!("{}*{}", word(draw), word(draw)),
+                    _ => (0..1 + draw(2)).map(|_| word(draw)).collect(),
+                })
+                .collect();
+            (format!("{}{modifier}", FIELDS[draw(4)]), values)
+        };
+        let (a, b) = (item(&mut draw), item(&mut draw));
+        let condition = ["a and b", "a or b", "a and not b", "not a and b"][draw(4)];
+        let event_id = [1, 4104, 12][draw(3)];
+        let detection = serde_json::json!({
+            "a": {a.0: a.1, "EventID": event_id}, "b": {b.0: b.1}, "condition": condition,
+        });
+        rules.push(format!(
+            "title: Generated {i}\nid: g-{i:03}\nlogsource: {{product: windows, service: sysmon}}\ndetection: {detection}\n"
+        ));
+    }
+    p.file("rules/generated.yml", &rules.join("---\n")).unwrap();
+    let mut events = String::new();
+    for i in 0..1_500 {
+        let mut event = serde_json::json!({
+            "EventID": [1, 4104, 12, 7][draw(4)], "Channel": "Microsoft-Windows-Sysmon/Operational",
+            "UtcTime": format!("2026-03-01 09:{:02}:{:02}.000", i / 60, i % 60),
+        });
+        for field in FIELDS {
+            // Some texts are long, so that all of a search is used; some are there twice.
+            let text: String = (0..[0, 1, 2, 3, 40][draw(5)]).map(|_| word(&mut draw)).collect();
+            if draw(4) > 0 {
+                event[field] = if draw(3) == 0 { text.to_uppercase().into() } else { text.into() };
+            }
+        }
+        events += &format!("{event}\n");
+    }
+    p.file("logs.jsonl", &events).unwrap();
+}
+
+#[test]
+fn the_engine_finds_what_a_scan_of_all_rules_finds() {
+    let p = Pipeline::new(TOPOLOGY).unwrap();
+    p.file("ours.yml", "placeholders: {Admins: ['adm_*']}\n").unwrap();
+    generated(&p);
+    let out = p.millstream(&["rules", "cost", "topology.toml", "--scan", "--output", "json"]).unwrap();
+    let all: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let scan = &all["rules"]["scan"];
+    assert!(out.status.success() && scan["lost"] == 0 && scan["surplus"] == 0, "{scan}");
+    assert_eq!((&scan["rules"], &scan["events"]), (&300.into(), &1_500.into()));
+    // Most rules are true of some event and false of others.
+    let matches = scan["matches"].as_array().unwrap();
+    let some = matches.iter().filter(|m| m[1].as_u64().is_some_and(|n| n < 1_400)).count();
+    assert!(some > 100, "{matches:?}");
+    let text = p.millstream(&["rules", "cost", "topology.toml", "--scan"]).unwrap();
+    assert!(String::from_utf8_lossy(&text.stdout).contains("the engine has the same"));
+}

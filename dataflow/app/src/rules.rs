@@ -49,9 +49,13 @@ pub fn cost(args: &RulesCostArgs) -> Result<i32> {
     let costs = pipe.costs();
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&costs)?),
-        _ => costs.iter().for_each(|(id, c)| print!("detect.{id}: {}", c.table(args.top))),
+        _ => costs.iter().for_each(|(id, c)| {
+            print!("detect.{id}: {}", c.table(args.top));
+            c.scan.iter().for_each(|scan| print!("detect.{id}: {}", scan.text()));
+        }),
     }
-    Ok(0)
+    let differ = costs.values().filter_map(|c| c.scan.as_ref()).any(|scan| !scan.agrees());
+    Ok(if differ { exit::FINDINGS } else { 0 })
 }
 
 /// How a rule is run, and what a run's ledger says of it.
@@ -213,7 +217,11 @@ impl<'t> Pipe<'t> {
                 Kind::Parse | Kind::Transform | Kind::Enrich => n.node.build(&cx),
                 Kind::Detect => {
                     let meter = Meter::open(&n.settings, &DiskFiles::new(&dir));
-                    pieces.push(Some(Piece::Rules(meter.map_err(|p| anyhow!("{}: {p:?}", n.id))?)));
+                    let mut meter = meter.map_err(|p| anyhow!("{}: {p:?}", n.id))?;
+                    if args.scan {
+                        meter.scan();
+                    }
+                    pieces.push(Some(Piece::Rules(meter)));
                     continue;
                 }
                 _ => {

@@ -2,6 +2,7 @@
 use crate::columns::Cost;
 use crate::detect::{Detect, Rules};
 use crate::rule::Body;
+use crate::scan::{Scan, Scanner};
 use model::{EventBatch, Files, Problem, Record};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ pub struct Meter {
     events: u64,
     ns: u64,
     matches: Vec<Record>,
+    scanner: Option<Scanner>,
 }
 
 /// What one rule took.
@@ -50,6 +52,9 @@ pub struct Costs {
     pub rules: Vec<RuleCost>,
     /// Rules for other log types.
     pub asleep: usize,
+    /// What a scan found, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
 }
 
 impl Meter {
@@ -59,7 +64,12 @@ impl Meter {
         let mut detect = rules.detect(false);
         detect.programs.measure();
         detect.costs = Some(vec![Cost::default(); detect.rules.len()]);
-        Ok(Meter { detect, events: 0, ns: 0, matches: Vec::new() })
+        Ok(Meter { detect, events: 0, ns: 0, matches: Vec::new(), scanner: None })
+    }
+
+    /// From now on, also decide every rule on every event by itself, and compare.
+    pub fn scan(&mut self) {
+        self.scanner = Some(Scanner::default());
     }
 
     /// Run the rules over a batch.
@@ -68,6 +78,9 @@ impl Meter {
         self.detect.batch(batch, &mut self.matches);
         self.ns += began.elapsed().as_nanos() as u64;
         self.events += batch.len() as u64;
+        if let Some(scanner) = &mut self.scanner {
+            scanner.compare(&self.detect.rules, batch, &self.matches);
+        }
         self.matches.clear();
     }
 
@@ -118,7 +131,8 @@ impl Meter {
         let mut rules: Vec<RuleCost> = all.map(|(_, r)| r).collect();
         rules.sort_by(|a, b| b.ns.cmp(&a.ns).then_with(|| a.rule.cmp(&b.rule)));
         let own: u64 = rules.iter().map(|r| r.ns).sum();
-        Costs { events: self.events, ns: self.ns, index_ns: self.ns.saturating_sub(own), rules, asleep }
+        let scan = self.scanner.as_ref().map(|s| s.found(&d.rules));
+        Costs { events: self.events, ns: self.ns, index_ns: self.ns.saturating_sub(own), rules, asleep, scan }
     }
 }
 

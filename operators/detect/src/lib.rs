@@ -26,6 +26,7 @@ pub mod predicate;
 pub mod python;
 pub mod regex;
 pub mod rule;
+pub mod scan;
 pub mod scope;
 pub mod shadow;
 pub mod sigma;
