@@ -177,7 +177,7 @@ fn generated(p: &Pipeline) {
     let mut events = String::new();
     for i in 0..1_500 {
         let mut event = serde_json::json!({
-            "EventID": [1, 4104, 12, 7][draw(4)], "Channel": "Microsoft-Windows-Sysmon/Operational",
+            "EventID": ([1, 4104, 12, 7][draw(4)]), "Channel": "Microsoft-Windows-Sysmon/Operational",
             "UtcTime": format!("2026-03-01 09:{:02}:{:02}.000", i / 60, i % 60),
         });
         for field in FIELDS {

@@ -121,12 +121,12 @@ impl Scan {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::columns::tests::support;
     use crate::cost::Meter;
     use model::Path;
     use model::files::MemFiles;
     use serde_json::json;
+    use std::sync::Arc;
 
     const RULES: &str = "title: A\nid: a\nlogsource: {product: windows, service: security}\n\
         detection: {s: {'Name|contains': [evil, worse]}, condition: s}\n---\n\
@@ -143,7 +143,7 @@ mod tests {
         let events: Vec<serde_json::Value> = names.iter().map(event).collect();
         let layout = support::layout("Windows.EventLogs", &[Path::key("Name"), Path::key("Channel")].into());
         let mut batch = support::batch(&layout, &events);
-        meter.add(&batch);
+        meter.add(&Arc::new(batch.clone()));
         let scan = meter.costs().scan.unwrap();
         assert!(scan.agrees() && scan.text().contains("the engine has the same"), "{scan:?}");
         assert_eq!((scan.rules, scan.events, &scan.matches), (2, 5, &vec![("a".into(), 3), ("b".into(), 3)]));
@@ -152,7 +152,7 @@ mod tests {
             layout.slot(&Path::key("Name")).unwrap() as usize * 5,
             layout.slot(&Path::key("Name")).unwrap() as usize * 5 + 1,
         );
-        meter.add(&batch);
+        meter.add(&Arc::new(batch));
         let scan = meter.costs().scan.unwrap();
         assert_eq!((scan.lost, scan.surplus, scan.differences.len()), (2, 2, 4), "{scan:?}");
         let text = scan.text();
