@@ -171,7 +171,11 @@ pub fn import_sigma(args: &ImportSigmaArgs) -> Result<i32> {
 /// Tell what of a collection of Python rules runs.
 pub fn import_python(args: &ImportPythonArgs) -> Result<i32> {
     let files = DiskFiles::new(std::env::current_dir()?);
-    let interpreter = args.cpython.clone().map(|program| Interpreter { program, venv: args.cpython_venv.clone() });
+    let interpreter = args.cpython.clone().map(|program| Interpreter {
+        program,
+        venv: args.cpython_venv.clone(),
+        ..Interpreter::default()
+    });
     let survey = detect::python::survey::survey(&files, &names(&args.paths), interpreter.as_ref());
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&survey)?),

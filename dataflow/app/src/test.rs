@@ -32,7 +32,11 @@ fn once(args: &TestArgs, disk: &DiskFiles) -> Result<(i32, Bundle)> {
     let files = Recorder::new("", disk);
     let paths: Vec<String> = args.paths.iter().map(|p| p.to_string_lossy().into_owned()).collect();
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
-    let cpython = args.cpython.clone().map(|program| Interpreter { program, venv: args.cpython_venv.clone() });
+    let cpython = args.cpython.clone().map(|program| Interpreter {
+        program,
+        venv: args.cpython_venv.clone(),
+        ..Interpreter::default()
+    });
     let options = Options {
         filter: args.filter.clone(),
         minimum_tests: args.minimum_tests,

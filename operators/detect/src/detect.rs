@@ -16,6 +16,7 @@ use crate::sigma::mapping::Mappings;
 use crate::stored::{self, Stored};
 use crate::template::clip;
 use crate::{lua, meta, python, scope, subject};
+use ::python::cpython::Home;
 use model::operator::STOPPED;
 use model::part::{Inner, Opened, Sharding};
 use model::units::{Dur, Size};
@@ -115,6 +116,8 @@ const TO_STORE: usize = OUTPUTS.len() - 1;
 /// Most memory of the key-value store, bytes: a snapshot of it is one object.
 const STORE_MEMORY_MAX: u64 = 2 << 30;
 
+/// Processes that answer while compiled rules are compared.
+const VERIFY_PROCESSES: usize = 2;
 /// Least memory of a Python function, in bytes: what its filter decides without it never uses more.
 const PYTHON_MEMORY_MIN: u64 = 1 << 20;
 
@@ -184,10 +187,14 @@ pub fn verifying(
     only: &[String],
 ) -> std::result::Result<(Arc<dyn Node>, Arc<Verify>), Vec<Problem>> {
     let (mut node, _) = Rules::open(settings, files)?;
-    let Some(cpython) = node.cpython.clone() else {
+    let settings = Settings::deserialize(settings).map_err(|e| vec![Problem::at("", e.to_string())])?;
+    let Some(interpreter) = settings.interpreter() else {
         let p = Problem::at("cpython", "there is no CPython to compare with");
         return Err(vec![p.hint("add `cpython = \"python3\"`, or name one with --cpython")]);
     };
+    // Detections are asked in turns: with a process for each, most questions would start one.
+    let together = Interpreter { home: Home::Together(VERIFY_PROCESSES), ..interpreter };
+    let cpython = Arc::new(Cpython::open(&together, node.rules.iter()).map_err(|p| vec![p])?.0);
     let chosen = node.rules.iter().filter(|r| only.is_empty() || only.iter().any(|id| **id == *r.meta.id));
     let verify = Arc::new(Verify::new(cpython, chosen));
     let unfiltered = |r: &Rule| {
@@ -313,10 +320,15 @@ impl Rules {
 }
 
 impl Settings {
+    /// The CPython that is named, with a process for each detection.
+    fn interpreter(&self) -> Option<Interpreter> {
+        let venv = self.cpython_venv.as_ref().map(Into::into);
+        Some(Interpreter { program: self.cpython.as_ref()?.into(), venv, home: Home::Apart })
+    }
+
     /// CPython for these rules, if it is wanted and can be had.
     fn open_cpython(&self, rules: &[Rule], problems: &mut Vec<Problem>) -> Option<Arc<Cpython>> {
-        let program = self.cpython.as_ref()?.into();
-        let interpreter = Interpreter { program, venv: self.cpython_venv.as_ref().map(Into::into) };
+        let interpreter = self.interpreter()?;
         let (opened, problem) = match Cpython::open(&interpreter, rules) {
             Ok((opened, warning)) => (Some(Arc::new(opened)), warning),
             Err(p) => (None, Some(p)),

@@ -10,7 +10,7 @@ use crate::template::clip;
 use ::python::Entry;
 use ::python::cpython::worker::AFTER;
 use ::python::cpython::{
-    Answer, Cache, Call, Detection, Field, Model, Module, Output, Pool, Raised, Settings, Sources,
+    Answer, Cache, Call, Detection, Field, Home, Model, Module, Output, Pool, Raised, Settings, Sources,
 };
 use model::Problem;
 use serde_json::Value as J;
@@ -23,6 +23,8 @@ pub struct Interpreter {
     pub program: PathBuf,
     /// A virtual environment whose packages detections may import.
     pub venv: Option<PathBuf>,
+    /// Which detections share a process.
+    pub home: Home,
 }
 
 /// Workers for the Python detections of a load; any number of engines may ask them. A process starts with the first
@@ -45,6 +47,7 @@ impl Cpython {
         let settings = Settings {
             python: Some(interpreter.program.clone()),
             venv: interpreter.venv.clone(),
+            home: interpreter.home,
             ..Settings::default()
         };
         let pool = Pool::open(&settings, sources(rules)).map_err(|p| {

@@ -20,7 +20,7 @@ const HEAD: &str = "AnalysisType: rule\nEnabled: true\nSeverity: Low\nLogTypes: 
 const NOW_MS: i64 = 1_700_000_000_000;
 
 fn interpreter() -> Interpreter {
-    Interpreter { program: "python3".into(), venv: None }
+    Interpreter { program: "python3".into(), ..Interpreter::default() }
 }
 
 /// Rules by name and body, with lines for their YAML files, and what they share.

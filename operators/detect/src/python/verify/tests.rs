@@ -18,7 +18,7 @@ fn verified(events: &[J], tamper: impl FnOnce(&mut Verify)) -> Option<Verified> 
     let files = MemFiles::of(&[("d/r.yml", &rule), ("d/r.py", BODY)]);
     let (rules, problems) = meta::load(&files, &["d".into()]);
     assert_eq!(problems, []);
-    let interpreter = Interpreter { program: "python3".into(), venv: None };
+    let interpreter = Interpreter { program: "python3".into(), ..Interpreter::default() };
     let cpython = match Cpython::open(&interpreter, &rules) {
         Ok((cpython, _)) => Arc::new(cpython),
         Err(p) => {
