@@ -3,7 +3,6 @@ use crate::kills::Random;
 use crate::run::{Pipeline, RUN_MAX, wait};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// Workers of one life after the other.
@@ -23,7 +22,7 @@ in_flight = 3
 
 [sources.doors]
 type = "file"
-path = "in/doors.jsonl"
+path = "in/*.jsonl"
 
 [parse.events]
 inputs = ["doors"]
@@ -164,7 +163,7 @@ pub fn pipeline(events: u64, seed: u64) -> Result<Pipeline> {
     for (file, text) in correlations() {
         p.file(file, text)?;
     }
-    let (mut random, mut text) = (Random(seed), String::new());
+    let (mut random, mut lines) = (Random(seed), Vec::new());
     for n in 0..events {
         let kind = ["opened", "opened", "carried", "alarm", "badge", "other"][random.below(6) as usize];
         let (who, door) = (random.below(40), random.below(25));
@@ -177,14 +176,13 @@ pub fn pipeline(events: u64, seed: u64) -> Result<Pipeline> {
             second / 60 % 60,
             second % 60
         );
-        writeln!(
-            text,
+        lines.push(format!(
             r#"{{"at":"{at}","kind":"{kind}","who":{{"name":"w{who}"}},"doors":["d{door}","d{}"],"weight":{}}}"#,
             (door + 1) % 25,
             random.below(30)
-        )?;
+        ));
     }
-    p.file("in/doors.jsonl", text)?;
+    p.small_files("in", &lines)?;
     Ok(p)
 }
 

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// Lines in a file of [`Pipeline::small_files`].
+const IN_FILE: usize = 60;
 /// A run that takes longer than this hangs.
 pub const RUN_MAX: Duration = Duration::from_secs(300);
 
@@ -56,6 +58,15 @@ impl Pipeline {
     pub fn set(&mut self, name: &str, value: &str) {
         self.env.push((name.into(), value.into()));
     }
+    /// Write lines into files of [`IN_FILE`] in a folder, named in their order: small files make many epochs, as the input of one
+    /// is a file at least.
+    pub fn small_files(&self, folder: &str, lines: &[String]) -> Result<()> {
+        for (n, part) in lines.chunks(IN_FILE).enumerate() {
+            self.file(&format!("{folder}/{n:06}.jsonl"), part.join("\n") + "\n")?;
+        }
+        Ok(())
+    }
+
     /// Write a file of the pipeline's folder.
     pub fn file(&self, path: &str, text: impl AsRef<[u8]>) -> Result<PathBuf> {
         let path = self.dir.path().join(path);

@@ -3,7 +3,6 @@ use crate::kills::Random;
 use crate::run::Pipeline;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 const TOPOLOGY: &str = r#"
 schema = 1
@@ -77,9 +76,6 @@ const RULES: [(&str, &str); 3] = [
     ),
 ];
 
-/// Events in a file: small files make many epochs, as the input of one is a file at least.
-const IN_FILE: usize = 60;
-
 struct Event {
     second: i64,
     kind: &'static str,
@@ -112,8 +108,8 @@ pub fn pipeline(count: u64, seed: u64) -> Result<Pipeline> {
         p.file(&format!("rules/{id}.yml"), yaml)?;
         p.file(&format!("rules/{id}.py"), format!("{body}def title(event):\n    return str(event.get('n'))\n"))?;
     }
-    let (all, mut text) = (events(count, seed), String::new());
-    for (n, e) in all.iter().enumerate() {
+    let mut lines = Vec::new();
+    for (n, e) in events(count, seed).iter().enumerate() {
         let at = format!(
             "2026-03-{:02}T{:02}:{:02}:{:02}Z",
             1 + e.second / 86_400,
@@ -122,11 +118,11 @@ pub fn pipeline(count: u64, seed: u64) -> Result<Pipeline> {
             e.second % 60
         );
         let Event { kind, who, door, weight, .. } = e;
-        writeln!(text, r#"{{"at":"{at}","kind":"{kind}","n":{n},"who":"w{who}","door":"d{door}","weight":{weight}}}"#)?;
-        if (n + 1) % IN_FILE == 0 || n + 1 == all.len() {
-            p.file(&format!("in/{:06}.jsonl", n / IN_FILE), std::mem::take(&mut text))?;
-        }
+        lines.push(format!(
+            r#"{{"at":"{at}","kind":"{kind}","n":{n},"who":"w{who}","door":"d{door}","weight":{weight}}}"#
+        ));
     }
+    p.small_files("in", &lines)?;
     Ok(p)
 }
 
