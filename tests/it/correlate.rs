@@ -1,6 +1,6 @@
 //! Correlation rules in a topology: alerts of signals that make none themselves, the same ones on any number of workers, after
 //! any kill, and when state moves to other workers.
-use tests::correlation::{alerts, pipeline, run_killed};
+use tests::correlation::{alerts, pipeline, run_killed, timed};
 use tests::kills::Random;
 
 const EVENTS: u64 = 6_000;
@@ -28,12 +28,12 @@ fn correlation_rules_alert_alike_on_any_number_of_workers() {
 #[test]
 fn correlation_state_survives_sigkill_and_rescale_with_equal_alerts() {
     let whole = pipeline(EVENTS, 8).unwrap();
-    whole.once(2).unwrap();
+    let time = timed(&whole, 2).unwrap();
     let (want, _) = alerts(&whole);
     let (mut random, mut hit) = (Random(8), 0);
     while hit < 8 {
         let p = pipeline(EVENTS, 8).unwrap();
-        hit += run_killed(&p, 5, 1_500, &mut random).unwrap();
+        hit += run_killed(&p, 5, time, &mut random).unwrap();
         assert_eq!(alerts(&p).0, want, "after {hit} kills");
         let audit = p.millstream(&["audit"]).unwrap();
         assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));

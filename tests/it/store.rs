@@ -1,6 +1,6 @@
 //! Python rules that share the key-value store: alerts as a plain model has them, the same ones on any number of workers, after any
 //! kill, and when the store moves to another worker.
-use tests::correlation::{alerts, run_killed};
+use tests::correlation::{alerts, run_killed, timed};
 use tests::kills::Random;
 use tests::store::{expected, found, pipeline};
 
@@ -25,34 +25,36 @@ fn rules_that_share_the_store_alert_alike_on_any_number_of_workers() {
 #[test]
 fn the_store_survives_sigkill_and_rescale_with_equal_alerts() {
     let whole = pipeline(EVENTS, 8).unwrap();
-    whole.once(2).unwrap();
+    let time = timed(&whole, 2).unwrap();
     let (want, _) = alerts(&whole);
     assert!(found(&whole) == expected(EVENTS, 8));
     let (mut random, mut hit) = (Random(8), 0);
     while hit < 8 {
         let p = pipeline(EVENTS, 8).unwrap();
-        hit += run_killed(&p, 5, 1_500, &mut random).unwrap();
+        hit += run_killed(&p, 5, time, &mut random).unwrap();
         assert!(alerts(&p).0 == want, "after {hit} kills");
         let audit = p.millstream(&["audit"]).unwrap();
         assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
     }
 }
 
+/// Events of a run that no machine is through with at its second snapshot.
+const LONG: u64 = 25_000;
 /// Points of the protocol that state depends on, and which of their hits kills.
 const POINTS: [(&str, u64); 6] = [
     ("state.after_apply", 25),
-    ("snapshot.mid_objects", 3),
-    ("object.before_rename", 4),
-    ("manifest.before_publish", 3),
-    ("manifest.after_publish", 4),
+    ("snapshot.mid_objects", 2),
+    ("object.before_rename", 3),
+    ("manifest.before_publish", 2),
+    ("manifest.after_publish", 2),
     ("sink.after_commit", 14),
 ];
 
 #[test]
 fn the_store_is_right_after_a_death_in_the_middle_and_a_store_that_is_not_saved_is_noticed() {
-    let want = expected(EVENTS, 9);
+    let want = expected(LONG, 9);
     let after = |point: &str, hit: u64, fault: &str| {
-        let p = pipeline(EVENTS, 9).unwrap();
+        let p = pipeline(LONG, 9).unwrap();
         let run = ["run", "topology.toml", "--once", "--no-supervisor", "--workers"];
         let crash = format!("{point}:{hit}");
         let env = [("MILLSTREAM_CRASH", crash.as_str()), ("MILLSTREAM_FAULT", fault)];
@@ -67,7 +69,7 @@ fn the_store_is_right_after_a_death_in_the_middle_and_a_store_that_is_not_saved_
     for (point, hit) in POINTS {
         assert!(after(point, hit, "none") == want, "{point}:{hit}");
     }
-    assert!(after("manifest.after_publish", 4, "skip_state") != want);
+    assert!(after("manifest.after_publish", 2, "skip_state") != want);
 }
 
 #[test]

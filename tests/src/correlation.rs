@@ -198,9 +198,16 @@ pub fn alerts(p: &Pipeline) -> (Vec<String>, BTreeMap<String, usize>) {
     (out, rules)
 }
 
-/// Run a pipeline to its end; its engine is killed with SIGKILL so many times, and begins again with the next number of
-/// [`SIZES`]. How many kills hit it at work.
-pub fn run_killed(p: &Pipeline, kills: u64, pause_ms: u64, random: &mut Random) -> Result<u64> {
+/// Run a pipeline to its end, undisturbed; how long that takes.
+pub fn timed(p: &Pipeline, workers: usize) -> Result<Duration> {
+    let began = Instant::now();
+    p.once(workers)?;
+    Ok(began.elapsed())
+}
+
+/// Run a pipeline to its end; its engine is killed with SIGKILL so many times, each within the time that a run takes, and begins
+/// again with the next number of [`SIZES`]. How many kills hit it at work.
+pub fn run_killed(p: &Pipeline, kills: u64, time: Duration, random: &mut Random) -> Result<u64> {
     let (mut hit, end) = (0, Instant::now() + RUN_MAX);
     for n in 0.. {
         let workers = SIZES[n % SIZES.len()].to_string();
@@ -211,7 +218,7 @@ pub fn run_killed(p: &Pipeline, kills: u64, pause_ms: u64, random: &mut Random) 
             .stdout(log)
             .spawn()?;
         if hit < kills {
-            std::thread::sleep(Duration::from_millis(random.below(pause_ms)));
+            std::thread::sleep(Duration::from_micros(random.below(time.as_micros().max(1) as u64)));
             if child.try_wait()?.is_none() {
                 child.kill()?;
                 child.wait()?;

@@ -1,7 +1,7 @@
 //! F17: a pipeline of correlation rules is killed, and goes on with another number of workers. Its alerts must be those of a
 //! run that nobody disturbed.
 use super::super::ctx::{Ctx, RowReport, Scale};
-use crate::correlation::{alerts, pipeline, run_killed};
+use crate::correlation::{alerts, pipeline, run_killed, timed};
 use crate::kills::Random;
 use anyhow::{Result, ensure};
 
@@ -12,13 +12,13 @@ pub fn run(ctx: &Ctx, count: u64) -> Result<RowReport> {
     let events = if ctx.scale == Scale::Slice { 6_000 } else { 40_000 };
     let (mut report, seed) = (RowReport::default(), ctx.below(u64::MAX));
     let whole = pipeline(events, seed)?;
-    whole.once(1)?;
+    let time = timed(&whole, 1)?;
     let (want, rules) = alerts(&whole);
     ensure!(rules.len() == 6, "not every rule alerts: {rules:?}");
     let mut random = Random(ctx.below(u64::MAX));
     while report.faults < count {
         let p = pipeline(events, seed)?;
-        let hit = run_killed(&p, EACH.min(count - report.faults), 1_500, &mut random)?;
+        let hit = run_killed(&p, EACH.min(count - report.faults), time, &mut random)?;
         let (got, _) = alerts(&p);
         ensure!(got == want, "after {hit} kills: other alerts, {} and not {}", got.len(), want.len());
         ensure!(p.millstream(&["audit"])?.status.success(), "the audit finds something");
