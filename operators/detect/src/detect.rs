@@ -2,10 +2,6 @@
 //!
 //! Rules are read once, when the topology is opened; every worker then compiles them for each layout it meets. Matches
 //! leave in the order of rows, and of rule ids within a row, whatever the caches of a worker hold.
-use crate::columns::view::{Row, View};
-use crate::columns::{Cost, Programs};
-use crate::contract::{Found, Outcome, kind};
-use crate::describe::describe;
 use crate::key::KeySpec;
 use crate::python::cpython::{Cpython, Interpreter};
 use crate::python::store::{Most, Store};
@@ -14,93 +10,21 @@ use crate::rule::{Body, Rule};
 use crate::shadow::Shadowed;
 use crate::sigma::mapping::Mappings;
 use crate::stored::{self, Stored};
-use crate::template::clip;
 use crate::{lua, meta, python, scope, subject};
 use ::python::cpython::Home;
-use model::operator::STOPPED;
+pub(crate) use judge::{Detect, Limits, Place, Wanted, quarantined, record};
 use model::part::{Inner, Opened, Sharding};
-use model::units::{Dur, Size};
-use model::{
-    BuildCx, Built, Ctx, EventBatch, Files, Flow, Kind, Map, Match, Needs, Node, Packet, Part, Port, Pos, Problem,
-    Record, Result, RuleMeta, Spec,
-};
+use model::units::Size;
+use model::{BuildCx, Built, Files, Flow, Kind, Needs, Node, Part, Port, Problem, Result, Spec};
 use serde::Deserialize;
+use settings::Settings;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// `[detect.*]`, type `rules`.
 pub struct DetectPart;
-
-/// Settings of a `[detect.*]` node.
-#[derive(Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    /// Files, folders or globs of detections, relative to the topology: YAML, Lua and Python in the form of this product,
-    /// Sigma. Helper modules and data models of Python rules are found in the same places.
-    rules: Vec<String>,
-    /// Packs that are enabled, by `PackID`; `*` stands for any text. Of a path of `rules` that holds packs those detections run
-    /// that an enabled pack names, all of them; detections of other paths go by their own `Enabled`. Default: every
-    /// detection does.
-    #[serde(default)]
-    packs: Option<Vec<String>>,
-    /// Detections that do not run, whatever enables them, and packs whose detections do not: ids; `*` stands for any text.
-    #[serde(default)]
-    except: Vec<String>,
-    /// Files that say which events a Sigma log source means, what its fields are called, and what its placeholders stand
-    /// for. They are asked before the shipped mappings.
-    #[serde(default)]
-    sigma_mappings: Vec<String>,
-    /// Changed rules that run beside those of the same ids: files, folders or globs. What they match leaves by the outputs
-    /// `shadow`, `gained` and `lost`, never by the ordinary one; `millstream rules shadow` tells the difference.
-    #[serde(default)]
-    shadow: Vec<String>,
-    /// Log types whose events are cloud resources, with their type in the field `ResourceType`: policies judge them. Default:
-    /// policies run in tests only.
-    #[serde(default)]
-    resources: Vec<String>,
-    /// Log types whose events are rows of scheduled queries, by the name of the query: scheduled rules judge them. Default:
-    /// scheduled rules run in tests only.
-    #[serde(default)]
-    queries: BTreeMap<String, String>,
-    /// Only rules for these log types; default: all that the rules name.
-    #[serde(default)]
-    log_types: Option<Vec<String>>,
-    /// CPU time a Lua rule may use for one event.
-    #[serde(default = "lua_time")]
-    lua_time: Dur,
-    /// Memory a Lua rule may use for one event.
-    #[serde(default = "lua_memory")]
-    lua_memory: Size,
-    /// Steps (statements, calls, turns of loops) that each function of a Python rule may take for one event.
-    #[serde(default = "python_steps")]
-    #[schemars(range(min = 20_000))]
-    python_steps: u64,
-    /// Memory that each function of a Python rule may ask for in one event.
-    #[serde(default = "python_memory")]
-    python_memory: Size,
-    /// A CPython of the machine, 3.9 or later, by path or name, such as `python3`. Worker processes of it, shut in, answer
-    /// for Python rules of which the verdict is not compiled as a whole, and for single events that come to something else
-    /// that is not built; without it these are errors.
-    #[serde(default)]
-    cpython: Option<String>,
-    /// Folder of a virtual environment of that CPython whose packages the rules may import; relative to where the process
-    /// runs.
-    #[serde(default)]
-    cpython_venv: Option<String>,
-    /// A Python rule that cannot be compiled as a whole is an error instead of a warning.
-    #[serde(default)]
-    strict: bool,
-    /// Keys that the key-value store of Python rules may hold.
-    #[serde(default = "store_keys")]
-    #[schemars(range(min = 1))]
-    store_keys: usize,
-    /// Memory that it may take. At both limits the entry that would expire first gives way.
-    #[serde(default = "store_memory")]
-    store_memory: Size,
-}
 
 /// What leaves a detect node; the last port is for its store ([`crate::stored`]) and for nobody else.
 pub(crate) const OUTPUTS: &[Port] = &[
@@ -120,25 +44,6 @@ const STORE_MEMORY_MAX: u64 = 2 << 30;
 const VERIFY_PROCESSES: usize = 2;
 /// Least memory of a Python function, in bytes: what its filter decides without it never uses more.
 const PYTHON_MEMORY_MIN: u64 = 1 << 20;
-
-fn lua_time() -> Dur {
-    Dur(10)
-}
-fn lua_memory() -> Size {
-    Size(16 << 20)
-}
-fn store_keys() -> usize {
-    1_000_000
-}
-fn store_memory() -> Size {
-    Size(256 << 20)
-}
-fn python_steps() -> u64 {
-    ::python::Limits::default().steps
-}
-fn python_memory() -> Size {
-    Size(::python::Limits::default().memory as u64)
-}
 
 impl Part for DetectPart {
     fn spec(&self) -> Spec {
@@ -312,29 +217,10 @@ impl Rules {
         detect.python.verify(self.verify.clone());
         for (rule, runner) in self.rules.iter().zip(&mut detect.runners) {
             if rule.uses_store() {
-                *runner = Runner::Store;
+                *runner = judge::Runner::Store;
             }
         }
         detect
-    }
-}
-
-impl Settings {
-    /// The CPython that is named, with a process for each detection.
-    fn interpreter(&self) -> Option<Interpreter> {
-        let venv = self.cpython_venv.as_ref().map(Into::into);
-        Some(Interpreter { program: self.cpython.as_ref()?.into(), venv, home: Home::Apart })
-    }
-
-    /// CPython for these rules, if it is wanted and can be had.
-    fn open_cpython(&self, rules: &[Rule], problems: &mut Vec<Problem>) -> Option<Arc<Cpython>> {
-        let interpreter = self.interpreter()?;
-        let (opened, problem) = match Cpython::open(&interpreter, rules) {
-            Ok((opened, warning)) => (Some(Arc::new(opened)), warning),
-            Err(p) => (None, Some(p)),
-        };
-        problems.extend(problem.filter(|p| !problems.contains(p)));
-        opened
     }
 }
 
@@ -358,13 +244,6 @@ fn select(rules: Vec<Rule>, only: Option<&[String]>, problems: &mut Vec<Problem>
     }
     out.sort_by(|a, b| a.meta.id.cmp(&b.meta.id));
     out
-}
-
-/// What scripts may use for one event.
-#[derive(Clone, Copy)]
-pub(crate) struct Limits {
-    lua: lua::Limits,
-    pub python: ::python::Limits,
 }
 
 /// The checked node.
@@ -456,262 +335,7 @@ pub fn keys_of<'a>(rule: &'a Rule, log_type: &str, f: &mut dyn FnMut(&'a KeySpec
     rule.alert_context.iter().for_each(|(_, k)| f(k));
 }
 
-/// What correlations want of the matches of a rule.
-#[derive(Default)]
-pub(crate) struct Wanted {
-    /// They read the events.
-    pub event: bool,
-    /// The facts of the rule, if it makes no alerts because of them.
-    pub signal: Option<Arc<RuleMeta>>,
-}
-
-impl Wanted {
-    pub fn of(rule: &Rule, needs: &Needs) -> Wanted {
-        let (meta, id) = (&rule.meta, &rule.meta.id);
-        let silent = meta.create_alert && needs.signals_of.contains(id);
-        let signal = silent.then(|| Arc::new(RuleMeta { create_alert: false, ..(**meta).clone() }));
-        Wanted { event: needs.events_of.contains(id), signal }
-    }
-}
-
-/// The running node.
-pub(crate) struct Detect {
-    pub rules: Arc<[Rule]>,
-    pub programs: Programs,
-    lua: lua::Engine,
-    python: python::Engine,
-    /// Who runs the body of each rule.
-    runners: Vec<Runner>,
-    store_events: bool,
-    /// By rule: what correlations want of its matches. Empty = nothing.
-    wanted: Vec<Wanted>,
-    /// Rules that are not evaluated: they ran away.
-    quarantined: Vec<bool>,
-    /// `[matches, errors, stopped]` of each rule in the current packet, and the rules that have any: most of thousands have
-    /// none. What is stopped is an error too.
-    pub counts: Vec<[u64; 3]>,
-    counted: Vec<usize>,
-    /// What running its script or describing its matches took, by rule, if that is measured.
-    pub costs: Option<Vec<Cost>>,
-    /// What is for the store, of the current packet.
-    to_store: Vec<Record>,
-}
-
-/// Who runs the body of a rule.
-#[derive(Clone, Copy)]
-enum Runner {
-    /// The columns have decided it already.
-    Columns,
-    /// The Lua machine, where it has this index.
-    Lua(usize),
-    /// The Python engine, where it has this index.
-    Python(usize),
-    /// The node of the key-value store.
-    Store,
-}
-
-/// The event of the current row as scripts see it, made once for all rules of the row.
-#[derive(Default)]
-struct Events {
-    row: usize,
-    lua: Option<lua::EventHandle>,
-    python: Option<python::EventHandle>,
-    /// Its text, for the store.
-    text: Option<String>,
-}
-
-impl Detect {
-    fn new(rules: Arc<[Rule]>, limits: Limits, cpython: Option<Arc<Cpython>>, store_events: bool) -> Detect {
-        let (mut lua, mut python): (Vec<&Rule>, Vec<&Rule>) = Default::default();
-        let mut runners = Vec::new();
-        for rule in rules.iter() {
-            let (list, runner): (_, fn(usize) -> Runner) = match rule.body {
-                Body::Yaml(_) => {
-                    runners.push(Runner::Columns);
-                    continue;
-                }
-                Body::Lua { .. } => (&mut lua, Runner::Lua),
-                Body::Python(_) => (&mut python, Runner::Python),
-            };
-            runners.push(runner(list.len()));
-            list.push(rule);
-        }
-        let (lua, python) = (lua::Engine::new(&lua, limits.lua), python::Engine::new(&python, limits.python, cpython));
-        let (counts, quarantined) = (vec![[0; 3]; rules.len()], vec![false; rules.len()]);
-        Detect {
-            programs: Programs::new(rules.clone()),
-            rules,
-            lua,
-            python,
-            runners,
-            store_events,
-            wanted: Vec::new(),
-            quarantined,
-            counts,
-            counted: Vec::new(),
-            costs: None,
-            to_store: Vec::new(),
-        }
-    }
-
-    /// Matches and failures of a batch, with their counts.
-    ///
-    /// # Errors
-    /// CPython is to answer and the machine starts no worker.
-    pub fn judge(&mut self, batch: &Arc<EventBatch>, cx: &mut Ctx) -> Result<Vec<Record>> {
-        let mut out = Vec::new();
-        self.batch(batch, &mut out);
-        if let Some(why) = self.python.lost() {
-            return Err(format!("CPython cannot be asked: {why}").into());
-        }
-        cx.count("events", batch.len() as u64);
-        cx.count("to_store", self.to_store.len() as u64);
-        cx.emit(TO_STORE, Packet::Records(std::mem::take(&mut self.to_store)));
-        for index in self.counted.drain(..) {
-            for (name, n) in ["matches", "errors", STOPPED].into_iter().zip(std::mem::take(&mut self.counts[index])) {
-                cx.count_rule(name, self.rules[index].meta.id.clone(), n);
-            }
-        }
-        Ok(out)
-    }
-
-    pub fn batch(&mut self, batch: &Arc<EventBatch>, out: &mut Vec<Record>) {
-        let program = self.programs.of(batch);
-        let plan = program.plan();
-        let view = View::new(batch, &plan);
-        let mut hits = Vec::new();
-        program.run(&view, &mut hits);
-        let mut events = Events::default();
-        for (row, hit) in hits {
-            let index = plan.rules[hit].rule;
-            let rule = &self.rules[index];
-            let began = self.costs.is_some().then(Instant::now);
-            if events.row != row {
-                events = Events { row, ..Events::default() };
-            }
-            let outcome = match self.runners[index] {
-                Runner::Columns => {
-                    let severity = program.severity(&view, hit, row, rule.meta.severity);
-                    Outcome::Match(Box::new(describe(rule, &Row { view: &view, row, severity })))
-                }
-                Runner::Store => {
-                    let text = events.text.get_or_insert_with(|| view.whole(row).to_string());
-                    let place = Place::of(batch, row);
-                    let found = Match { rule: rule.meta.clone(), event: Some(text.clone()), ..place.into() };
-                    self.to_store.push(Record::Match(Box::new(found)));
-                    continue;
-                }
-                _ if self.quarantined[index] => quarantined(),
-                Runner::Lua(script) => {
-                    let event = events.lua.get_or_insert_with(|| self.lua.event(view.whole(row).as_ref().clone()));
-                    self.lua.run(script, event)
-                }
-                Runner::Python(script) => {
-                    let event = || self.python.row(batch, row);
-                    self.python.run(script, events.python.get_or_insert_with(event))
-                }
-            };
-            let stopped = outcome.is_stopped();
-            if let Some(mut m) = record(rule, Place::of(batch, row), outcome) {
-                if self.counts[index] == [0; 3] {
-                    self.counted.push(index);
-                }
-                self.counts[index][2] += u64::from(stopped);
-                self.counts[index][m.error.is_some() as usize] += 1;
-                let wanted = self.wanted.get(index);
-                if let Some(meta) = wanted.and_then(|w| w.signal.as_ref()) {
-                    m.rule = meta.clone();
-                }
-                let stored = self.store_events || wanted.is_some_and(|w| w.event);
-                m.event = stored.then(|| match &events.python {
-                    Some(event) => event.json().to_string(),
-                    None => view.whole(row).to_string(),
-                });
-                out.push(Record::Match(Box::new(m)));
-            }
-            if let (Some(costs), Some(began)) = (&mut self.costs, began) {
-                costs[index].add(began);
-            }
-        }
-    }
-}
-
-/// What is said in place of a rule that is out.
-pub(crate) fn quarantined() -> Outcome {
-    let message = "not evaluated, because it was stopped at its limits too often; mend the rule, or let it go";
-    Outcome::Error { kind: kind::QUARANTINE.into(), message: message.into() }
-}
-
-/// What a match has of its event.
-pub(crate) struct Place {
-    pub pos: Pos,
-    pub log_type: Arc<str>,
-    pub event_ms: i64,
-    pub now_ms: i64,
-}
-
-impl Place {
-    fn of(batch: &EventBatch, row: usize) -> Place {
-        let (pos, log_type) = (batch.pos_of(row), batch.layout.log_type.clone());
-        Place { pos, log_type, event_ms: batch.event_ms(row), now_ms: batch.now_ms }
-    }
-}
-
-impl From<Place> for Match {
-    fn from(p: Place) -> Match {
-        Match { pos: p.pos, log_type: p.log_type, event_ms: p.event_ms, now_ms: p.now_ms, ..Match::default() }
-    }
-}
-
-/// Match or rule error of an outcome, without the event.
-pub(crate) fn record(rule: &Rule, place: Place, outcome: Outcome) -> Option<Match> {
-    let meta = &rule.meta;
-    let (found, error) = match outcome {
-        Outcome::No => return None,
-        Outcome::Match(found) => (*found, None),
-        Outcome::Error { kind, message } => {
-            let found = Found {
-                title: format!("{kind}: {message}"),
-                dedup: kind,
-                severity: meta.severity,
-                description: meta.description.clone(),
-                reference: meta.reference.clone(),
-                runbook: meta.runbook.clone(),
-                ..Found::default()
-            };
-            (found, Some(message))
-        }
-    };
-    Some(Match {
-        rule: meta.clone(),
-        error,
-        dedup: found.dedup,
-        title: clip(found.title),
-        severity: found.severity,
-        description: found.description,
-        reference: found.reference,
-        runbook: found.runbook,
-        destinations: found.destinations,
-        context: found.context,
-        unique: found.unique,
-        ..place.into()
-    })
-}
-
-impl Map for Detect {
-    fn map(&mut self, input: Packet, cx: &mut Ctx) -> Result<()> {
-        let Packet::Events(batch) = input else { return Err("detect takes events".into()) };
-        let out = self.judge(&batch, cx)?;
-        cx.emit(0, Packet::Records(out));
-        Ok(())
-    }
-
-    fn quarantine(&mut self, rules: &[Arc<str>]) {
-        for (rule, out) in self.rules.iter().zip(&mut self.quarantined) {
-            *out = rules.contains(&rule.meta.id);
-        }
-    }
-}
-
+mod judge;
+mod settings;
 #[cfg(test)]
 pub(crate) mod tests;

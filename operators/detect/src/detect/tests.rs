@@ -2,7 +2,8 @@
 use super::*;
 use crate::columns::tests::support;
 use model::files::MemFiles;
-use model::{Path, Severity};
+use model::operator::STOPPED;
+use model::{Ctx, Match, Packet, Path, Record, Severity};
 use serde_json::{Value as J, json};
 
 const HEAD: &str = "AnalysisType: rule\nEnabled: true\nSeverity: Low\nLogTypes: [Test.Type]\n";
