@@ -2,7 +2,8 @@
 use ::python::event::{Field, Source};
 use model::event::OneField;
 use model::lookup::{EnrichRows, NO_ROW};
-use model::{EnrichColumn, EventBatch, Path, json};
+use model::path::Seg;
+use model::{EnrichColumn, EventBatch, Path, Value, json};
 use serde_json::{Map, Value as J};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -41,6 +42,18 @@ impl Source for RowEvent {
             OneField::Absent => Field::Absent,
             OneField::Unknown => Field::Unknown,
         }
+    }
+
+    fn scalar(&self, keys: &[&str]) -> Option<J> {
+        // Standard fields have columns that say less than the event.
+        if keys.first()?.starts_with("p_") {
+            return None;
+        }
+        let path = Path(keys.iter().map(|key| Seg::Key((*key).into())).collect());
+        let value = self.batch.value(self.batch.layout.slot(&path)?, self.row);
+        let scalar =
+            matches!(value, Value::Bool(_) | Value::Num(_)) || matches!(value, Value::Str(text) if !text.is_empty());
+        scalar.then(|| value.to_json())
     }
 
     fn whole(&self) -> Rc<J> {

@@ -23,6 +23,9 @@ pub trait Source: std::fmt::Debug {
     /// A field by its name; without `exact`, by a name that differs in the case of its letters only if there is none of
     /// this name.
     fn field(&self, name: &str, exact: bool) -> Field;
+    /// What stands at keys inside one another, exact ones, if that is a scalar other than `None` and is known without more
+    /// work.
+    fn scalar(&self, keys: &[&str]) -> Option<Json>;
     /// The event as a JSON object.
     fn whole(&self) -> Rc<Json>;
 }
@@ -123,6 +126,15 @@ impl EvDict {
         let value = found.as_ref().map(|f| f.1.clone());
         self.read.borrow_mut().push(Read { key: key.into(), exact, found });
         Ok(value)
+    }
+
+    /// The scalar at exact keys inside one another, where the source knows it at once.
+    fn scalar(&self, keys: &[Value]) -> Option<Value> {
+        let (None, Some(source), 2..) = (self.items.get(), &self.source, keys.len()) else { return None };
+        let text = |key: &'_ Value| if let Value::Str(text) = key { Some(text.clone()) } else { None };
+        let keys: Vec<Rc<str>> = keys.iter().map(text).collect::<Option<_>>()?;
+        let keys: Vec<&str> = keys.iter().map(|k| &**k).collect();
+        source.scalar(&keys).map(|json| from_json(&json))
     }
 
     /// Value of an exact key.
@@ -340,6 +352,9 @@ fn convert_inside(vm: &mut Vm, value: &Value, depth: u32) -> R<Value> {
 /// # Errors
 /// As [`EvDict::find`].
 pub fn deep_get(event: &Rc<EvDict>, keys: &[Value], default: &Value) -> R<Value> {
+    if let Some(found) = event.scalar(keys) {
+        return Ok(found);
+    }
     let mut at = Value::EvDict(event.clone());
     for key in keys {
         // As a fold: where a key is missing, the walk goes on in the default.
