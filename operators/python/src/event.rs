@@ -131,10 +131,9 @@ impl EvDict {
     /// The scalar at exact keys inside one another, where the source knows it at once.
     fn scalar(&self, keys: &[Value]) -> Option<Value> {
         let (None, Some(source), 2..) = (self.items.get(), &self.source, keys.len()) else { return None };
-        let text = |key: &'_ Value| if let Value::Str(text) = key { Some(text.clone()) } else { None };
-        let keys: Vec<Rc<str>> = keys.iter().map(text).collect::<Option<_>>()?;
-        let keys: Vec<&str> = keys.iter().map(|k| &**k).collect();
-        source.scalar(&keys).map(|json| from_json(&json))
+        let keys: Option<Vec<&str>> =
+            keys.iter().map(|key| if let Value::Str(text) = key { Some(&**text) } else { None }).collect();
+        source.scalar(&keys?).map(|json| from_json(&json))
     }
 
     /// Value of an exact key.
