@@ -2,7 +2,7 @@
 """Syslog messages as expected, from the grammars of RFC 3164 and RFC 5424 and from what is seen in files: no priority
 (13 by RFC 3164, 4.3.3), RFC 3339 times (rsyslog), a severity in place of the host (ChromeOS) or after the tag (macOS).
 
-usage: syslog.py --rfc 3164|5424 [--now 2026-11-24] FILE|FOLDER…
+usage: syslog.py --rfc 3164|5424 --now DAY FILE|FOLDER…
 """
 import argparse
 import datetime
@@ -126,7 +126,7 @@ def rfc5424(line, _now):
 def main():
     args = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     args.add_argument("--rfc", choices=["3164", "5424"], required=True)
-    args.add_argument("--now", default="2026-11-24", help="day of the clock, for times without a year")
+    args.add_argument("--now", required=True, help="day that counts as today, for times without a year")
     args.add_argument("paths", nargs="+")
     args = args.parse_args()
     now = datetime.date.fromisoformat(args.now)

@@ -252,11 +252,11 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "ID")]
     pub node: Option<String>,
     /// First moment, by event time: 2026-03-01, or 2026-03-01T10:00:00Z. Default: the beginning.
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub from: Option<i64>,
     /// The moment behind the last. Default: now.
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub to: Option<i64>,
     /// Only read this source; may be given several times.
     #[arg(long, value_name = "ID")]
     pub source: Vec<String>,
@@ -342,9 +342,20 @@ pub struct ParseArgs {
     /// Stream type: auto, lines, json, json_array, cloudtrail, cloudwatch, csv.
     #[arg(long, default_value = "auto")]
     pub stream: String,
+    /// The moment that counts as now: a time without a year (syslog) is of the latest year that puts it at most 31
+    /// days ahead of it. Default: the clock's.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub now: Option<i64>,
     /// Files or folders.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// `2026-03-01`, or a time as RFC 3339 has it: milliseconds since 1970.
+fn moment(text: &str) -> Result<i64, String> {
+    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_string() };
+    let ns = model::time::rfc3339_ns(&whole);
+    Ok(ns.ok_or("not a time: write 2026-03-01 or 2026-03-01T10:00:00Z")?.div_euclid(1_000_000))
 }
 
 /// `top`.
@@ -503,4 +514,16 @@ pub enum TxnTask {
         /// Transactional id, as `txn ls` shows it.
         id: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_times_are_moments() {
+        assert_eq!(moment("1970-01-02"), Ok(86_400_000));
+        assert_eq!(moment("1970-01-01T00:00:01.5+00:00"), Ok(1_500));
+        assert!(moment("yesterday").unwrap_err().contains("2026-03-01"));
+    }
 }

@@ -50,7 +50,8 @@ pub fn parse(args: &ParseArgs) -> Result<i32> {
     let mut reader = reader().map_err(|e| anyhow!("{e}"))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let (mut events, mut rejected) = (0u64, 0u64);
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as i64;
+    let clock_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as i64;
+    let now_ms = args.now.unwrap_or(clock_ms);
     loop {
         let poll = source.poll(Budget { bytes: 64 << 20, now_ms }).map_err(|e| anyhow!("{e}"))?;
         for split in &poll.splits {
