@@ -60,7 +60,8 @@ fn the_store_is_right_after_a_death_in_the_middle_and_a_store_that_is_not_saved_
         let env = [("MILLSTREAM_CRASH", crash.as_str()), ("MILLSTREAM_FAULT", fault)];
         let dead = p.millstream_env(&[&run[..], &["2"]].concat(), &env).unwrap();
         assert!(!dead.status.success(), "{crash} was never reached");
-        let early = found(&p).len();
+        // Whole lines: the last one may be torn until the next run cuts off what was not committed.
+        let early = p.read("alerts.jsonl").iter().filter(|b| **b == b'\n').count();
         assert!(early < want.len(), "{crash}: nothing was left to do");
         let out = p.millstream_env(&[&run[..], &["4"]].concat(), &env[1..]).unwrap();
         assert!(out.status.success() || fault != "none", "{crash}: {}", String::from_utf8_lossy(&out.stderr));

@@ -191,7 +191,12 @@ impl Broker {
 
     /// Make a topic of the lines of a file, spread over its partitions one after the other. How many there are.
     pub fn fill(&self, topic: &str, partitions: i32, file: &Path) -> Result<u64> {
-        self.create_topic(topic, partitions, 1)?;
+        self.fill_with(topic, partitions, file, &[])
+    }
+
+    /// The same with topic settings. The records are sent with LZ4, and stay so unless `compression.type` says otherwise.
+    pub fn fill_with(&self, topic: &str, partitions: i32, file: &Path, s: &[(&str, &str)]) -> Result<u64> {
+        self.create_topic_with(topic, partitions, 1, s)?;
         let send = SendMany::new(&self.bootstrap(), topic)?;
         let text = fs::read(file).with_context(|| file.display().to_string())?;
         let mut n = 0;

@@ -122,13 +122,15 @@ fn write_page(to: &Path, facts: &[String], runs: &[(String, String, Paced)]) -> 
 fn cost(broker: &Broker, events: u64, rounds: usize) -> Result<u64> {
     ensure!(events > 0, "there must be events");
     let every = EveryEvent::load(broker, events)?;
-    let alerts = Common::load(broker, events)?;
+    let [lz4, plain] = ["producer", "uncompressed"].map(|c| Common::load(broker, events, c));
+    let (lz4, plain) = (lz4?, plain?);
     println!("\nall input is there; {WORKERS} workers, {PARTITIONS} partitions, {events} events; medians of {rounds}");
     println!("{:<28}{:>16}{:>16}{:>8}{:>12}{:>12}", "", "exactly once", "at least once", "ratio", "CPU s", "CPU s");
     let mut rates = Vec::new();
-    let jobs: [(&str, &[&str], &dyn Fn(&str) -> Result<()>); 2] = [
+    let jobs: [(&str, &[&str], &dyn Fn(&str) -> Result<()>); 3] = [
         ("every event to Kafka", &WAYS[..2], &|way| every.run(broker, way)),
-        ("common job, alerts to Kafka", &WAYS, &|way| alerts.run(broker, way)),
+        ("common job, LZ4 topic", &WAYS, &|way| lz4.run(broker, way)),
+        ("common job, plain topic", &WAYS, &|way| plain.run(broker, way)),
     ];
     for (name, ways, job) in jobs {
         let mut took: Vec<Vec<Used>> = vec![Vec::new(); ways.len()];
@@ -237,7 +239,7 @@ fn every_event(broker: &Broker, input: &str, delivery: &str) -> Result<(Pipeline
     Ok((p, name))
 }
 
-/// The common job over a topic that is filled once.
+/// The common job over a topic that is filled once; alerts to Kafka.
 struct Common {
     input: String,
     lines: PathBuf,
@@ -246,12 +248,13 @@ struct Common {
 }
 
 impl Common {
-    fn load(broker: &Broker, events: u64) -> Result<Common> {
+    /// `compression` of the topic; `producer`: the loader's, which is LZ4.
+    fn load(broker: &Broker, events: u64, compression: &str) -> Result<Common> {
         let (lines, lookup) = common_input(events, 20_260_301)?;
         let alerts = common_reference(&lines, &lookup, 1000)?;
         let alerts = alerts.iter().filter(|b| **b == b'\n').count() as u64;
         let input = unique("pace.common");
-        broker.fill(&input, PARTITIONS as i32, &lines)?;
+        broker.fill_with(&input, PARTITIONS as i32, &lines, &[("compression.type", compression)])?;
         Ok(Common { input, lines, lookup, alerts })
     }
     fn run(&self, broker: &Broker, way: &str) -> Result<()> {
