@@ -155,11 +155,25 @@ impl KafkaReader {
 
 impl Reader for KafkaReader {
     fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
+        let mut from = self.read_part(split, split.from, origin, out)?;
+        while from < split.to {
+            from = self.read_part(split, from, origin, out)?;
+        }
+        Ok(())
+    }
+
+    /// A batch at a time: what came in since the last poll of a partition is one split, however much that is.
+    fn read_part(
+        &mut self,
+        split: &Split,
+        mut from: u64,
+        origin: &Arc<Origin>,
+        out: &mut dyn FnMut(Packet),
+    ) -> Result<u64> {
         let labelled = self.config.label.clone().map(|label| Arc::new(Origin { label, ..Origin::clone(origin) }));
-        let mut out =
-            stream::Batcher::new(split, labelled.as_ref().unwrap_or(origin), out).in_runs(split.to - split.from);
+        let mut out = stream::Batcher::new(split, labelled.as_ref().unwrap_or(origin), out).in_runs(split.to - from);
         if split.from == split.to {
-            return Ok(()); // says where a partition starts
+            return Ok(split.to); // says where a partition starts
         }
         if split.detail.get("lost").is_some() {
             let why = format!(
@@ -168,21 +182,28 @@ impl Reader for KafkaReader {
                 split.from
             );
             out.reject((split.from, 0), "records_lost", why, b"", 0);
-            return Ok(());
+            return Ok(split.to);
         }
         let key = place(&split.name).ok_or_else(|| format!("`{}` is not a topic[partition]", split.name))?;
         let (what, config) = (self.what.clone(), self.config.clone());
-        let (mut from, mut waited) = (split.from, Waited::default());
+        let mut waited = Waited::default();
         loop {
             let client = self.open(split, from, &key)?;
             let (link, consumer) = (client.link.clone(), client.consumer.clone());
             let Some(open) = client.open.get_mut(&split.partition) else { return Err("no such partition".into()) };
             let mut wait = Wait::new(&what, split, &key, link, consumer, waited);
-            let done = each(open, split, from, &mut wait, |o, value| values::events(value, o, &config, &mut out));
+            let read = each(open, split, from, &mut wait, |offset, value| {
+                values::events(value, offset, &config, &mut out);
+                !out.nearly_full()
+            });
             waited = wait.waited;
-            match done {
-                Ok(None) => break,
-                Ok(Some(next)) => {
+            match read {
+                Ok(next) if waited.since.is_none() => {
+                    out.flush();
+                    return Ok(next);
+                }
+                Ok(next) => {
+                    // Stuck.
                     self.client = None;
                     from = next;
                 }
@@ -193,8 +214,6 @@ impl Reader for KafkaReader {
                 }
             }
         }
-        out.flush();
-        Ok(())
     }
 }
 
@@ -204,14 +223,15 @@ impl Drop for KafkaReader {
     }
 }
 
-/// Every record of a split from an offset on, in order. Says where it stopped if the client is to be replaced.
+/// Every record of a split from an offset on, in order, until `take` says that it is enough. Gives the offset to go on from;
+/// if it is stuck there, `wait` has been waiting, and the client is to be replaced.
 fn each(
     open: &mut Open,
     split: &Split,
     from: u64,
     wait: &mut Wait,
-    mut take: impl FnMut(u64, Option<&[u8]>),
-) -> Result<Option<u64>> {
+    mut take: impl FnMut(u64, Option<&[u8]>) -> bool,
+) -> Result<u64> {
     let mut next = from.max(open.clear);
     while next < split.to {
         match open.stream.peek(LOOK) {
@@ -221,13 +241,17 @@ fn each(
             // Belongs to the next split.
             Some(Item::Record { offset, .. }) if offset >= split.to => {
                 open.clear = offset;
+                next = split.to;
                 break;
             }
             Some(Item::Record { offset, value }) => {
-                take(offset, value);
+                let more = take(offset, value);
                 next = offset + 1;
                 open.stream.pop();
                 wait.flows();
+                if !more {
+                    break;
+                }
             }
             Some(Item::End(offset)) => {
                 next = next.max(offset);
@@ -248,12 +272,13 @@ fn each(
             },
         }
         if wait.stuck() {
-            return Ok(Some(next));
+            return Ok(next);
         }
     }
     wait.flows();
-    (open.next, open.used) = (split.to, Instant::now());
-    Ok(None)
+    next = next.min(split.to);
+    (open.next, open.used) = (next, Instant::now());
+    Ok(next)
 }
 
 /// Waiting for records that must be there.

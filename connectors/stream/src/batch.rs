@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// Bytes of records in one batch (384 pages); a larger record makes a batch of its own.
 pub const BATCH: usize = 384 * 4096;
+/// A reader that stops between batches does so here: most records are smaller than what is left.
+const NEARLY: usize = BATCH - BATCH / 16;
 /// Size that the buffer of copied records starts with.
 const FIRST: usize = 32 << 10;
 /// Size that a record is reckoned with where their number is known: a small one, so that a buffer is seldom too large.
@@ -20,7 +22,7 @@ pub fn spare(used: usize) -> usize {
     (64 << 10) + used / 2
 }
 
-/// What a split's reader hands out.
+/// What a split's reader hands out, of the whole split or of a part of it.
 pub struct Batcher<'a> {
     split: &'a Split,
     origin: &'a Arc<Origin>,
@@ -67,6 +69,11 @@ impl<'a> Batcher<'a> {
         self.size = usize::try_from(records.saturating_mul(SMALL)).unwrap_or(BATCH).clamp(FIRST, BATCH);
         self.later = BATCH;
         self
+    }
+
+    /// The next record might not fit: a good place to stop.
+    pub fn nearly_full(&self) -> bool {
+        self.data.len() >= NEARLY
     }
 
     fn place(&mut self, offset: u64, ordinal: u32) -> (u64, u32) {

@@ -1,5 +1,5 @@
-//! Readers: each worker reads the splits of its lanes, one split per activation, so that what it read is still in the
-//! cache when the parser takes it.
+//! Readers: each worker reads the splits of its lanes, a split or a part of one per activation, so that what it read is
+//! still in the cache when the parser takes it.
 use crate::board::Board;
 use crate::fatal::fatal;
 use crate::ports::{Outputs, Packets};
@@ -17,6 +17,8 @@ struct Job {
     caps: Vec<Capability<Epoch>>,
     record: Rc<EpochRecord>,
     split: Split,
+    /// What is below this offset has been read.
+    from: u64,
 }
 
 /// Render the readers of one source. Returns its output ports.
@@ -44,11 +46,11 @@ pub(crate) fn read<'s>(
                     for split in record.splits.iter().filter(|s| s.source == id && s.lane as usize % peers == me) {
                         let caps =
                             (0..=ports).map(|p| cap.retain_least(p).expect("records carry their epoch")).collect();
-                        jobs.push_back(Job { caps, record: record.clone(), split: split.clone() });
+                        jobs.push_back(Job { caps, record: record.clone(), split: split.clone(), from: split.from });
                     }
                 }
             });
-            let Some(job) = jobs.pop_front() else { return };
+            let Some(mut job) = jobs.pop_front() else { return };
             let origin = job.split.origin(index);
             let epoch = job.record.epoch;
             let mut out = |packet: Packet| {
@@ -68,8 +70,13 @@ pub(crate) fn read<'s>(
                 outputs.give(port, &job.caps[port], packet);
                 model::fault::crash_point("read.mid_split");
             };
-            if let Err(e) = cpu.of(|| reader.read(&job.split, &origin, &mut out)) {
-                fatal(&id, format!("read {} [{}, {}): {e}", job.split.name, job.split.from, job.split.to));
+            match cpu.of(|| reader.read_part(&job.split, job.from, &origin, &mut out)) {
+                Ok(next) if next < job.split.to => {
+                    job.from = next;
+                    jobs.push_front(job);
+                }
+                Ok(_) => {}
+                Err(e) => fatal(&id, format!("read {} [{}, {}): {e}", job.split.name, job.split.from, job.split.to)),
             }
             if !jobs.is_empty() {
                 activator.activate();

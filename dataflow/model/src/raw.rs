@@ -48,7 +48,7 @@ pub struct RawBatch {
     pub records: Vec<RawRecord>,
     /// First line of the stream, for formats with a header (CSV, VPC Flow). `None` when the stream type has no lines.
     pub header: Option<Arc<[u8]>>,
-    /// True for the first batch of a split; the classifier's state lives for one split.
+    /// True for the first batch of a split, or of a part that was read by itself: so long lives the classifier's state.
     pub first: bool,
 }
 

@@ -129,4 +129,19 @@ pub trait Reader {
     /// Read the whole split and hand out packets ([`Packet::Raw`] of at most ~1.6 MB; [`Packet::Records`] with
     /// [`crate::record::Rejected`] for what cannot be read). Must be a function of the split and the input alone.
     fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()>;
+
+    /// Read a part of a split: from the offset `from` on (at first [`Split::from`]), as far as this reader sees fit, but not
+    /// nothing. Gives the offset to go on from, [`Split::to`] when all was read. The parts together hand out what
+    /// [`Reader::read`] does; where they end must be a function of the split and the input too. Between two of them the
+    /// engine parses what came, while it is in the cache: a split of many batches is best read one by one.
+    fn read_part(
+        &mut self,
+        split: &Split,
+        _from: u64,
+        origin: &Arc<Origin>,
+        out: &mut dyn FnMut(Packet),
+    ) -> Result<u64> {
+        self.read(split, origin, out)?;
+        Ok(split.to)
+    }
 }
