@@ -85,10 +85,16 @@ impl Lanes for Vectors {
     }
     #[inline(always)]
     fn parity(bits: u64) -> u64 {
-        // SAFETY: see the type: PCLMULQDQ is there. Carry-less multiplication by all ones is the prefix sum modulo 2.
-        unsafe {
-            let product = _mm_clmulepi64_si128(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1), 0);
-            _mm_cvtsi128_si64(product) as u64
-        }
+        parity(bits)
+    }
+}
+
+/// Only called where [`available`] said yes.
+#[inline(always)]
+pub(super) fn parity(bits: u64) -> u64 {
+    // SAFETY: PCLMULQDQ is there. Carry-less multiplication by all ones is the prefix sum modulo 2.
+    unsafe {
+        let product = _mm_clmulepi64_si128(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1), 0);
+        _mm_cvtsi128_si64(product) as u64
     }
 }

@@ -19,12 +19,15 @@
 //! of a valid buffer is valid.
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod columns;
 mod escape;
 mod number;
 mod scan;
 mod skip;
 mod trie;
+mod vectors;
 mod walk;
 mod walker;
 mod wanted;

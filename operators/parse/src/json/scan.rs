@@ -236,6 +236,7 @@ impl Lanes for Words {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vectors::Vectors;
     use super::*;
     use proptest::prelude::*;
 
@@ -276,12 +277,9 @@ mod tests {
         assert_eq!((&index.escapes, index.control), (&escapes, control));
     }
 
-    fn both(record: &[u8]) {
-        compare(record, scan::<Words>);
-        #[cfg(target_arch = "x86_64")]
-        if super::super::avx2::available() {
-            // SAFETY: the CPU has been asked.
-            compare(record, |text, len, index| unsafe { super::super::avx2::scan(text, len, index) });
+    fn all(record: &[u8]) {
+        for vectors in Vectors::of_this_cpu() {
+            compare(record, |text, len, index| vectors.scan(text, len, index));
         }
     }
 
@@ -293,11 +291,11 @@ mod tests {
                 record.push(b'"');
                 record.extend(vec![b'\\'; run]);
                 record.extend_from_slice(b"\"}\"]\x01\"");
-                both(&record);
+                all(&record);
             }
         }
-        both(&[b'"'; 300]);
-        both(b"");
+        all(&[b'"'; 300]);
+        all(b"");
     }
 
     #[test]
@@ -317,7 +315,7 @@ mod tests {
                 1 => Just(0x1F), 6 => any::<u8>(),
             ], 0..400),
         ) {
-            both(&record);
+            all(&record);
         }
 
         #[test]

@@ -37,7 +37,7 @@ pub(super) fn skip<L: Lanes>(text: &[u8], quotes: Quotes<'_>, at: usize) -> Opti
 #[cfg(test)]
 mod tests {
     use super::super::scan::{Index, Words, scan};
-    use super::*;
+    use super::super::vectors::Vectors;
     use proptest::prelude::*;
 
     proptest! {
@@ -58,11 +58,8 @@ mod tests {
             let (mut index, len, mut padded) = (Index::default(), text.len(), text.into_bytes());
             padded.resize(len + 64, b' ');
             scan::<Words>(&padded, len, &mut index);
-            prop_assert_eq!(skip::<Words>(&padded, index.quotes(), at), expected);
-            #[cfg(target_arch = "x86_64")]
-            if super::super::avx2::available() {
-                // SAFETY: the CPU has been asked.
-                prop_assert_eq!(unsafe { super::super::avx2::skip(&padded, index.quotes(), at) }, expected);
+            for vectors in Vectors::of_this_cpu() {
+                prop_assert_eq!(vectors.skip(&padded, index.quotes(), at), expected);
             }
         }
     }

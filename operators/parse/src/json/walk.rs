@@ -2,9 +2,9 @@
 //! [`super::wanted`] what to do with a value that somebody asked for.
 use super::escape;
 use super::number::number_end;
-use super::scan::{Index, Quotes, Words};
-use super::skip;
+use super::scan::{Index, Quotes};
 use super::trie::{Hit, MISS, NONE, ROOT, Trie};
+use super::vectors::Vectors;
 use super::walker::{Visits, Walked};
 use super::{JsonError, MAX_DEPTH};
 use model::event::tag;
@@ -34,8 +34,7 @@ pub(super) struct Walk<'a, const STRICT: bool> {
     pub index: &'a Index,
     /// Does any string hold an escape?
     pub escapes: bool,
-    /// Has this CPU what `avx2` needs?
-    pub vector: bool,
+    pub vectors: Vectors,
     pub trie: &'a Trie,
     pub out: Out<'a>,
     pub visits: &'a mut Visits,
@@ -300,16 +299,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
 
     /// To the end of the container whose opening bracket, or a comma of its own, is at `at`.
     fn skip(&mut self, at: usize) -> Option<usize> {
-        #[cfg(target_arch = "x86_64")]
-        let end = if self.vector {
-            // SAFETY: `vector` is only set if `avx2::available` said so.
-            unsafe { super::avx2::skip(self.text, self.quotes, at) }
-        } else {
-            skip::skip::<Words>(self.text, self.quotes, at)
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let end = skip::skip::<Words>(self.text, self.quotes, at);
-        match end {
+        match self.vectors.skip(self.text, self.quotes, at) {
             Some(end) if end <= self.len => Some(end),
             _ => self.fail(self.len, "the container does not end"),
         }

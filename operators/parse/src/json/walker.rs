@@ -1,8 +1,9 @@
 //! The walker: scratch memory, the choice of vector instructions, and the promises to the caller.
 use super::JsonError;
 use super::columns::Columns;
-use super::scan::{self, Index, KEPT, Quotes, Words};
+use super::scan::{Index, KEPT, Quotes};
 use super::trie::Trie;
+use super::vectors::Vectors;
 use super::walk::{Out, Walk};
 use model::raw::PAD;
 
@@ -42,7 +43,7 @@ impl Strings<'_> {
 #[derive(Clone, Debug)]
 pub struct Walker {
     strict: bool,
-    vector: bool,
+    vectors: Vectors,
     index: Index,
     /// Length of the record that the index is of.
     len: usize,
@@ -66,17 +67,14 @@ pub(super) struct Visits {
 impl Walker {
     /// See [`crate::json`] for what strict means.
     pub fn new(strict: bool) -> Walker {
-        #[cfg(target_arch = "x86_64")]
-        let vector = super::avx2::available();
-        #[cfg(not(target_arch = "x86_64"))]
-        let vector = false;
-        Walker { vector, ..Walker::portable(strict) }
+        let vectors = Vectors::of_this_cpu().pop().unwrap_or(Vectors::Portable);
+        Walker::with(vectors, strict)
     }
 
-    /// A walker that uses no vector instructions.
-    pub(super) fn portable(strict: bool) -> Walker {
+    /// A walker that uses these instructions.
+    pub(super) fn with(vectors: Vectors, strict: bool) -> Walker {
         let (index, visits) = (Index::default(), Visits::default());
-        Walker { strict, vector: false, index, len: 0, visits, doubtful: Vec::new(), copy: Vec::new(), key: Vec::new() }
+        Walker { strict, vectors, index, len: 0, visits, doubtful: Vec::new(), copy: Vec::new(), key: Vec::new() }
     }
 
     /// Walk the record `data[start..start + len]` into row `row` of `cols`, whose tags must be absent there. Spans are
@@ -199,12 +197,7 @@ impl Walker {
     #[inline]
     fn scan_text(&mut self, text: &[u8], len: usize) {
         self.len = len;
-        #[cfg(target_arch = "x86_64")]
-        if self.vector {
-            // SAFETY: `vector` is only set if `avx2::available` said so.
-            return unsafe { super::avx2::scan(text, len, &mut self.index) };
-        }
-        scan::scan::<Words>(text, len, &mut self.index);
+        self.vectors.scan(text, len, &mut self.index);
     }
 
     fn run<const STRICT: bool>(
@@ -225,7 +218,7 @@ impl Walker {
             quotes: self.index.quotes(),
             index: &self.index,
             escapes: !self.index.escapes.is_empty(),
-            vector: self.vector,
+            vectors: self.vectors,
             trie,
             out,
             visits: &mut self.visits,

@@ -1,0 +1,66 @@
+//! Scan and skip with 512-bit vectors, chosen at run time.
+use super::scan::{self, BLOCK, Index, Lanes, Quotes};
+use super::{avx2, skip};
+use std::arch::x86_64::*;
+
+/// Does this CPU have what the functions here need, and does it gain by it? VBMI2 is not used: it came with the cores that no
+/// longer lower their clock for wide vectors.
+pub(super) fn available() -> bool {
+    avx2::available() && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2")
+}
+
+/// Same result as the portable scan.
+#[target_feature(enable = "avx512bw,pclmulqdq,popcnt,bmi1,bmi2")]
+pub(super) fn scan(text: &[u8], len: usize, index: &mut Index) {
+    scan::scan::<Wide>(text, len, index);
+}
+
+/// Same result as the portable skip.
+#[target_feature(enable = "avx512bw,pclmulqdq,popcnt,bmi1,bmi2")]
+pub(super) fn skip(text: &[u8], quotes: Quotes<'_>, at: usize) -> Option<usize> {
+    skip::skip::<Wide>(text, quotes, at)
+}
+
+/// A vector of 64 bytes. Private, and only made by [`scan`] and [`skip`], which may only be called after the CPU has been
+/// asked; all the methods are inlined into them.
+#[derive(Clone, Copy)]
+struct Wide(__m512i);
+
+impl Wide {
+    #[inline(always)]
+    fn below_space(self) -> u64 {
+        // SAFETY: see the type: AVX-512 is there.
+        unsafe { _mm512_cmplt_epu8_mask(self.0, _mm512_set1_epi8(0x20)) }
+    }
+}
+
+impl Lanes for Wide {
+    #[inline(always)]
+    fn load(block: &[u8; BLOCK]) -> Self {
+        // SAFETY: AVX-512 is there (see the type); the array has the 64 bytes that an unaligned load reads.
+        unsafe { Wide(_mm512_loadu_si512(block.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn equal(self, byte: u8) -> u64 {
+        // SAFETY: see the type: AVX-512 is there.
+        unsafe { _mm512_cmpeq_epi8_mask(self.0, _mm512_set1_epi8(byte as i8)) }
+    }
+    #[inline(always)]
+    fn brackets(self) -> (u64, u64) {
+        // SAFETY: see the type: AVX-512 is there.
+        let folded = unsafe { Wide(_mm512_or_si512(self.0, _mm512_set1_epi8(0x20))) };
+        (folded.equal(b'{'), folded.equal(b'}'))
+    }
+    #[inline(always)]
+    fn special(self) -> bool {
+        self.equal(b'\\') | self.below_space() != 0
+    }
+    #[inline(always)]
+    fn control(self) -> u64 {
+        self.below_space()
+    }
+    #[inline(always)]
+    fn parity(bits: u64) -> u64 {
+        avx2::parity(bits)
+    }
+}
