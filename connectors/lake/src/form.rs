@@ -4,7 +4,6 @@
 //! A dictionary pays where values repeat: a column of which more than half the values are new ones goes without. Its least
 //! and greatest values say something if people search by it; of JSON text that hardly repeats they are not kept.
 use crate::table::{INDICATORS, OFFSET};
-use crate::writer::Hashed;
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, SchemaRef};
@@ -14,6 +13,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use std::collections::HashSet;
+use std::io::Write;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Rows of a row group.
@@ -50,7 +50,7 @@ impl Form {
     }
 
     /// A writer for a file that begins with these rows. `whole`: and ends with them.
-    pub fn writer(&self, out: Hashed, rows: &RecordBatch, whole: bool) -> Result<ArrowWriter<Hashed>> {
+    pub fn writer<W: Write + Send>(&self, out: W, rows: &RecordBatch, whole: bool) -> Result<ArrowWriter<W>> {
         let mut props = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.level)?))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

@@ -1,7 +1,7 @@
 //! Rows of the lake as JSON records of the fields that the parser gave.
-use crate::events::Wanted;
 use crate::exact::{is_json, says};
 use crate::table::{OFFSET, ORDINAL, ORIGINAL, PARTITION, TIME};
+use crate::wanted::Wanted;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch, StringArray};

@@ -3,6 +3,7 @@
 //! Process 0 coordinates. It tells every member what to run, and hands out the topology's files, so an edit is made on its
 //! machine only. With the local log the processes share one data folder on one machine; with `[log]` each has its own.
 use crate::bundle::Shelf;
+use crate::child::{PLACE, Place};
 use crate::cli::RunArgs;
 use crate::{exit, http, load};
 use anyhow::{Context, Result, anyhow, bail};
@@ -24,21 +25,8 @@ use std::time::Duration;
 use topology::Topology;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Environment variable by which the supervisor of `--processes` tells a process of its cluster.
-pub const PLACE: &str = "MILLSTREAM_CLUSTER";
 /// Default silence after which a process is lost, with `--processes`.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Place of a process that its supervisor has chosen.
-#[derive(Serialize, Deserialize)]
-pub struct Place {
-    /// Number of this process.
-    pub me: usize,
-    /// Addresses of all.
-    pub hosts: Vec<String>,
-    /// Secret of this incarnation.
-    pub secret: String,
-}
 
 /// What process 0 tells the others.
 #[derive(Serialize, Deserialize)]
@@ -174,7 +162,7 @@ pub fn member(peers: Peers, dir: &Path, http: Option<SocketAddr>) -> Result<i32>
         let mut asked = false;
         loop {
             beating.beat();
-            if crate::run::STOP.load(Ordering::Relaxed) && !asked {
+            if crate::stop::STOP.load(Ordering::Relaxed) && !asked {
                 asked = true;
                 drain();
             }

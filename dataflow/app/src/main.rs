@@ -3,6 +3,7 @@ mod audit;
 mod bundle;
 mod check;
 mod checkpoint;
+mod child;
 mod cli;
 mod cluster;
 mod control;
@@ -25,6 +26,7 @@ mod run;
 mod secrets;
 mod shadow;
 mod stats;
+mod stop;
 mod supervise;
 mod tap;
 mod test;
@@ -40,7 +42,7 @@ fn main() {
         Err(e) => {
             let text = format!("{e:#}");
             eprintln!("error: {text}");
-            let supervised = std::env::var_os(supervise::CHILD).is_some();
+            let supervised = std::env::var_os(child::CHILD).is_some();
             if supervised && engine::fatal::is_full(&text) { engine::fatal::EXIT_FULL } else { exit::IO }
         }
     };
@@ -49,7 +51,7 @@ fn main() {
 
 fn dispatch(command: Command) -> anyhow::Result<i32> {
     match command {
-        Command::Run(a) if a.no_supervisor || std::env::var_os(supervise::CHILD).is_some() => run::run(&a),
+        Command::Run(a) if a.no_supervisor || std::env::var_os(child::CHILD).is_some() => run::run(&a),
         Command::Run(a) => supervise::supervise(&a),
         Command::Check(a) => check::check(&a),
         Command::Graph(a) => check::graph(&a),

@@ -3,6 +3,7 @@ use crate::bundle::{Bundle, Shelf};
 use crate::cluster::{self, Order};
 use crate::control::{Answer, Ask, Listener, Request};
 use crate::load::{self, Loaded};
+use crate::stop::{STOP, heed_signals};
 use crate::{cli::RunArgs, exit, http, progress};
 use anyhow::{Context, Result, anyhow, bail};
 use engine::cluster::{Hub, Peers};
@@ -18,13 +19,6 @@ use topology::Topology;
 
 /// How often the topology's files are looked at for an edit.
 const WATCH: Duration = Duration::from_millis(300);
-
-/// This process was asked to end.
-pub static STOP: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn stop(_: libc::c_int) {
-    STOP.store(true, Ordering::Relaxed);
-}
 
 /// A topology that is running or about to.
 struct Current {
@@ -84,11 +78,7 @@ struct Pending {
 
 /// Run the engine. Returns the process's exit code.
 pub fn run(args: &RunArgs) -> Result<i32> {
-    // SAFETY: the handler only stores to an atomic.
-    unsafe {
-        libc::signal(libc::SIGTERM, stop as *const () as libc::sighandler_t);
-        libc::signal(libc::SIGINT, stop as *const () as libc::sighandler_t);
-    }
+    heed_signals();
     let disk = load::from_disk(&args.topology);
     report(&disk);
     let Some(first) = &disk.topology else {
@@ -115,7 +105,7 @@ pub fn run(args: &RunArgs) -> Result<i32> {
         let _alone = (!together).then(|| local::lock(&dir)).transpose().map_err(|e| anyhow!("{e}"))?;
         return cluster::member(p.clone(), &dir, http);
     }
-    if args.fresh && std::env::var_os(crate::supervise::RESTARTED).is_none() && !already_running(&dir) {
+    if args.fresh && std::env::var_os(crate::child::RESTARTED).is_none() && !already_running(&dir) {
         fresh(&dir)?;
     }
     std::fs::create_dir_all(&dir).with_context(|| format!("make the data folder {}", dir.display()))?;

@@ -1,5 +1,5 @@
 //! The figures of this process as others see them: the engine's, the ledger line, and what the system says of us.
-use crate::{progress, supervise};
+use crate::{child, progress};
 use engine::{Figures, Status};
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ impl Process {
             version: env!("CARGO_PKG_VERSION").into(),
             resident_bytes: resident_bytes().unwrap_or(0),
             cpu_seconds: progress::usage().0,
-            restarts: std::env::var(supervise::RESTARTED).ok().and_then(|n| n.parse().ok()).unwrap_or(0),
+            restarts: std::env::var(child::RESTARTED).ok().and_then(|n| n.parse().ok()).unwrap_or(0),
         }
     }
 }

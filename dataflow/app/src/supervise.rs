@@ -2,8 +2,8 @@
 //!
 //! The processes of a cluster are one unit: when one dies, the others are killed and reaped before any is started again,
 //! so nothing of the old incarnation can write beside the new one.
+use crate::child::{CHILD, PLACE, Place, RESTARTED};
 use crate::cli::RunArgs;
-use crate::cluster::{PLACE, Place};
 use anyhow::{Context, Result};
 use engine::fatal::{EXIT_FULL, EXIT_LOST, EXIT_RESTART};
 use std::os::unix::process::ExitStatusExt;
@@ -11,10 +11,6 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Environment variable that tells a child that it is the engine.
-pub const CHILD: &str = "MILLSTREAM_ENGINE";
-/// Environment variable that tells an engine how many incarnations of this run were before it; not set for the first.
-pub const RESTARTED: &str = "MILLSTREAM_RESTARTED";
 /// Shortest and longest pause before a restart.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// An incarnation that lived this long resets the pause.

@@ -3,7 +3,7 @@
 use crate::board::Report;
 use crate::collect::Done;
 use crate::quarantine::Quarantine;
-use crate::session::{Outcome, Session};
+use crate::session::{Control, Outcome, Session};
 use crate::world::World;
 use model::epoch::{Command, Quarantined};
 use model::source::{Budget, Source, Split};
@@ -20,17 +20,6 @@ use timely::scheduling::SyncActivator;
 const POLL: Duration = Duration::from_millis(10);
 /// How often lag is shown.
 const LAG_EVERY: Duration = Duration::from_secs(1);
-
-/// What the outside may ask of a running session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// Finish what is open, snapshot, end.
-    Drain,
-    /// The same, because an edited topology is to take over.
-    Seal,
-    /// Put a command into the next epoch.
-    Command(Command),
-}
 
 struct Open {
     since: Duration,

@@ -1,6 +1,6 @@
 //! When and where: epochs, replay, key groups, snapshots, credit. The only crate that imports timely.
 //!
-//! One incarnation of a pipeline is a *session* ([`session::run`]). It starts from a [`recovery::Start`] (newest valid
+//! One incarnation of a pipeline is a *session* ([`run`]). It starts from a [`recovery::Start`] (newest valid
 //! manifest plus the logged epochs after it), replays those epochs with their recorded ranges and clocks, then opens
 //! new ones until it is told to seal. A reload of the topology is: seal, end the session, start the next one from the
 //! manifest the seal left. A running graph is never patched.
@@ -36,6 +36,7 @@ mod quarantine;
 mod read;
 pub mod recovery;
 mod render;
+mod run;
 pub mod session;
 mod sink;
 mod state;
@@ -44,10 +45,10 @@ pub mod tap;
 pub mod world;
 mod writer;
 
-pub use coordinator::Control;
 pub use figures::Figures;
 pub use graph::{Graph, GraphNode, Settings};
 pub use recovery::Start;
-pub use session::{Outcome, Session, run, run_in};
+pub use run::{run, run_in};
+pub use session::{Control, Outcome, Session};
 pub use status::Status;
 pub use world::World;

@@ -15,6 +15,7 @@ pub mod fault;
 pub mod fields;
 pub mod files;
 pub mod json;
+pub mod key;
 pub mod lookup;
 pub mod needs;
 pub mod objects;
@@ -31,10 +32,11 @@ pub mod source;
 pub mod store;
 pub mod time;
 pub mod units;
+pub mod value;
 pub mod waits;
 
 pub use epoch::{Epoch, EpochInfo, EpochRecord};
-pub use event::{EventBatch, Layout, Value};
+pub use event::{EventBatch, Layout};
 pub use fields::Fields;
 pub use files::Files;
 pub use lookup::{EnrichColumn, LookupTable};
@@ -49,6 +51,7 @@ pub use record::{Alert, AlertKind, Change, Judges, LedgerRow, Match, Record, Rej
 pub use severity::Severity;
 pub use sink::{Receipt, Sink};
 pub use source::{Reader, Source, Split};
+pub use value::Value;
 
 /// Errors of the outside world (disk, network, a corrupt log): they end this incarnation of the engine, and the
 /// supervisor starts the next one from the log. Bad *data* is never an error: it is a [`record::Rejected`].

@@ -1,5 +1,5 @@
 //! Lookup tables as immutable columns, and the row ids an enrichment node joins to a batch.
-use crate::event::{Value, tag};
+use crate::value::{Value, tag};
 use std::sync::Arc;
 
 /// Row id that means "no row".

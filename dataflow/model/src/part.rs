@@ -293,21 +293,6 @@ pub enum Built {
     Log(Box<dyn Log>),
 }
 
-/// Key group of a key.
-pub fn group_of(key: u64, groups: u32) -> u32 {
-    (key % groups as u64) as u32
-}
-
-/// Stable 64-bit hash for keys: same value on every machine and in every run.
-pub fn key_hash(parts: &[&str]) -> u64 {
-    let mut h = xxhash_rust::xxh3::Xxh3::new();
-    for p in parts {
-        h.update(&(p.len() as u32).to_le_bytes());
-        h.update(p.as_bytes());
-    }
-    h.digest()
-}
-
 /// Sort records into [`Record::order`]; equal positions keep their order of arrival (one producer each).
 pub fn sort_records(records: &mut [Record]) {
     records.sort_by(|a, b| a.order().cmp(&b.order()));

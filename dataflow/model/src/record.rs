@@ -1,5 +1,5 @@
 //! What leaves the columns: matches, alerts, rejects and ledger rows. Few, owned, and able to cross workers.
-use crate::part::key_hash;
+use crate::key::key_hash;
 use crate::pos::Pos;
 use crate::severity::Severity;
 use crate::time;

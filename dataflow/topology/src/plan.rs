@@ -161,7 +161,7 @@ fn plan_node(c: Checked, inputs: Vec<(usize, usize)>, flows: Vec<Flow>) -> Optio
         kind: c.kind,
         part,
         spec,
-        settings_hash: format!("{:016x}", model::part::key_hash(&hash)),
+        settings_hash: format!("{:016x}", model::key::key_hash(&hash)),
         node,
         settings,
         inputs,

@@ -11,8 +11,9 @@
 use crate::group::{Group, Tables};
 use crate::hex;
 use crate::window::Step;
+use model::key::{group_of, key_hash};
 use model::operator::{Ctx, Keyed, Packet};
-use model::part::{Flow, Kind, Opened, Port, Sharding, group_of, key_hash, sort_records};
+use model::part::{Flow, Kind, Opened, Port, Sharding, sort_records};
 use model::units::Dur;
 use model::{Alert, BuildCx, Built, Change, EpochInfo, Files, Match, Node, Part, Problem, Record, Result, Spec};
 use serde::Deserialize;

@@ -13,8 +13,9 @@ use crate::meter::{Meter, Verdict};
 use crate::{hex, id_of};
 use model::codec::{Reader, Writer};
 use model::epoch::Command;
+use model::key::{group_of, key_hash};
 use model::operator::{Ctx, Keyed, Packet};
-use model::part::{Flow, Kind, Opened, Port, Sharding, group_of, key_hash, sort_records};
+use model::part::{Flow, Kind, Opened, Port, Sharding, sort_records};
 use model::units::{Dur, Rate};
 use model::{
     Alert, AlertKind, BuildCx, Built, Change, EpochInfo, Files, Node, Part, Problem, Record, Result, RuleMeta,

@@ -195,6 +195,6 @@ impl Correlation {
     /// Hash of what decides: state made under another one means something else.
     pub fn shape(&self) -> u64 {
         let text = format!("{:?} {:?} {} {} {:?}", self.items, self.test, self.window_ms, self.latest, self.labels);
-        model::part::key_hash(&[&text])
+        model::key::key_hash(&[&text])
     }
 }

@@ -65,7 +65,7 @@ fn rule(
         items.push(Item { id: reference.clone(), rule: watched.id.as_str().into(), min: 1, max: None, key, measure });
     }
     let mut meta = c.meta.clone();
-    let half = |salt: &str| model::part::key_hash(&[salt, &d.text]);
+    let half = |salt: &str| model::key::key_hash(&[salt, &d.text]);
     meta.version = format!("{:016x}{:016x}", half("version"), half("rule"));
     Ok(Correlation {
         meta: Arc::new(meta),

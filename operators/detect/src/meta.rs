@@ -563,7 +563,7 @@ fn version(text: &str, body: &Body) -> String {
 
 /// 32 hex digits over texts.
 fn hash(parts: &[&str]) -> String {
-    let half = |salt: &str| model::part::key_hash(&[&[salt], parts].concat());
+    let half = |salt: &str| model::key::key_hash(&[&[salt], parts].concat());
     format!("{:016x}{:016x}", half("version"), half("rule"))
 }
 

@@ -193,7 +193,7 @@ impl Packs {
         for id in ids {
             parts.extend([id, self.items.get(id).map_or("", |i| i.version.as_str())]);
         }
-        format!("{:016x}", model::part::key_hash(&parts))
+        format!("{:016x}", model::key::key_hash(&parts))
     }
 
     fn unknown(&self, setting: &str, what: &str, wanted: &str, items: bool) -> Problem {

@@ -135,7 +135,7 @@ impl Repository {
             }
             parts.extend(m.module.iter().map(|m| &*m.text));
         }
-        format!("{:016x}", model::part::key_hash(&parts))
+        format!("{:016x}", model::key::key_hash(&parts))
     }
 
     /// Log types that have more than one data model, with the ids of the models.

@@ -311,6 +311,6 @@ fn context(fields: &[String], shapes: &[&Shape]) -> Vec<(String, KeySpec)> {
 fn version(text: &str, filters: &[&Filter], shapes: &[&str]) -> String {
     let filters: String = filters.iter().map(|f| &*f.text).collect();
     let shapes = format!("[{}]", shapes.join(", "));
-    let half = |salt: &str| model::part::key_hash(&[salt, text, &filters, &shapes]);
+    let half = |salt: &str| model::key::key_hash(&[salt, text, &filters, &shapes]);
     format!("{:016x}{:016x}", half("version"), half("rule"))
 }
