@@ -1,7 +1,6 @@
 //! The transactional writer and the log against a real broker.
 mod log;
 mod ops;
-mod reader;
 mod security;
 mod sink;
 mod txn;
