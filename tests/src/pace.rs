@@ -122,8 +122,8 @@ fn write_page(to: &Path, facts: &[String], runs: &[(String, String, Paced)]) -> 
 fn cost(broker: &Broker, events: u64, rounds: usize) -> Result<u64> {
     ensure!(events > 0, "there must be events");
     let every = EveryEvent::load(broker, events)?;
-    let [lz4, plain] = ["producer", "uncompressed"].map(|c| Common::load(broker, events, c));
-    let (lz4, plain) = (lz4?, plain?);
+    let lz4 = Common::load(broker, events)?;
+    let plain = Common { input: Common::topic(broker, &lz4.lines, "uncompressed")?, ..lz4.clone() };
     println!("\nall input is there; {WORKERS} workers, {PARTITIONS} partitions, {events} events; medians of {rounds}");
     println!("{:<28}{:>16}{:>16}{:>8}{:>12}{:>12}", "", "exactly once", "at least once", "ratio", "CPU s", "CPU s");
     let mut rates = Vec::new();
@@ -240,6 +240,7 @@ fn every_event(broker: &Broker, input: &str, delivery: &str) -> Result<(Pipeline
 }
 
 /// The common job over a topic that is filled once; alerts to Kafka.
+#[derive(Clone)]
 struct Common {
     input: String,
     lines: PathBuf,
@@ -248,14 +249,17 @@ struct Common {
 }
 
 impl Common {
-    /// `compression` of the topic; `producer`: the loader's, which is LZ4.
-    fn load(broker: &Broker, events: u64, compression: &str) -> Result<Common> {
+    fn load(broker: &Broker, events: u64) -> Result<Common> {
         let (lines, lookup) = common_input(events, 20_260_301)?;
         let alerts = common_reference(&lines, &lookup, 1000)?;
         let alerts = alerts.iter().filter(|b| **b == b'\n').count() as u64;
+        Ok(Common { input: Common::topic(broker, &lines, "producer")?, lines, lookup, alerts })
+    }
+    /// A topic of the lines; compression `producer` is the loader's, LZ4.
+    fn topic(broker: &Broker, lines: &Path, compression: &str) -> Result<String> {
         let input = unique("pace.common");
-        broker.fill_with(&input, PARTITIONS as i32, &lines, &[("compression.type", compression)])?;
-        Ok(Common { input, lines, lookup, alerts })
+        broker.fill_with(&input, PARTITIONS as i32, lines, &[("compression.type", compression)])?;
+        Ok(input)
     }
     fn run(&self, broker: &Broker, way: &str) -> Result<()> {
         let n = if way == FILE {

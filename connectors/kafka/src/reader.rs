@@ -155,11 +155,13 @@ impl KafkaReader {
 
 impl Reader for KafkaReader {
     fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
-        let mut from = self.read_part(split, split.from, origin, out)?;
-        while from < split.to {
+        let mut from = split.from;
+        loop {
             from = self.read_part(split, from, origin, out)?;
+            if from >= split.to {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// A batch at a time: what came in since the last poll of a partition is one split, however much that is.
@@ -196,16 +198,16 @@ impl Reader for KafkaReader {
                 values::events(value, offset, &config, &mut out);
                 !out.nearly_full()
             });
+            let stuck = wait.stuck();
             waited = wait.waited;
             match read {
-                Ok(next) if waited.since.is_none() => {
-                    out.flush();
-                    return Ok(next);
-                }
-                Ok(next) => {
-                    // Stuck.
+                Ok(next) if stuck => {
                     self.client = None;
                     from = next;
+                }
+                Ok(next) => {
+                    out.flush();
+                    return Ok(next);
                 }
                 Err(e) => {
                     // Whatever is in the queue belongs to nobody now.
@@ -224,7 +226,7 @@ impl Drop for KafkaReader {
 }
 
 /// Every record of a split from an offset on, in order, until `take` says that it is enough. Gives the offset to go on from;
-/// if it is stuck there, `wait` has been waiting, and the client is to be replaced.
+/// if `wait` is stuck there, the client is to be replaced.
 fn each(
     open: &mut Open,
     split: &Split,

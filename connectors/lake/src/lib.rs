@@ -4,7 +4,7 @@
 //! Arrow columns, `form.rs` says how they are encoded, `writer.rs` is one open file. `staged.rs` says which small files become
 //! a larger one, `merge.rs` makes it. `target.rs` is the folder or bucket, `staging.rs` what is not final there, `intent.rs`
 //! makes a commit undoable, `count.rs` and `records.rs` read back; `events.rs` and
-//! `stored.rs` read the events that are `wanted.rs` as they were parsed, with `exact.rs` for what a column alone does not tell.
+//! `stored.rs` read events as they were parsed (which, says `wanted.rs`), with `exact.rs` for what a column alone does not tell.
 
 mod chunks;
 mod count;
