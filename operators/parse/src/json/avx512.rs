@@ -3,20 +3,19 @@ use super::scan::{self, BLOCK, Index, Lanes, Quotes};
 use super::{avx2, skip};
 use std::arch::x86_64::*;
 
-/// Does this CPU have what the functions here need, and does it gain by it? VBMI2 is not used: it came with the cores that no
-/// longer lower their clock for wide vectors.
+/// Does this CPU have what the functions here need? Cores with VBMI2 do not lower their clock for wide vectors.
 pub(super) fn available() -> bool {
     avx2::available() && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2")
 }
 
 /// Same result as the portable scan.
-#[target_feature(enable = "avx512bw,pclmulqdq,popcnt,bmi1,bmi2")]
+#[target_feature(enable = "avx512bw,avx512vbmi2,pclmulqdq,popcnt,bmi1,bmi2")]
 pub(super) fn scan(text: &[u8], len: usize, index: &mut Index) {
     scan::scan::<Wide>(text, len, index);
 }
 
 /// Same result as the portable skip.
-#[target_feature(enable = "avx512bw,pclmulqdq,popcnt,bmi1,bmi2")]
+#[target_feature(enable = "avx512bw,avx512vbmi2,pclmulqdq,popcnt,bmi1,bmi2")]
 pub(super) fn skip(text: &[u8], quotes: Quotes<'_>, at: usize) -> Option<usize> {
     skip::skip::<Wide>(text, quotes, at)
 }
@@ -63,4 +62,34 @@ impl Lanes for Wide {
     fn parity(bits: u64) -> u64 {
         avx2::parity(bits)
     }
+    #[inline(always)]
+    unsafe fn places(bits: u64, at: u32, out: *mut u32) {
+        // SAFETY: see the type: AVX-512 with VBMI2 is there. The caller promises room for 64 places.
+        unsafe {
+            let mut numbers = _mm512_maskz_compress_epi8(bits, _mm512_loadu_si512(NUMBERS.as_ptr().cast()));
+            let at = _mm512_set1_epi32(at as i32);
+            let (mut out, mut count) = (out.cast::<__m512i>(), bits.count_ones());
+            loop {
+                let places = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(numbers));
+                _mm512_storeu_si512(out, _mm512_add_epi32(places, at));
+                if count <= 16 {
+                    return;
+                }
+                count -= 16;
+                out = out.add(1);
+                numbers = _mm512_alignr_epi64(numbers, numbers, 2);
+            }
+        }
+    }
 }
+
+/// 0 to 63.
+const NUMBERS: [u8; BLOCK] = {
+    let mut numbers = [0; BLOCK];
+    let mut n = 0;
+    while n < BLOCK {
+        numbers[n] = n as u8;
+        n += 1;
+    }
+    numbers
+};

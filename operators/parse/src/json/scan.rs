@@ -14,6 +14,8 @@ pub(super) const KEPT: usize = 1 << 20;
 pub(super) struct Index {
     /// Unescaped quotes, a word per block (little-endian on any machine), and two full words behind the last.
     quotes: Vec<u64>,
+    /// Their places in order, and [`AFTER`] behind the last that no record reaches.
+    places: Vec<u32>,
     /// Backslashes that begin an escape.
     pub escapes: Vec<u32>,
     /// First control character inside a string.
@@ -25,6 +27,12 @@ impl Index {
     #[inline]
     pub fn quotes(&self) -> Quotes<'_> {
         Quotes(&self.quotes)
+    }
+
+    /// The same, one by one; [`AFTER`] places that are behind any record follow.
+    #[inline]
+    pub fn places(&self) -> &[u32] {
+        &self.places
     }
 }
 
@@ -78,6 +86,11 @@ impl Quotes<'_> {
     }
 }
 
+/// Places behind the last quote.
+pub(super) const AFTER: usize = 6;
+/// Places that may be written behind those of a block.
+const SPARE: usize = 16;
+
 /// Full words behind the mask: one to find, and one that may be read together with it.
 const BEHIND: usize = 2;
 
@@ -94,14 +107,34 @@ pub(super) trait Lanes: Copy {
     fn control(self) -> u64;
     /// Bit n is the parity of bits 0..=n.
     fn parity(bits: u64) -> u64;
+    /// Writes `at` plus the number of each bit to `out`, in order, and perhaps more behind.
+    ///
+    /// # Safety
+    /// There is room for [`BLOCK`] and [`SPARE`] places.
+    #[inline(always)]
+    unsafe fn places(mut bits: u64, at: u32, mut out: *mut u32) {
+        // Eight at a time: how many there are is hard to foretell, that there are no more is not.
+        loop {
+            for n in 0..8 {
+                // SAFETY: the caller's promise; no bit is left after the 64th.
+                unsafe { out.add(n).write(at.wrapping_add(bits.trailing_zeros())) };
+                bits &= bits.wrapping_sub(1);
+            }
+            if bits == 0 {
+                return;
+            }
+            // SAFETY: as above.
+            out = unsafe { out.add(8) };
+        }
+    }
 }
 
 /// Scans `text[..len]`; `text` goes on for at least [`BLOCK`] bytes.
 #[inline(always)]
 pub(super) fn scan<L: Lanes>(text: &[u8], len: usize, index: &mut Index) {
     prepare(index, len);
-    let Index { quotes, escapes, control } = index;
-    let mut state = State { at: 0, inside: 0, escaped: 0, escapes, control };
+    let Index { quotes, places, escapes, control } = index;
+    let mut state = State { at: 0, inside: 0, escaped: 0, out: places.as_mut_ptr(), count: 0, escapes, control };
     let (whole, part) = text.as_chunks::<BLOCK>().0.split_at(len / BLOCK);
     for (block, quotes) in whole.iter().zip(quotes.iter_mut()) {
         *quotes = state.block::<L>(block, !0).to_le();
@@ -110,6 +143,10 @@ pub(super) fn scan<L: Lanes>(text: &[u8], len: usize, index: &mut Index) {
     if rest != 0 {
         quotes[whole.len()] = state.block::<L>(&part[0], (1 << rest) - 1).to_le();
     }
+    let count = state.count;
+    // SAFETY: that many were written.
+    unsafe { places.set_len(count) };
+    places.extend_from_slice(&[u32::MAX; AFTER]);
 }
 
 /// What goes from block to block.
@@ -120,6 +157,9 @@ struct State<'a> {
     inside: u64,
     /// 1 if the block's first character is escaped.
     escaped: u64,
+    /// Where the places go, and how many are there.
+    out: *mut u32,
+    count: usize,
     escapes: &'a mut Vec<u32>,
     control: &'a mut Option<u32>,
 }
@@ -133,7 +173,9 @@ impl State<'_> {
         if lanes.special() || self.escaped != 0 {
             let backslash = lanes.equal(b'\\') & used;
             if backslash | self.escaped != 0 {
-                quotes &= !escapes(backslash, &mut self.escaped, self.at, self.escapes);
+                let (marked, escaped) = escapes(backslash, self.escaped, self.at, self.escapes);
+                quotes &= !marked;
+                self.escaped = escaped;
             }
             // From each opening quote up to the byte before its closing quote.
             let in_string = L::parity(quotes) ^ 0u64.wrapping_sub(self.inside);
@@ -142,7 +184,11 @@ impl State<'_> {
                 *self.control = Some(self.at as u32 + control.trailing_zeros());
             }
         }
-        self.inside ^= u64::from(quotes.count_ones()) & 1;
+        let count = quotes.count_ones() as usize;
+        // SAFETY: `prepare` has made room for a place for each byte, and more.
+        unsafe { L::places(quotes, self.at as u32, self.out.add(self.count)) };
+        self.count += count;
+        self.inside ^= count as u64 & 1;
         self.at += BLOCK;
         quotes
     }
@@ -156,26 +202,29 @@ fn prepare(index: &mut Index, len: usize) {
     // All words before the last two will be written.
     index.quotes.resize(words + BEHIND, 0);
     index.quotes[words..].fill(!0);
+    index.places.clear();
+    index.places.reserve(words * BLOCK + SPARE);
     index.escapes.clear();
     index.control = None;
 }
 
-/// Marks the characters that a backslash escapes; a backslash at the end of the block carries over.
+/// Marks the characters that a backslash escapes; `escaped` is 1 if the one before the block escapes its first. The second
+/// value is the same for the next block.
 #[inline(never)]
-fn escapes(backslash: u64, escaped: &mut u64, at: usize, starts: &mut Vec<u32>) -> u64 {
+fn escapes(backslash: u64, escaped: u64, at: usize, starts: &mut Vec<u32>) -> (u64, u64) {
     // Backslashes that begin an escape are every other one of a run. A subtraction carries through each run, and so finds
     // them, and the character behind a run that ends with one, for all runs at once (the method of simdjson).
-    let possible = backslash & !*escaped;
+    let possible = backslash & !escaped;
     let codes = (possible << 1 | ODD).wrapping_sub(possible) ^ ODD;
-    let marked = codes ^ (backslash | *escaped);
+    let marked = codes ^ (backslash | escaped);
     let mut begin = codes & backslash;
-    *escaped = begin >> 63;
+    let carried = begin >> 63;
     starts.reserve(BLOCK);
     while begin != 0 {
         starts.push(at as u32 + begin.trailing_zeros());
         begin &= begin - 1;
     }
-    marked
+    (marked, carried)
 }
 
 /// Every other bit.
@@ -274,6 +323,8 @@ mod tests {
             let expected = quotes.iter().find(|q| **q >= at);
             assert_eq!((found < record.len()).then_some(&found), expected, "from {at}");
         }
+        let (places, behind) = index.places().split_at(quotes.len());
+        assert!(places.iter().map(|at| *at as usize).eq(quotes) && behind == [u32::MAX; AFTER]);
         assert_eq!((&index.escapes, index.control), (&escapes, control));
     }
 

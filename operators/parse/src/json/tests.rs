@@ -210,6 +210,73 @@ fn mutated_records_fare_as_with_serde_json() {
     assert!(taken > 8_000 && refused > 8_000, "{taken} taken, {refused} refused");
 }
 
+/// An object of a few of many keys, in one of several orders: what walks learn from one is wrong for the next.
+fn shuffled(dice: &mut Dice, depth: usize) -> String {
+    const KEYS: &[&str] = &[
+        "a",
+        "b",
+        "eventName",
+        "readOnly",
+        "tags",
+        "key",
+        "x",
+        "",
+        "ünïcode",
+        "\\u0061",
+        "esc\\\\aped",
+        "userIdentity",
+        "arn",
+        "resources",
+        "ARN",
+        "type",
+        "exactly-thirty-bytes-in-length",
+        "exactly-thirty-one-bytes-of-key",
+        "exactly-thirty-three-bytes-of-key",
+        "longKeyOfMoreThanSixteenBytes",
+        "sessionContext",
+    ];
+    let (start, step) = (dice.below(KEYS.len()), 1 + dice.below(3));
+    let mut out = String::from("{");
+    for n in 0..dice.below(7) {
+        let key = match dice.below(40) {
+            0 => format!("key {}", dice.below(100_000)),
+            // Sometimes one is missing, or twice there.
+            1 => KEYS[dice.below(KEYS.len())].to_string(),
+            _ => KEYS[(start + n * step) % KEYS.len()].to_string(),
+        };
+        let comma = ["", ",", ",", " , "][if n == 0 { 0 } else { 1 + dice.below(3) }];
+        let colon = [":", ":", ":", ":", " : ", ": "][dice.below(6)];
+        let value = match dice.below(if depth < 4 { 10 } else { 6 }) {
+            0 => "null".to_string(),
+            1 => "\"\"".to_string(),
+            2 => dice.below(1000).to_string(),
+            3 | 4 => format!("\"text, \\\" and : {}\"", "more ".repeat(dice.below(30))),
+            5 => "\"plain\"".to_string(),
+            6 | 7 => shuffled(dice, depth + 1),
+            _ => format!("[{},{},1]", shuffled(dice, depth + 1), shuffled(dice, depth + 1)),
+        };
+        out += &format!("{comma}\"{key}\"{colon}{value}");
+    }
+    out + "}"
+}
+
+#[test]
+fn what_was_learned_changes_nothing() {
+    let (many, few) = (wants(PATHS), wants(&["b", "x.a", "a.key", "tags[1].b", "tags[0].a", "resources[0].type.x"]));
+    let [mut strict, mut structural, mut strict_few, mut structural_few] =
+        [(true, &many), (false, &many), (true, &few), (false, &few)].map(|(strict, wants)| benches(strict, wants));
+    let mut dice = Dice(0x5EED_0F_0DE5_5EED);
+    for _ in 0..20_000 {
+        let record = shuffled(&mut dice, 0);
+        check(&mut strict, &mut structural, &record);
+        // The same walkers go on with other wants.
+        for (a, b) in [(&mut strict, &mut strict_few), (&mut structural, &mut structural_few)] {
+            a.iter_mut().zip(b).for_each(|(a, b)| std::mem::swap(&mut a.walker, &mut b.walker));
+        }
+        check(&mut strict_few, &mut structural_few, &record);
+    }
+}
+
 #[test]
 fn every_prefix_is_refused() {
     let wants = wants(PATHS);
@@ -220,6 +287,24 @@ fn every_prefix_is_refused() {
             check(&mut strict, &mut structural, &seed[..cut]);
             for bench in structural.iter_mut() {
                 assert!(bench.walk(&seed.as_bytes()[..cut]).is_err(), "{}", &seed[..cut]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_ends_where_it_is_said_to_end() {
+    let wants = wants(PATHS);
+    for mut bench in benches(true, &wants).into_iter().chain(benches(false, &wants)) {
+        for seed in SEEDS {
+            bench.walk(seed.as_bytes()).unwrap();
+            let mut data = seed.as_bytes().to_vec();
+            data.resize(data.len() + PAD, b'"');
+            for len in 0..seed.trim_end().len() {
+                // What would go on as it was learned follows.
+                let (mut side, mut cols) = (vec![], Columns::new(wants.len(), 1));
+                let walked = bench.walker.walk(&bench.trie, &data, 0, len, 0, &mut cols, &mut side, data.len());
+                assert!(walked.is_err(), "{}", &seed[..len]);
             }
         }
     }

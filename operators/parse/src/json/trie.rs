@@ -7,6 +7,7 @@ use super::MAX_DEPTH;
 use model::Path;
 use model::path::Seg;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// No leaf, no child, no entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -87,6 +88,8 @@ pub(super) struct Node {
 /// Compiled set of paths. See [`Trie::compile`].
 #[derive(Clone, Debug, Default)]
 pub struct Trie {
+    /// Of this process, with these wants: what is learned of one is good for its clones only.
+    number: u64,
     nodes: Vec<Node>,
     keys: Vec<u8>,
     leaves: Vec<Leaf>,
@@ -110,7 +113,7 @@ impl Trie {
     /// The same, where the members of an object that stands under one of these keys count as members of the record: their
     /// key leads back to the root.
     pub fn inlined(wants: &[Want], keys: &[Arc<str>]) -> Trie {
-        let mut trie = Trie::default();
+        let mut trie = Trie { number: new_number(), ..Trie::default() };
         let mut draft: Vec<Vec<Edge>> = vec![Vec::new()];
         for (number, want) in wants.iter().enumerate() {
             let can = |s: &Seg| matches!(s, Seg::Key(_)) || matches!(s, Seg::Index(n) if (0..NONE as i64).contains(n));
@@ -148,6 +151,7 @@ impl Trie {
     /// Say of which types (bits `1 << tag`) a value of a slot needs no look once it is read, unless it is empty. Until
     /// then that is so for all. Walks keep the others in mind: see [`super::Walker::doubtful`].
     pub fn expect(&mut self, slot: u32, tags: u8) {
+        self.number = new_number();
         self.leaves.iter_mut().filter(|leaf| leaf.slot == slot).for_each(|leaf| leaf.easy = tags);
     }
 
@@ -260,6 +264,21 @@ impl Trie {
         self.leaves[leaf as usize]
     }
 
+    /// The slot and the bit of a hit, if all there is to do with a value of this type that is not empty is to put it into
+    /// the slot.
+    pub(super) fn plain(&self, hit: Hit, kind: u8) -> Option<(u32, u64)> {
+        let leaf = self.leaves.get(hit.leaf as usize)?;
+        let plain =
+            hit.child == NONE && leaf.next == NONE && leaf.forbidden >> kind & 1 == 0 && leaf.easy >> kind & 1 == 1;
+        plain.then_some((leaf.slot, leaf.required))
+    }
+
+    /// Tells it from all others, its clones excepted.
+    #[inline]
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Number of nodes.
     pub(super) fn nodes(&self) -> usize {
         self.nodes.len()
@@ -293,6 +312,11 @@ impl Node {
         }
         Node { table, factor, longest, elements: Vec::new() }
     }
+}
+
+fn new_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Relaxed) + 1
 }
 
 /// First and last eight bytes of `text[from..to]`; of a shorter key, all of it twice, zero-filled. Without branches:

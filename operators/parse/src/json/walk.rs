@@ -2,6 +2,7 @@
 //! [`super::wanted`] what to do with a value that somebody asked for.
 use super::escape;
 use super::number::number_end;
+use super::order::{Order, RECORD, UNKNOWN};
 use super::scan::{Index, Quotes};
 use super::trie::{Hit, MISS, NONE, ROOT, Trie};
 use super::vectors::Vectors;
@@ -21,6 +22,63 @@ pub(super) struct Out<'a> {
     pub base: usize,
 }
 
+/// An open object or array.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Open {
+    /// Node of the wanted paths that lead into it; [`NONE`]: there are none.
+    node: u32,
+    /// The wants of its text; [`NONE`]: there are none.
+    leaf: u32,
+    /// Place of its opening bracket.
+    start: u32,
+    /// Of an array, the number of the element that the walk is at.
+    element: u32,
+    /// The key whose value it is, or is in.
+    holder: u16,
+    object: bool,
+    /// [`Walk::inlined`] outside.
+    inlined: bool,
+}
+
+/// The open containers, the record's own first.
+pub(super) type Stack = [Open; MAX_DEPTH + 1];
+
+/// Where the walk is: in the innermost open container.
+struct Here {
+    /// Number of the container in the stack. What is asked for often of it stands here as well.
+    depth: usize,
+    node: u32,
+    holder: u16,
+    object: bool,
+    /// The last key; before the first, the one that holds the object.
+    key: u16,
+    /// The key that is expected next.
+    guess: u16,
+}
+
+impl Here {
+    /// The bracket that ends the container.
+    #[inline(always)]
+    fn end(&self) -> u8 {
+        if self.object { b'}' } else { b']' }
+    }
+
+    #[cold]
+    fn expected(&self) -> &'static str {
+        if self.object { "expected `,` or `}` in an object" } else { "expected `,` or `]` in an array" }
+    }
+}
+
+/// What a position is the place of.
+enum Part {
+    /// The opening quote of a key.
+    Key,
+    /// A value, or white space before it.
+    Value,
+    /// What is behind a value.
+    Sign,
+}
+
 /// The walk over one record. Methods take the position `at` to go on from, and give the one behind what they have read,
 /// or `None` and leave the reason in `error`. A position is at most a few bytes behind the record: nothing is read on
 /// after a byte that is not the record's own.
@@ -30,6 +88,10 @@ pub(super) struct Walk<'a, const STRICT: bool> {
     /// Length of the record.
     pub len: usize,
     pub quotes: Quotes<'a>,
+    /// The places of the quotes, see [`Index::places`].
+    pub places: &'a [u32],
+    /// Number of the first quote that is not behind the walk.
+    pub quote: usize,
     /// What else the scan found.
     pub index: &'a Index,
     /// Does any string hold an escape?
@@ -38,6 +100,8 @@ pub(super) struct Walk<'a, const STRICT: bool> {
     pub trie: &'a Trie,
     pub out: Out<'a>,
     pub visits: &'a mut Visits,
+    pub order: &'a mut Order,
+    pub stack: &'a mut Stack,
     /// The walk is in an object whose members count as those of the record. They do not replace what is there already;
     /// members of the record itself do.
     pub inlined: bool,
@@ -67,7 +131,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         if self.byte(start) != b'{' {
             return None;
         }
-        let end = self.object(start, ROOT, 1)?;
+        let end = self.object(start)?;
         let rest = self.blank(end);
         if rest != self.len {
             return self.fail(rest, "text after the end of the object");
@@ -75,154 +139,270 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         Some(())
     }
 
-    /// An object with wanted members, from its `{` on.
-    fn object(&mut self, mut at: usize, node: u32, depth: usize) -> Option<usize> {
-        if depth > MAX_DEPTH {
-            return self.too_deep();
-        }
-        let node = self.trie.node(node);
+    /// The object of the record, from its `{` on, with all that is in it.
+    fn object(&mut self, mut at: usize) -> Option<usize> {
+        let mut here = Here { depth: 0, node: ROOT, holder: RECORD, object: true, key: RECORD, guess: UNKNOWN };
+        self.stack[0] =
+            Open { node: ROOT, leaf: NONE, start: 0, element: 0, holder: RECORD, object: true, inlined: false };
         let mut next = self.step(&mut at, 1);
         if next == b'}' {
             return Some(at + 1);
         }
-        loop {
+        here.guess = self.order.guess(ROOT, RECORD, RECORD);
+        'members: loop {
             if next != b'"' {
                 return self.fail(at, "expected a key in quotes");
             }
-            let end = self.string(at)?;
-            let hit = self.find(node, at + 1, end);
-            at = end + 1;
-            // Most members of log events are strings, without any white space: those take the short way.
-            if self.pair(at) == *b":\"" {
-                let end = self.string(at + 1)?;
-                if hit != MISS {
-                    self.put_string(hit, at + 2, end)?;
+            // What leads to the value that is next, if one is.
+            let mut value = match self.expected(&mut at, &mut here)? {
+                Part::Key => Some(self.key(&mut at, &mut here)?),
+                Part::Value => Some(self.order.key(here.key).hit),
+                Part::Sign => None,
+            };
+            loop {
+                if let Some(hit) = value {
+                    let first = self.step(&mut at, 0);
+                    if first == b'"' {
+                        at = self.text(at, hit)?;
+                    } else if first != b'{' && first != b'[' {
+                        at = self.scalar(at, first, hit)?;
+                    } else if let Some(child) = self.enter(hit, first == b'{') {
+                        self.open(&mut here, at, first == b'{', child, hit.leaf)?;
+                        next = self.step(&mut at, 1);
+                        if next != here.end() && here.object {
+                            here.guess = self.order.guess(here.node, here.holder, here.key);
+                            continue 'members;
+                        }
+                        if next != here.end() {
+                            value = Some(self.element(here.node, 0));
+                            continue;
+                        }
+                    } else {
+                        let end = self.skip(at)?;
+                        self.put_container(hit.leaf, first == b'{', at, end)?;
+                        at = end;
+                    }
                 }
-                at = end + 1;
-            } else {
-                let first = self.colon(&mut at)?;
-                at = self.value(at, first, hit, depth)?;
-            }
-            if self.pair(at) == *b",\"" {
-                at += 1;
-                next = b'"';
-                continue;
-            }
-            next = self.step(&mut at, 0);
-            match next {
-                b',' => next = self.step(&mut at, 1),
-                b'}' => return Some(at + 1),
-                _ => return self.fail(at, "expected `,` or `}` in an object"),
+                // Behind a value.
+                loop {
+                    let sign = self.step(&mut at, 0);
+                    if sign == here.end() {
+                        at += 1;
+                    } else if sign != b',' {
+                        return self.fail(at, here.expected());
+                    } else if here.object {
+                        next = self.step(&mut at, 1);
+                        continue 'members;
+                    } else if let Some(hit) = self.next_element(&here) {
+                        at += 1;
+                        value = Some(hit);
+                        break;
+                    } else {
+                        at = self.skip(at)?;
+                    }
+                    if !self.close(&mut here, at)? {
+                        return Some(at);
+                    }
+                }
             }
         }
     }
 
-    /// An array with wanted elements, from its `[` on.
-    fn array(&mut self, mut at: usize, node: u32, depth: usize) -> Option<usize> {
-        if depth > MAX_DEPTH {
+    /// Goes into a container whose opening bracket is at `at`.
+    #[inline(always)]
+    fn open(&mut self, here: &mut Here, at: usize, object: bool, node: u32, leaf: u32) -> Option<()> {
+        here.depth += 1;
+        if here.depth >= MAX_DEPTH {
             return self.too_deep();
         }
-        let mut wanted = self.trie.node(node).elements.iter().copied().peekable();
-        let mut next = self.step(&mut at, 1);
-        if next == b']' {
-            return Some(at + 1);
-        }
-        for element in 0.. {
-            let hit = wanted.next_if(|w| w.0 == element).map_or(MISS, |w| w.1);
-            at = self.value(at, next, hit, depth)?;
-            match self.step(&mut at, 0) {
-                b',' if !STRICT && wanted.peek().is_none() => return self.skip(at),
-                b',' => next = self.step(&mut at, 1),
-                b']' => return Some(at + 1),
-                _ => return self.fail(at, "expected `,` or `]` in an array"),
-            }
-        }
-        None
+        // The objects of an array are held by its key.
+        here.holder = if here.object { here.key } else { here.holder };
+        (here.node, here.object) = (node, object);
+        // Members that count as those of the record are no value themselves.
+        let inlined = node == ROOT;
+        let leaf = if inlined { NONE } else { leaf };
+        let (holder, outer) = (here.holder, self.inlined);
+        self.inlined |= inlined;
+        self.stack[here.depth] = Open { node, leaf, start: at as u32, element: 0, holder, object, inlined: outer };
+        Some(())
     }
 
-    /// The colon behind a key; leaves `at` at the value and gives its first byte.
+    /// Leaves the container that ends before `at`. False if that was the record.
     #[inline(always)]
-    fn colon(&mut self, at: &mut usize) -> Option<u8> {
+    fn close(&mut self, here: &mut Here, at: usize) -> Option<bool> {
+        let inner = self.stack[here.depth];
+        self.put_container(inner.leaf, inner.object, inner.start as usize, at)?;
+        if here.depth == 0 {
+            return Some(false);
+        }
+        self.inlined = inner.inlined;
+        here.depth -= 1;
+        let outer = &self.stack[here.depth];
+        (here.node, here.holder, here.object) = (outer.node, outer.holder, outer.object);
+        // The objects of an array are taken for one: often they are of several kinds, in the same order.
+        if here.object {
+            (here.key, here.guess) = (inner.holder, self.order.key(inner.holder).next);
+        }
+        Some(true)
+    }
+
+    /// Members that are as they were last time, from the opening quote of a key on, as long as there is no white space and
+    /// values are strings. `at` and `key` become the first place that is not so, and the last key before it.
+    ///
+    /// Here time is made or lost. No position follows from another: they are those of the next quotes, so that the
+    /// machine can look at several members at once.
+    #[inline(always)]
+    fn expected(&mut self, at: &mut usize, here: &mut Here) -> Option<Part> {
+        loop {
+            let known = self.order.key(here.guess);
+            let from = self.place(0) + 1;
+            let (value, end) = (from + known.len as usize, self.place(3));
+            // SAFETY: `PAD` bytes follow the record, in which the quote is.
+            if !unsafe { known.is_at(self.text, from) } {
+                *at = from - 1;
+                return Some(Part::Key);
+            }
+            if self.place(2) != value {
+                // A key that runs over the end of the record is not the record's.
+                if value >= self.len {
+                    *at = from - 1;
+                    return Some(Part::Key);
+                }
+                (here.key, here.guess) = (here.guess, known.next);
+                self.quote += 2;
+                *at = value;
+                return Some(Part::Value);
+            }
+            if end >= self.len {
+                return self.fail(value, "the string does not end");
+            }
+            (here.key, here.guess) = (here.guess, known.next);
+            let hit = known.hit;
+            if hit != MISS {
+                let (slot, required) = (known.slot, known.required());
+                if slot == NONE || self.escapes || end == value + 1 || !self.put_new(slot, value + 1, end) {
+                    self.put_string(hit, value + 1, end)?;
+                } else {
+                    self.found.seen |= required;
+                }
+            }
+            self.quote += 4;
+            if self.pair(end + 1) != *b",\"" || self.place(0) != end + 2 {
+                *at = end + 1;
+                return Some(Part::Sign);
+            }
+        }
+    }
+
+    /// Another key than the one that was expected, from its quote on, and the colon behind it. Gives where it leads.
+    #[inline(never)]
+    fn key(&mut self, at: &mut usize, here: &mut Here) -> Option<Hit> {
+        let (node, holder) = (here.node, here.holder);
+        let (from, to) = (*at + 1, self.string(*at)?);
+        // SAFETY: `PAD` bytes follow the record, in which the key is.
+        let mut key = unsafe { self.order.number(holder, node, self.text, from, to) };
+        let mut hit = self.order.key(key).hit;
+        if key == UNKNOWN {
+            if node != NONE {
+                hit = self.find(self.trie.node(node), from, to);
+            }
+            key = self.order.learn(holder, (node, hit), self.trie, &self.text[from..to]);
+        }
+        self.order.follows(holder, here.key, key);
+        (here.key, here.guess) = (key, self.order.key(key).next);
+        *at = to + 1;
         if self.step(at, 0) != b':' {
             return self.fail(*at, "expected `:` after a key");
         }
-        Some(self.step(at, 1))
+        *at += 1;
+        Some(hit)
     }
 
-    /// A key that nobody wants, and its colon; `next` is the byte at `at`. Gives the first byte of the value.
+    /// The node of the paths that lead into a container, [`NONE`] if there are none; nothing if it is to be skipped.
     #[inline(always)]
-    fn key(&mut self, at: &mut usize, next: u8) -> Option<u8> {
-        if next != b'"' {
-            return self.fail(*at, "expected a key in quotes");
+    fn enter(&mut self, hit: Hit, object: bool) -> Option<u32> {
+        let child = if hit.child == NONE { NONE } else { self.enter_wanted(hit, object) };
+        (STRICT || child != NONE).then_some(child)
+    }
+
+    #[inline(never)]
+    fn enter_wanted(&mut self, hit: Hit, object: bool) -> u32 {
+        if hit.child == ROOT {
+            return if object { ROOT } else { NONE };
         }
-        *at = self.string(*at)? + 1;
-        if self.pair(*at) == *b":\"" {
-            *at += 1;
-            return Some(b'"');
+        let inside = self.visit(hit) && (object || !self.trie.node(hit.child).elements.is_empty());
+        if inside { hit.child } else { NONE }
+    }
+
+    /// Where an element of an array leads.
+    #[inline(always)]
+    fn element(&self, node: u32, number: u32) -> Hit {
+        if node == NONE {
+            return MISS;
         }
-        self.colon(at)
+        let elements = &self.trie.node(node).elements;
+        elements.binary_search_by_key(&number, |e| e.0).map_or(MISS, |n| elements[n].1)
+    }
+
+    /// Where the next element of the array leads; nothing if the rest of it is to be skipped.
+    #[inline(always)]
+    fn next_element(&mut self, here: &Here) -> Option<Hit> {
+        let element = &mut self.stack[here.depth].element;
+        *element += 1;
+        let number = *element;
+        let wanted = || self.trie.node(here.node).elements.last().is_some_and(|e| e.0 >= number);
+        (STRICT || wanted()).then(|| self.element(here.node, number))
+    }
+
+    /// The text of a container, if somebody wants it.
+    #[inline(always)]
+    fn put_container(&mut self, leaf: u32, object: bool, start: usize, end: usize) -> Option<()> {
+        if leaf == NONE {
+            return Some(());
+        }
+        let base = self.out.base;
+        self.put(leaf, if object { tag::OBJ } else { tag::ARR }, start, base + start, base + end)
+    }
+
+    /// The place of the quote that is this many after the next.
+    #[inline(always)]
+    fn place(&self, after: usize) -> usize {
+        debug_assert!(self.quote + after < self.places.len());
+        // SAFETY: `quote` passes quotes of the record only, and `AFTER` places follow the last.
+        unsafe { *self.places.get_unchecked(self.quote + after) as usize }
     }
 
     /// A string from its opening quote on; gives the position of its closing quote.
     #[inline(always)]
     fn string(&mut self, at: usize) -> Option<usize> {
-        // SAFETY: `at` is at most a few bytes behind the record, see the type.
-        let end = unsafe { self.quotes.next(at + 1) };
+        debug_assert_eq!(self.place(0), at);
+        let end = self.place(1);
         if end >= self.len {
             return self.fail(at, "the string does not end");
         }
+        self.quote += 2;
         Some(end)
     }
 
-    /// Any value, wanted or not, of which `first` is the first byte.
+    /// A string, from its opening quote on.
     #[inline(always)]
-    fn value(&mut self, at: usize, first: u8, hit: Hit, depth: usize) -> Option<usize> {
-        match first {
-            b'"' => {
-                let end = self.string(at)?;
-                if hit != MISS {
-                    self.put_string(hit, at + 1, end)?;
-                }
-                Some(end + 1)
-            }
-            b'{' | b'[' => self.container(at, first, hit, depth + 1),
-            _ => self.scalar(at, first, hit),
+    fn text(&mut self, at: usize, hit: Hit) -> Option<usize> {
+        let end = self.string(at)?;
+        if hit != MISS {
+            self.put_string(hit, at + 1, end)?;
         }
-    }
-
-    /// An object or array, by its opening bracket `open`. Raw text if it is wanted, and values inside if some are.
-    #[inline(never)]
-    fn container(&mut self, at: usize, open: u8, hit: Hit, depth: usize) -> Option<usize> {
-        if hit.child == ROOT && open == b'{' {
-            let outer = std::mem::replace(&mut self.inlined, true);
-            let end = self.object(at, ROOT, depth);
-            self.inlined = outer;
-            return end;
-        }
-        let child = if self.visit(hit) { hit.child } else { NONE };
-        let end = if child != NONE && open == b'{' {
-            self.object(at, child, depth)?
-        } else if child != NONE && !self.trie.node(child).elements.is_empty() {
-            self.array(at, child, depth)?
-        } else if STRICT {
-            self.read(at, open, depth)?
-        } else {
-            self.skip(at)?
-        };
-        if hit.leaf != NONE {
-            let kind = if open == b'{' { tag::OBJ } else { tag::ARR };
-            self.put(hit.leaf, kind, at, self.out.base + at, self.out.base + end)?;
-        }
-        Some(end)
+        Some(end + 1)
     }
 
     /// A number, `true`, `false` or `null`.
-    #[inline(never)]
+    #[inline(always)]
     fn scalar(&mut self, at: usize, first: u8, hit: Hit) -> Option<usize> {
-        self.visit(hit);
         let (kind, end) = self.scalar_end(at, first)?;
-        if hit.leaf != NONE {
-            self.put(hit.leaf, kind, at, self.out.base + at, self.out.base + end)?;
+        if hit != MISS {
+            self.visit(hit);
+            if hit.leaf != NONE {
+                self.put(hit.leaf, kind, at, self.out.base + at, self.out.base + end)?;
+            }
         }
         Some(end)
     }
@@ -244,63 +424,15 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         if end > self.len { self.fail(end, "") } else { Some((kind, end)) }
     }
 
-    /// A container without wanted values, read to the letter, from its opening bracket on.
-    fn read(&mut self, mut at: usize, mut next: u8, depth: usize) -> Option<usize> {
-        // Kinds of the open containers, innermost in the lowest bit; 1 is an object.
-        let mut kinds = 0u128;
-        let mut open = 0;
-        loop {
-            // `next` begins a value.
-            match next {
-                b'"' => at = self.string(at)? + 1,
-                b'{' | b'[' => {
-                    if depth + open > MAX_DEPTH {
-                        return self.too_deep();
-                    }
-                    let object = next == b'{';
-                    let inner = self.step(&mut at, 1);
-                    if inner == if object { b'}' } else { b']' } {
-                        at += 1;
-                    } else {
-                        kinds = kinds << 1 | u128::from(object);
-                        open += 1;
-                        next = inner;
-                        if object {
-                            next = self.key(&mut at, inner)?;
-                        }
-                        continue;
-                    }
-                }
-                first => at = self.scalar(at, first, MISS)?,
-            }
-            // Behind a value.
-            loop {
-                if open == 0 {
-                    return Some(at);
-                }
-                let object = kinds & 1 == 1;
-                let sign = self.step(&mut at, 0);
-                if sign == b',' {
-                    next = self.step(&mut at, 1);
-                    if object {
-                        next = self.key(&mut at, next)?;
-                    }
-                    break;
-                }
-                if sign != if object { b'}' } else { b']' } {
-                    return self.fail(at, "expected `,` or the end of the container");
-                }
-                at += 1;
-                kinds >>= 1;
-                open -= 1;
-            }
-        }
-    }
-
     /// To the end of the container whose opening bracket, or a comma of its own, is at `at`.
     fn skip(&mut self, at: usize) -> Option<usize> {
         match self.vectors.skip(self.text, self.quotes, at) {
-            Some(end) if end <= self.len => Some(end),
+            Some(end) if end <= self.len => {
+                while self.place(0) < end {
+                    self.quote += 1;
+                }
+                Some(end)
+            }
             _ => self.fail(self.len, "the container does not end"),
         }
     }

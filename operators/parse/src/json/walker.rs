@@ -1,10 +1,11 @@
 //! The walker: scratch memory, the choice of vector instructions, and the promises to the caller.
 use super::JsonError;
 use super::columns::Columns;
+use super::order::Orders;
 use super::scan::{Index, KEPT, Quotes};
 use super::trie::Trie;
 use super::vectors::Vectors;
-use super::walk::{Out, Walk};
+use super::walk::{Open, Out, Stack, Walk};
 use model::raw::PAD;
 
 /// What a walk found besides the values.
@@ -48,6 +49,8 @@ pub struct Walker {
     /// Length of the record that the index is of.
     len: usize,
     visits: Visits,
+    orders: Orders,
+    stack: Stack,
     doubtful: Vec<u32>,
     /// A record that had no room behind it.
     copy: Vec<u8>,
@@ -73,8 +76,18 @@ impl Walker {
 
     /// A walker that uses these instructions.
     pub(super) fn with(vectors: Vectors, strict: bool) -> Walker {
-        let (index, visits) = (Index::default(), Visits::default());
-        Walker { strict, vectors, index, len: 0, visits, doubtful: Vec::new(), copy: Vec::new(), key: Vec::new() }
+        Walker {
+            strict,
+            vectors,
+            index: Index::default(),
+            len: 0,
+            visits: Visits::default(),
+            orders: Orders::default(),
+            stack: [Open::default(); _],
+            doubtful: Vec::new(),
+            copy: Vec::new(),
+            key: Vec::new(),
+        }
     }
 
     /// Walk the record `data[start..start + len]` into row `row` of `cols`, whose tags must be absent there. Spans are
@@ -216,12 +229,16 @@ impl Walker {
             text,
             len,
             quotes: self.index.quotes(),
+            places: self.index.places(),
+            quote: 0,
             index: &self.index,
             escapes: !self.index.escapes.is_empty(),
             vectors: self.vectors,
             trie,
             out,
             visits: &mut self.visits,
+            order: self.orders.of(trie),
+            stack: &mut self.stack,
             inlined: false,
             doubtful: &mut self.doubtful,
             next_escape: 0,

@@ -128,6 +128,21 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         Some(())
     }
 
+    /// A string without escapes, in the only slot that wants it, if that has no value yet. Gives false if it has one.
+    #[inline(always)]
+    pub fn put_new(&mut self, slot: u32, from: usize, to: usize) -> bool {
+        let place = slot as usize * self.out.stride + self.out.row;
+        debug_assert!(place < self.out.tags.len() && place < self.out.spans.len());
+        // SAFETY: before the walk, `Columns::holds` has said yes to every slot of the trie in this row.
+        let (tag, span) = unsafe { (self.out.tags.get_unchecked_mut(place), self.out.spans.get_unchecked_mut(place)) };
+        let new = *tag == tag::ABSENT;
+        if new {
+            *tag = tag::STR;
+            *span = (self.out.base + from) as u64 | ((to - from) as u64) << 32;
+        }
+        new
+    }
+
     /// Gives true if there was a value already.
     #[inline(always)]
     fn put_leaf(&mut self, leaf: Leaf, kind: u8, at: usize, from: usize, to: usize) -> Option<bool> {

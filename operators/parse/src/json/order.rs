@@ -1,0 +1,369 @@
+//! What walks have learned about the order of keys.
+//!
+//! Programs write their records by templates: a key is nearly always followed by the same one. So the walk first compares
+//! the text with the key that stood at this place last time. Its length and what it leads to are known before the text is
+//! looked at, and so a right guess takes the place of the hash and of the search for what is wanted. A wrong one costs the
+//! comparison; what is found then is the next guess.
+//!
+//! Guesses decide nothing: a key is taken for a learned one if all its bytes are.
+use super::trie::{Hit, MISS, NONE, Trie};
+use model::event::tag;
+
+/// The key of the record itself, which is in no object.
+pub(super) const RECORD: u16 = 0;
+/// A key that cannot be learned: too long, with an escape, or one too many.
+pub(super) const UNKNOWN: u16 = 1;
+
+/// Most keys that are remembered of a trie; all are forgotten when there are more. A power of two.
+const MAX_KEYS: usize = 512;
+/// Most tries of which something is remembered; all are forgotten when there are more. Each takes 36 KiB.
+const MAX_TRIES: usize = 128;
+/// Bytes that are compared at once: a key, its closing quote and the colon.
+const COMPARED: usize = 32;
+/// What follows a key.
+const BEHIND: &[u8; 2] = b"\":";
+/// Longest key that is learned, bytes.
+const LONGEST: usize = COMPARED - BEHIND.len();
+/// Places of the hash table, half of them free: a power of two.
+const PLACES: usize = 2 * MAX_KEYS;
+
+/// A key in an object, and what comes behind it.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct Key {
+    /// The key, its closing quote and the colon; then zeros.
+    text: [u8; COMPARED],
+    /// A bit for each byte that is none of them.
+    unused: u32,
+    /// Node of the trie in which `hit` was found.
+    node: u32,
+    /// Where the key leads from there.
+    pub hit: Hit,
+    /// The slot, if all there is to do with a string is to put it there; otherwise [`NONE`].
+    pub slot: u32,
+    /// Is the value required, and its number in [`super::Walked::seen`].
+    required: (bool, u8),
+    /// Number of bytes of the key, its closing quote and the colon.
+    pub len: u8,
+    /// The next key of the object, as it was last time; of the same node.
+    pub next: u16,
+    /// The first key of an object in this key's value.
+    pub inside: u16,
+}
+
+/// What no text equals, since it is not UTF-8.
+const NO_KEY: Key = Key {
+    text: [0xFF; COMPARED],
+    unused: 0,
+    node: NONE,
+    hit: MISS,
+    slot: NONE,
+    required: (false, 0),
+    len: 0,
+    next: UNKNOWN,
+    inside: UNKNOWN,
+};
+
+impl Key {
+    /// Does `text[from..]` begin with this key, its closing quote and a colon?
+    ///
+    /// # Safety
+    /// 32 bytes follow `from` in the text.
+    #[inline(always)]
+    pub unsafe fn is_at(&self, text: &[u8], from: usize) -> bool {
+        debug_assert!(from + COMPARED <= text.len());
+        // SAFETY: the caller's promise.
+        let here = unsafe { &*text.as_ptr().add(from).cast::<[u8; COMPARED]>() };
+        equal(here, &self.text) | self.unused == !0
+    }
+
+    /// Bit of [`super::Walked::seen`] for a value that is not null.
+    #[inline(always)]
+    pub fn required(&self) -> u64 {
+        u64::from(self.required.0) << (self.required.1 & 63)
+    }
+}
+
+/// A bit for each byte that is the same.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn equal(a: &[u8; COMPARED], b: &[u8; COMPARED]) -> u32 {
+    use std::arch::x86_64::*;
+    let half = |n: usize| {
+        // SAFETY: every x86-64 has SSE2; both arrays have 16 bytes from 0 and from 16 on.
+        unsafe {
+            let (a, b) = (_mm_loadu_si128(a.as_ptr().add(n).cast()), _mm_loadu_si128(b.as_ptr().add(n).cast()));
+            _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) as u32
+        }
+    };
+    half(0) | half(16) << 16
+}
+
+/// A bit for each byte that is the same.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn equal(a: &[u8; COMPARED], b: &[u8; COMPARED]) -> u32 {
+    (0..COMPARED).fold(0, |bits, n| bits | u32::from(a[n] == b[n]) << n)
+}
+
+/// See the module. Belongs to one trie.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    keys: Box<[Key; MAX_KEYS]>,
+    /// How many keys there are.
+    count: usize,
+    /// The key whose value holds the object of each.
+    holders: Box<[u16; MAX_KEYS]>,
+    /// Numbers of keys by the hash of their place and text; zero where there is none.
+    table: Box<[u16; PLACES]>,
+}
+
+impl Default for Order {
+    fn default() -> Order {
+        let (keys, holders, table) = (vec![NO_KEY; MAX_KEYS], vec![UNKNOWN; MAX_KEYS], vec![0; PLACES]);
+        Order {
+            keys: keys.try_into().expect("of this length"),
+            count: 2,
+            holders: holders.try_into().expect("of this length"),
+            table: table.try_into().expect("of this length"),
+        }
+    }
+}
+
+/// What was learned, by trie.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Orders {
+    all: Vec<(u64, Order)>,
+    /// The one that was asked for last: records of one kind come in a row.
+    last: usize,
+}
+
+impl Orders {
+    /// What was learned for a trie, ready for a record. Forgets everything if there is too much of it.
+    #[inline]
+    pub fn of(&mut self, trie: &Trie) -> &mut Order {
+        let number = trie.number();
+        if self.all.get(self.last).is_none_or(|o| o.0 != number) {
+            self.last = self.find(number);
+        }
+        let order = &mut self.all[self.last].1;
+        if order.count == MAX_KEYS {
+            *order = Order::default();
+        }
+        order
+    }
+
+    #[inline(never)]
+    fn find(&mut self, number: u64) -> usize {
+        if let Some(at) = self.all.iter().position(|o| o.0 == number) {
+            return at;
+        }
+        if self.all.len() == MAX_TRIES {
+            self.all.clear();
+        }
+        self.all.push((number, Order::default()));
+        self.all.len() - 1
+    }
+}
+
+impl Order {
+    /// A key by its number.
+    #[inline(always)]
+    pub fn key(&self, number: u16) -> &Key {
+        &self.keys[number as usize % MAX_KEYS]
+    }
+
+    /// The number of the key that is expected in an object of a node behind another, or first if that is the one that holds
+    /// the object. Those behind it are of the same node.
+    #[inline(always)]
+    pub fn guess(&self, node: u32, holder: u16, before: u16) -> u16 {
+        let key = self.key(before);
+        let guess = if before == holder { key.inside } else { key.next };
+        if self.key(guess).node == node { guess } else { UNKNOWN }
+    }
+
+    /// The number of the key `text[from..to]` in an object of a node, or [`UNKNOWN`]. The object is held by `holder`.
+    ///
+    /// # Safety
+    /// 32 bytes follow `from` in the text.
+    #[inline]
+    pub unsafe fn number(&self, holder: u16, node: u32, text: &[u8], from: usize, to: usize) -> u16 {
+        if to - from > LONGEST {
+            return UNKNOWN;
+        }
+        // SAFETY: the caller's promise.
+        let text = unsafe { alone(text, from, to - from) };
+        for place in places(&text, holder) {
+            let number = self.table[place];
+            let key = &self.keys[number as usize % MAX_KEYS];
+            if number == 0 {
+                break;
+            }
+            if equal(&key.text, &text) == !0 && key.node == node && self.holders[number as usize % MAX_KEYS] == holder {
+                return number;
+            }
+        }
+        UNKNOWN
+    }
+
+    /// From now on, `number` is expected behind `before`, or first if that is the holder of the object.
+    #[inline]
+    pub fn follows(&mut self, holder: u16, before: u16, number: u16) {
+        if number == UNKNOWN || before == UNKNOWN {
+            return;
+        }
+        let node = self.key(number).node;
+        let link = &mut self.keys[before as usize % MAX_KEYS];
+        if before == holder {
+            link.inside = number;
+        } else if link.node == node {
+            link.next = number;
+        }
+    }
+
+    /// Remember a key that has no number yet, and that was found to lead to `hit` from a node. Gives its number.
+    #[inline(never)]
+    pub fn learn(&mut self, holder: u16, (node, hit): (u32, Hit), trie: &Trie, key: &[u8]) -> u16 {
+        let number = self.count;
+        if key.len() > LONGEST || holder == UNKNOWN || number == MAX_KEYS || key.contains(&b'\\') {
+            return UNKNOWN;
+        }
+        let len = key.len() + BEHIND.len();
+        let mut text = [0; COMPARED];
+        text[..key.len()].copy_from_slice(key);
+        text[key.len()..len].copy_from_slice(BEHIND);
+        let Some(place) = places(&text, holder).find(|place| self.table[*place] == 0) else { return UNKNOWN };
+        let (slot, bit) = trie.plain(hit, tag::STR).unwrap_or((NONE, 0));
+        let required = (bit != 0, bit.trailing_zeros() as u8);
+        let unused = (!0u64 << len) as u32;
+        self.keys[number] = Key { text, unused, node, hit, slot, required, len: len as u8, ..NO_KEY };
+        self.holders[number] = holder;
+        self.table[place] = number as u16;
+        self.count += 1;
+        number as u16
+    }
+}
+
+/// The places of the hash table where a key may be, the likeliest first.
+#[inline]
+fn places(text: &[u8; COMPARED], holder: u16) -> impl Iterator<Item = usize> {
+    let [a, b, c, d] = *text.as_chunks::<8>().0 else { unreachable!() };
+    let word = u64::from_le_bytes;
+    let seed = word(a) ^ word(b).rotate_left(21) ^ word(c).rotate_left(42) ^ word(d) ^ u64::from(holder) << 48;
+    let start = (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize;
+    (start..start + PLACES).map(|n| n % PLACES)
+}
+
+/// The key at `from`, of at most [`LONGEST`] bytes, as [`Key`] has it.
+///
+/// # Safety
+/// [`COMPARED`] bytes follow `from` in the text.
+#[inline]
+unsafe fn alone(text: &[u8], from: usize, len: usize) -> [u8; COMPARED] {
+    debug_assert!(from + COMPARED <= text.len());
+    // SAFETY: the caller's promise.
+    let mut out = unsafe { *text.as_ptr().add(from).cast::<[u8; COMPARED]>() };
+    let (keep, behind) = (&KEEP[COMPARED - len..][..COMPARED], &ENDS[COMPARED - len..][..COMPARED]);
+    for n in 0..COMPARED {
+        out[n] = out[n] & keep[n] | behind[n];
+    }
+    out
+}
+
+/// From byte `COMPARED - n` on, `n` bytes of ones and zeros behind them.
+const KEEP: [u8; 2 * COMPARED] = {
+    let mut keep = [0; 2 * COMPARED];
+    let mut n = 0;
+    while n < COMPARED {
+        keep[n] = 0xFF;
+        n += 1;
+    }
+    keep
+};
+
+/// From byte `COMPARED - n` on, what follows a key of `n` bytes.
+const ENDS: [u8; 2 * COMPARED] = {
+    let mut ends = [0; 2 * COMPARED];
+    ends[COMPARED] = BEHIND[0];
+    ends[COMPARED + 1] = BEHIND[1];
+    ends
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn padded(key: &str) -> Vec<u8> {
+        let mut text = key.as_bytes().to_vec();
+        text.extend_from_slice(b"\":1,\"other\":2");
+        text.resize(key.len() + 2 * COMPARED, b'.');
+        text
+    }
+    fn learned(order: &mut Order, holder: u16, node: u32, key: &str) -> u16 {
+        order.learn(holder, (node, MISS), &Trie::default(), key.as_bytes())
+    }
+    fn number(order: &Order, holder: u16, node: u32, key: &str) -> u16 {
+        // SAFETY: that many bytes were added.
+        unsafe { order.number(holder, node, &padded(key), 0, key.len()) }
+    }
+
+    #[test]
+    fn a_key_is_known_by_its_place_and_all_its_bytes() {
+        let mut order = Order::default();
+        let long = "thirty-bytes-are-what-is-taken";
+        for len in 0..=long.len() {
+            let key = &long[..len];
+            let it = learned(&mut order, RECORD, 7, key);
+            assert_eq!((number(&order, RECORD, 7, key), order.key(it).len as usize), (it, len + 2));
+            for (holder, node, other) in [(RECORD, 8, key), (it, 7, key), (RECORD, 7, &*format!("{key}x"))] {
+                assert_eq!(number(&order, holder, node, other), UNKNOWN);
+            }
+            // SAFETY: `padded` has that many bytes.
+            let is_at = |text: &str| unsafe { order.key(it).is_at(&padded(text), 0) };
+            assert!(is_at(key));
+            for at in 0..len {
+                let mut other = key.as_bytes().to_vec();
+                other[at] ^= 1;
+                assert!(!is_at(std::str::from_utf8(&other).unwrap()));
+            }
+        }
+        for taken in ["thirty-one-bytes-are-one-too-ma", "back\\slash"] {
+            assert_eq!(learned(&mut order, RECORD, 7, taken), UNKNOWN);
+        }
+        assert_eq!(learned(&mut order, UNKNOWN, 7, "in something unknown"), UNKNOWN);
+    }
+
+    #[test]
+    fn the_last_follower_is_the_guess() {
+        let mut order = Order::default();
+        let [a, b, c] = ["a", "b", "c"].map(|key| learned(&mut order, RECORD, 0, key));
+        assert_eq!(order.guess(0, RECORD, RECORD), UNKNOWN);
+        order.follows(RECORD, RECORD, a);
+        order.follows(RECORD, a, b);
+        assert_eq!((order.guess(0, RECORD, RECORD), order.guess(0, RECORD, a)), (a, b));
+        order.follows(RECORD, a, c);
+        order.follows(RECORD, a, UNKNOWN);
+        order.follows(RECORD, UNKNOWN, b);
+        assert_eq!((order.guess(0, RECORD, a), order.guess(0, RECORD, UNKNOWN)), (c, UNKNOWN));
+        assert_eq!(order.guess(1, RECORD, a), UNKNOWN, "a key of another node");
+        let other = learned(&mut order, RECORD, 1, "a");
+        order.follows(RECORD, a, other);
+        assert_eq!(order.key(a).next, c, "keys of another node do not follow");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (mut orders, tries) = (Orders::default(), [(); MAX_TRIES + 1].map(|_| Trie::compile(&[])));
+        let order = orders.of(&tries[0]);
+        for n in 2..=MAX_KEYS {
+            let it = learned(order, RECORD, 0, &n.to_string());
+            assert_eq!(it, if n < MAX_KEYS { n as u16 } else { UNKNOWN });
+        }
+        assert_eq!(orders.of(&tries[0]).count, 2, "all forgotten before the next record");
+        for trie in &tries {
+            learned(orders.of(trie), RECORD, 0, "a");
+            assert!(orders.all.len() <= MAX_TRIES);
+        }
+        assert_eq!((orders.of(&tries[MAX_TRIES]).count, orders.all.len()), (3, 1));
+    }
+}
