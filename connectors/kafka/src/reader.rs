@@ -154,16 +154,6 @@ impl KafkaReader {
 }
 
 impl Reader for KafkaReader {
-    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
-        let mut from = split.from;
-        loop {
-            from = self.read_part(split, from, origin, out)?;
-            if from >= split.to {
-                return Ok(());
-            }
-        }
-    }
-
     /// A batch at a time: what came in since the last poll of a partition is one split, however much that is.
     fn read_part(
         &mut self,

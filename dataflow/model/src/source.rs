@@ -126,22 +126,27 @@ pub trait Source: Send {
 
 /// Worker side of a source: reads a split. One per worker.
 pub trait Reader {
-    /// Read the whole split and hand out packets ([`Packet::Raw`] of at most ~1.6 MB; [`Packet::Records`] with
-    /// [`crate::record::Rejected`] for what cannot be read). Must be a function of the split and the input alone.
-    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()>;
-
     /// Read a part of a split: from the offset `from` on (at first [`Split::from`]), as far as this reader sees fit, but not
-    /// nothing. Gives the offset to go on from, [`Split::to`] when all was read. The parts together hand out what
-    /// [`Reader::read`] does; where they end must be a function of the split and the input too. Between two of them the
+    /// nothing. Hands out packets ([`Packet::Raw`] of at most ~1.6 MB; [`Packet::Records`] with
+    /// [`crate::record::Rejected`] for what cannot be read), and gives the offset to go on from, [`Split::to`] when all was
+    /// read. Packets, and where parts end, must be a function of the split and the input alone. Between two parts the
     /// engine parses what came, while it is in the cache: a split of many batches is best read one by one.
     fn read_part(
         &mut self,
         split: &Split,
-        _from: u64,
+        from: u64,
         origin: &Arc<Origin>,
         out: &mut dyn FnMut(Packet),
-    ) -> Result<u64> {
-        self.read(split, origin, out)?;
-        Ok(split.to)
+    ) -> Result<u64>;
+
+    /// Read the whole split, part by part.
+    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
+        let mut from = split.from;
+        loop {
+            from = self.read_part(split, from, origin, out)?;
+            if from >= split.to {
+                return Ok(());
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct EngineSettings {
     /// Close an epoch this long after its first input. Shorter: lower latency; longer: fewer commits.
     pub epoch: Dur,
-    /// Close an epoch early once it holds this much input.
+    /// Close an epoch early once it holds this much input. Less: less memory; more: fewer commits in a backlog.
     pub epoch_bytes: Size,
     /// Most epochs that may be open at once. Sources wait when there are more.
     #[schemars(range(min = 1, max = 64))]
@@ -97,7 +97,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         EngineSettings {
             epoch: Dur(250),
-            epoch_bytes: Size(32 << 20),
+            epoch_bytes: Size(64 << 20),
             in_flight: 4,
             checkpoint: Dur(10_000),
             key_groups: 128,
@@ -120,7 +120,7 @@ impl EngineSettings {
             out.push(("epoch", "`epoch` must be longer than nothing".into(), "write \"250ms\""));
         }
         if self.epoch_bytes.0 == 0 {
-            out.push(("epoch_bytes", "`epoch_bytes` must be more than nothing".into(), "write \"32MiB\""));
+            out.push(("epoch_bytes", "`epoch_bytes` must be more than nothing".into(), "write \"64MiB\""));
         }
         if self.checkpoint < self.epoch {
             let m = format!("`checkpoint` ({}) is shorter than `epoch` ({})", self.checkpoint, self.epoch);
@@ -154,7 +154,7 @@ mod tests {
         let d = EngineSettings::default();
         assert!(d.problems().is_empty());
         let json = serde_json::to_value(&d).unwrap();
-        assert_eq!((json["epoch"].as_str(), json["epoch_bytes"].as_str()), (Some("250ms"), Some("32MiB")));
+        assert_eq!((json["epoch"].as_str(), json["epoch_bytes"].as_str()), (Some("250ms"), Some("64MiB")));
         assert_eq!(serde_json::from_value::<EngineSettings>(json).unwrap(), d);
         assert_eq!(serde_json::from_str::<EngineSettings>("{}").unwrap(), d);
     }

@@ -23,7 +23,13 @@ impl ObjectReader {
 }
 
 impl Reader for ObjectReader {
-    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
+    fn read_part(
+        &mut self,
+        split: &Split,
+        _from: u64,
+        origin: &Arc<Origin>,
+        out: &mut dyn FnMut(Packet),
+    ) -> Result<u64> {
         let d = Detail::of(split)?;
         let form = form(&self.config.prefixes, &d.key);
         let label = form.and_then(|f| f.label.clone()).unwrap_or_else(|| origin.label.clone());
@@ -31,7 +37,7 @@ impl Reader for ObjectReader {
         let mut batch = Batcher::new(split, &origin, out).numbered(split.from);
         if let Some(f) = d.fault {
             batch.reject((0, 0), &f.code, f.reason, f.raw.as_bytes(), f.len);
-            return Ok(());
+            return Ok(split.to);
         }
         let form = form.ok_or_else(|| format!("{}: no prefix of the settings holds {}", split.source, d.name()))?;
         let blob = Blob {
@@ -49,7 +55,8 @@ impl Reader for ObjectReader {
         let (codec, stream) = sniff(&head, form.stream);
         let limits = self.config.limits;
         let how = How { codec, stream, array: &form.array, max_record: self.config.max_record, limits };
-        stream::read(io::Cursor::new(head).chain(bytes), &how, batch).map_err(failed)
+        stream::read(io::Cursor::new(head).chain(bytes), &how, batch).map_err(failed)?;
+        Ok(split.to)
     }
 }
 

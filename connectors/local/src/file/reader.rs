@@ -114,21 +114,29 @@ impl FileReader {
 }
 
 impl Reader for FileReader {
-    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
+    fn read_part(
+        &mut self,
+        split: &Split,
+        _from: u64,
+        origin: &Arc<Origin>,
+        out: &mut dyn FnMut(Packet),
+    ) -> Result<u64> {
         let detail = Detail::of(split)?;
         let origin = self.origin(origin);
         let mut batch = Batcher::new(split, &origin, out);
         if let Some(fault) = &detail.fault {
             batch.reject((split.from, 0), &fault.code, fault.reason.clone(), b"", 0);
-            return Ok(());
+            return Ok(split.to);
         }
         let file = self.file(split, &detail.id)?;
         if detail.is_whole() {
-            return read_whole(file, split, &detail, &self.config, batch);
+            read_whole(file, split, &detail, &self.config, batch)?;
+            return Ok(split.to);
         }
         batch.header = self.header(&file, split, detail.end).map_err(|e| no_replay(split, &e.to_string()))?;
         lines::read(&file, split, &detail, self.config.max_line, &mut batch)
-            .map_err(|e| no_replay(split, &e.to_string()))
+            .map_err(|e| no_replay(split, &e.to_string()))?;
+        Ok(split.to)
     }
 }
 

@@ -250,7 +250,13 @@ impl GenerateReader {
 }
 
 impl Reader for GenerateReader {
-    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
+    fn read_part(
+        &mut self,
+        split: &Split,
+        _from: u64,
+        origin: &Arc<Origin>,
+        out: &mut dyn FnMut(Packet),
+    ) -> Result<u64> {
         let k = split.partition as usize;
         let kind = KINDS.get(k).ok_or_else(|| format!("split of {}: no log type {k}", split.name))?;
         let detail = Detail::deserialize(&split.detail).map_err(|e| format!("split of {}: {e}", split.name))?;
@@ -268,7 +274,7 @@ impl Reader for GenerateReader {
             batch.push(line.as_bytes(), n, 0);
         }
         batch.flush();
-        Ok(())
+        Ok(split.to)
     }
 }
 

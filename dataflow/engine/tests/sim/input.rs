@@ -129,7 +129,13 @@ impl Source for Feed {
 }
 
 impl Reader for Lines {
-    fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
+    fn read_part(
+        &mut self,
+        split: &Split,
+        _from: u64,
+        origin: &Arc<Origin>,
+        out: &mut dyn FnMut(Packet),
+    ) -> Result<u64> {
         let slots = &self.0.partitions[split.partition as usize];
         let batch = |first| RawBatch { origin: origin.clone(), first, ..RawBatch::default() };
         let mut raw = batch(true);
@@ -168,6 +174,6 @@ impl Reader for Lines {
         if !bad.is_empty() {
             out(Packet::Records(bad));
         }
-        Ok(())
+        Ok(split.to)
     }
 }
