@@ -1,6 +1,6 @@
 //! Worker side of the `kafka` source: reads a split exactly as it was logged.
 //!
-//! One client per worker; its partitions are started one by one and read ahead, within the memory of the source.
+//! One client per worker; its partitions are started one by one and read ahead, within the `memory` of a worker.
 //! Splits of a partition usually follow each other, so a reader goes on where it stopped; otherwise it starts the
 //! partition anew at the split's first offset. A split is complete when something at or behind its end was seen: a
 //! record, the end of the partition, or the position behind a transaction's marker.
@@ -18,7 +18,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How long the queue is waited for before the reader looks around.
@@ -55,8 +54,6 @@ pub(crate) struct KafkaReader {
     /// Subject of messages: "source `x`".
     what: String,
     id: Arc<str>,
-    /// Readers of this process: they share the memory.
-    readers: Arc<AtomicUsize>,
     client: Option<Client>,
 }
 
@@ -102,9 +99,8 @@ fn limits(c: &mut ClientConfig, memory: u64, room: usize) {
 }
 
 impl KafkaReader {
-    pub(crate) fn new(config: Arc<Config>, id: Arc<str>, readers: Arc<AtomicUsize>) -> KafkaReader {
-        readers.fetch_add(1, Relaxed);
-        KafkaReader { config, what: format!("source `{id}`"), id, readers, client: None }
+    pub(crate) fn new(config: Arc<Config>, id: Arc<str>) -> KafkaReader {
+        KafkaReader { config, what: format!("source `{id}`"), id, client: None }
     }
 
     fn connect(&self, room: usize) -> Result<Client> {
@@ -119,7 +115,7 @@ impl KafkaReader {
         c.set("fetch.wait.max.ms", FETCH_WAIT_MS.to_string());
         c.set("fetch.queue.backoff.ms", FULL_PAUSE_MS.to_string());
         c.set("fetch.error.backoff.ms", ERROR_PAUSE_MS.to_string());
-        limits(&mut c, self.config.memory / self.readers.load(Relaxed).max(1) as u64, room);
+        limits(&mut c, self.config.memory, room);
         let link = self.config.connection.link(&self.what);
         let consumer = c
             .create_with_context(link.clone())
@@ -206,12 +202,6 @@ impl Reader for KafkaReader {
                 }
             }
         }
-    }
-}
-
-impl Drop for KafkaReader {
-    fn drop(&mut self) {
-        self.readers.fetch_sub(1, Relaxed);
     }
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct Settings {
     /// everything.
     #[serde(default)]
     isolation: Isolation,
-    /// Memory of each process for records that are read ahead, shared by its workers and their partitions.
+    /// Memory of each worker for records that are read ahead, shared by its partitions. Much more is
+    /// slower: a record has left the processor's cache when its turn comes.
     #[serde(default = "memory")]
     memory: Size,
     /// How the value of a Kafka record becomes events.
@@ -97,7 +98,7 @@ fn earliest() -> String {
     "earliest".into()
 }
 fn memory() -> Size {
-    Size(256 << 20)
+    Size(64 << 20)
 }
 fn max_record() -> Size {
     Size(1 << 20)

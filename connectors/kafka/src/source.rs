@@ -12,7 +12,6 @@ use model::source::{Budget, Lag, Poll};
 use model::{BuildCx, Built, Epoch, Files, Node, Part, Problem, Result, Source, Spec, Split};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -59,10 +58,9 @@ impl Node for KafkaNode {
             t => format!("{t}.{}", cx.id),
         });
         let source = KafkaSource::new(self.0.clone(), cx.id.clone(), group, cx.once);
-        let (config, id, count) = (self.0.clone(), cx.id.clone(), Arc::new(AtomicUsize::new(0)));
-        let readers = move || -> Result<Box<dyn model::Reader>> {
-            Ok(Box::new(KafkaReader::new(config.clone(), id.clone(), count.clone())))
-        };
+        let (config, id) = (self.0.clone(), cx.id.clone());
+        let readers =
+            move || -> Result<Box<dyn model::Reader>> { Ok(Box::new(KafkaReader::new(config.clone(), id.clone()))) };
         Ok(Built::Source(Box::new(source), Box::new(readers)))
     }
 }

@@ -131,13 +131,8 @@ pub trait Reader {
     /// [`crate::record::Rejected`] for what cannot be read), and gives the offset to go on from, [`Split::to`] when all was
     /// read. Packets, and where parts end, must be a function of the split and the input alone. Between two parts the
     /// engine parses what came, while it is in the cache: a split of many batches is best read one by one.
-    fn read_part(
-        &mut self,
-        split: &Split,
-        from: u64,
-        origin: &Arc<Origin>,
-        out: &mut dyn FnMut(Packet),
-    ) -> Result<u64>;
+    fn read_part(&mut self, split: &Split, from: u64, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet))
+    -> Result<u64>;
 
     /// Read the whole split, part by part.
     fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {
