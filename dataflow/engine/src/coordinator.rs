@@ -21,6 +21,10 @@ const POLL: Duration = Duration::from_millis(10);
 /// How often lag is shown.
 const LAG_EVERY: Duration = Duration::from_secs(1);
 
+/// As much input as so many full epochs hold may be open: one that is worked on while the other is committed. More of
+/// them at once do no more, and take more memory.
+const FULL_EPOCHS: u64 = 2;
+
 struct Open {
     since: Duration,
     splits: Vec<Split>,
@@ -275,13 +279,18 @@ impl<'a> Coordinator<'a> {
 
     fn show_flight(&self) {
         self.s.status.open.store(self.flight.len() as u64, Relaxed);
-        self.s.status.in_flight_bytes.store(self.flight.values().map(|f| f.bytes).sum(), Relaxed);
+        self.s.status.in_flight_bytes.store(self.flight_bytes(), Relaxed);
     }
 
     /// Wait until another epoch may be opened.
     fn credit(&mut self) -> Result<()> {
-        let limit = self.s.settings.in_flight.max(1) as usize;
-        self.wait_until(|c| c.flight.len() < limit)
+        let (in_flight, epoch_bytes) = (self.s.settings.in_flight, self.s.settings.epoch_bytes);
+        self.wait_until(|c| room(c.flight.len() as u64, c.flight_bytes(), in_flight, epoch_bytes))
+    }
+
+    /// Bytes of input in the open epochs.
+    fn flight_bytes(&self) -> u64 {
+        self.flight.values().map(|f| f.bytes).sum()
     }
 
     fn wait_until(&mut self, ready: impl Fn(&Self) -> bool) -> Result<()> {
@@ -391,6 +400,11 @@ impl Open {
     }
 }
 
+/// May another epoch be opened beside so many that hold so much?
+fn room(open: u64, bytes: u64, in_flight: u64, epoch_bytes: u64) -> bool {
+    open < in_flight.max(1) && (open == 0 || bytes < FULL_EPOCHS.saturating_mul(epoch_bytes))
+}
+
 /// Splits that go on where another of the same partition and lane ends become one. Splits with a detail stay as they are.
 fn joined(splits: Vec<Split>) -> Vec<Split> {
     let mut out: Vec<Split> = Vec::with_capacity(splits.len());
@@ -426,4 +440,19 @@ fn carried(s: &Session) -> Manifest {
         }
     }
     m
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_epochs_are_two_and_others_as_many_as_may_be() {
+        let fits = |open, bytes| room(open, bytes, 4, 100);
+        assert!(fits(0, 0) && fits(1, 100) && fits(1, 199) && fits(3, 199));
+        assert!(!fits(2, 200) && !fits(1, 200) && !fits(4, 0));
+        // One that is too large by itself does not stop the next when it is done; without a number there is one.
+        assert!(fits(0, 1000) && room(0, 0, 0, 100) && !room(1, 0, 0, 100));
+        assert!(room(1, u64::MAX - 1, 4, u64::MAX));
+    }
 }

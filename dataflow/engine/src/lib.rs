@@ -17,7 +17,7 @@
 //! - a keyed operator and a sink see an epoch only when the frontier has passed it, whole and sorted;
 //! - a sink shard commits epochs in order; a replayed epoch must reproduce the receipt in its commit record;
 //! - a manifest for epoch s is published only when every sink shard has committed s;
-//! - at most `in_flight` epochs are open.
+//! - at most `in_flight` epochs are open, of full ones two.
 
 mod board;
 pub mod cluster;

@@ -11,7 +11,7 @@ pub struct EngineSettings {
     pub epoch: Dur,
     /// Close an epoch early once it holds this much input. Less: less memory; more: fewer commits in a backlog.
     pub epoch_bytes: Size,
-    /// Most epochs that may be open at once. Sources wait when there are more.
+    /// Most epochs that may be open at once; of full ones two. Sources wait when there are more.
     #[schemars(range(min = 1, max = 64))]
     pub in_flight: u32,
     /// Time between two snapshots of the state. Shorter: faster recovery; longer: less writing.
