@@ -5,7 +5,8 @@
 //! looked at, and so a right guess takes the place of the hash and of the search for what is wanted. A wrong one costs the
 //! comparison; what is found then is the next guess.
 //!
-//! Guesses decide nothing: a key is taken for a learned one if all its bytes are.
+//! Guesses decide nothing: a key is taken for a learned one if all its bytes are. Objects that hold nothing wanted need
+//! none: of their keys only the quotes are looked at.
 use super::trie::{Hit, MISS, NONE, Trie};
 use model::event::tag;
 
@@ -16,6 +17,8 @@ pub(super) const UNKNOWN: u16 = 1;
 
 /// Most keys that are remembered of a trie; all are forgotten when there are more. A power of two.
 const MAX_KEYS: usize = 512;
+/// Most keys that are learned from one record. One with more new keys follows no template; it would only push others out.
+const MAX_NEW: usize = 64;
 /// Most tries of which something is remembered; all are forgotten when there are more. Each takes 36 KiB.
 const MAX_TRIES: usize = 128;
 /// Bytes that are compared at once: a key, its closing quote and the colon.
@@ -26,6 +29,8 @@ const BEHIND: &[u8; 2] = b"\":";
 const LONGEST: usize = COMPARED - BEHIND.len();
 /// Places of the hash table, half of them free: a power of two.
 const PLACES: usize = 2 * MAX_KEYS;
+/// How many of them are looked at for a key: a sender may choose its keys so that they collide.
+const PROBES: usize = 16;
 
 /// A key in an object, and what comes behind it.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +117,8 @@ pub(super) struct Order {
     keys: Box<[Key; MAX_KEYS]>,
     /// How many keys there are.
     count: usize,
+    /// How many there may be at the end of this record.
+    limit: usize,
     /// The key whose value holds the object of each.
     holders: Box<[u16; MAX_KEYS]>,
     /// Numbers of keys by the hash of their place and text; zero where there is none.
@@ -124,6 +131,7 @@ impl Default for Order {
         Order {
             keys: keys.try_into().expect("of this length"),
             count: 2,
+            limit: MAX_KEYS,
             holders: holders.try_into().expect("of this length"),
             table: table.try_into().expect("of this length"),
         }
@@ -139,7 +147,7 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// What was learned for a trie, ready for a record. Forgets everything if there is too much of it.
+    /// What was learned for a trie, ready for a record.
     #[inline]
     pub fn of(&mut self, trie: &Trie) -> &mut Order {
         let number = trie.number();
@@ -147,9 +155,7 @@ impl Orders {
             self.last = self.find(number);
         }
         let order = &mut self.all[self.last].1;
-        if order.count == MAX_KEYS {
-            *order = Order::default();
-        }
+        order.begin();
         order
     }
 
@@ -167,6 +173,15 @@ impl Orders {
 }
 
 impl Order {
+    /// Makes ready for a record. Forgets everything if there is too much of it.
+    #[inline]
+    fn begin(&mut self) {
+        if self.count == MAX_KEYS {
+            *self = Order::default();
+        }
+        self.limit = (self.count + MAX_NEW).min(MAX_KEYS);
+    }
+
     /// A key by its number.
     #[inline(always)]
     pub fn key(&self, number: u16) -> &Key {
@@ -225,7 +240,7 @@ impl Order {
     #[inline(never)]
     pub fn learn(&mut self, holder: u16, (node, hit): (u32, Hit), trie: &Trie, key: &[u8]) -> u16 {
         let number = self.count;
-        if key.len() > LONGEST || holder == UNKNOWN || number == MAX_KEYS || key.contains(&b'\\') {
+        if key.len() > LONGEST || holder == UNKNOWN || number >= self.limit || key.contains(&b'\\') {
             return UNKNOWN;
         }
         let len = key.len() + BEHIND.len();
@@ -247,11 +262,10 @@ impl Order {
 /// The places of the hash table where a key may be, the likeliest first.
 #[inline]
 fn places(text: &[u8; COMPARED], holder: u16) -> impl Iterator<Item = usize> {
-    let [a, b, c, d] = *text.as_chunks::<8>().0 else { unreachable!() };
-    let word = u64::from_le_bytes;
-    let seed = word(a) ^ word(b).rotate_left(21) ^ word(c).rotate_left(42) ^ word(d) ^ u64::from(holder) << 48;
+    let word = |n: usize| u64::from_le_bytes(text.as_chunks().0[n]);
+    let seed = word(0) ^ word(1).rotate_left(21) ^ word(2).rotate_left(42) ^ word(3) ^ u64::from(holder) << 48;
     let start = (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize;
-    (start..start + PLACES).map(|n| n % PLACES)
+    (start..start + PROBES).map(|n| n % PLACES)
 }
 
 /// The key at `from`, of at most [`LONGEST`] bytes, as [`Key`] has it.
@@ -354,16 +368,42 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let (mut orders, tries) = (Orders::default(), [(); MAX_TRIES + 1].map(|_| Trie::compile(&[])));
-        let order = orders.of(&tries[0]);
-        for n in 2..=MAX_KEYS {
-            let it = learned(order, RECORD, 0, &n.to_string());
-            assert_eq!(it, if n < MAX_KEYS { n as u16 } else { UNKNOWN });
-        }
-        assert_eq!(orders.of(&tries[0]).count, 2, "all forgotten before the next record");
+        let fill = |orders: &mut Orders, records: usize| {
+            let (mut key, mut counts) = (0, vec![]);
+            for _ in 0..records {
+                let order = orders.of(&tries[0]);
+                for _ in 0..2 * MAX_NEW {
+                    key += 1;
+                    learned(order, RECORD, 0, &key.to_string());
+                }
+                counts.push(order.count);
+            }
+            counts
+        };
+        let full = MAX_KEYS / MAX_NEW;
+        let counts = fill(&mut orders, full + 1);
+        assert_eq!((counts[0], counts[1]), (2 + MAX_NEW, 2 + 2 * MAX_NEW), "from each record so many");
+        assert_eq!(counts[full - 1], MAX_KEYS);
+        assert_eq!(counts[full], 2 + MAX_NEW, "all forgotten before the next record");
         for trie in &tries {
             learned(orders.of(trie), RECORD, 0, "a");
             assert!(orders.all.len() <= MAX_TRIES);
         }
         assert_eq!((orders.of(&tries[MAX_TRIES]).count, orders.all.len()), (3, 1));
+    }
+
+    #[test]
+    fn keys_that_collide_cost_a_few_looks() {
+        // Of many keys only so many can stand where one hash points; the others stay unknown.
+        let mut order = Order::default();
+        // SAFETY: `padded` has that many bytes.
+        let place = |key: &str| places(&unsafe { alone(&padded(key), 0, key.len()) }, RECORD).next();
+        let first = place("0");
+        let same: Vec<String> = (0..200_000).map(|n| n.to_string()).filter(|key| place(key) == first).collect();
+        assert!(same.len() > 2 * PROBES, "{}", same.len());
+        let known = same.iter().filter(|key| learned(&mut order, RECORD, 0, key) != UNKNOWN).count();
+        assert_eq!(known, PROBES);
+        assert!(same[..PROBES].iter().all(|key| number(&order, RECORD, 0, key) != UNKNOWN));
+        assert_eq!(number(&order, RECORD, 0, &same[PROBES]), UNKNOWN);
     }
 }

@@ -154,10 +154,14 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
                 return self.fail(at, "expected a key in quotes");
             }
             // What leads to the value that is next, if one is.
-            let mut value = match self.expected(&mut at, &mut here)? {
-                Part::Key => Some(self.key(&mut at, &mut here)?),
-                Part::Value => Some(self.order.key(here.key).hit),
-                Part::Sign => None,
+            let mut value = if here.node == NONE {
+                self.unwanted(&mut at)?.then_some(MISS)
+            } else {
+                match self.expected(&mut at, &mut here)? {
+                    Part::Key => Some(self.key(&mut at, &mut here)?),
+                    Part::Value => Some(self.order.key(here.key).hit),
+                    Part::Sign => None,
+                }
             };
             loop {
                 if let Some(hit) = value {
@@ -170,7 +174,9 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
                         self.open(&mut here, at, first == b'{', child, hit.leaf)?;
                         next = self.step(&mut at, 1);
                         if next != here.end() && here.object {
-                            here.guess = self.order.guess(here.node, here.holder, here.key);
+                            if here.node != NONE {
+                                here.guess = self.order.guess(here.node, here.holder, here.key);
+                            }
                             continue 'members;
                         }
                         if next != here.end() {
@@ -294,6 +300,42 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         }
     }
 
+    /// Members that nobody wants, from the opening quote of a key on, as long as there is no white space and values are
+    /// strings. `at` becomes the place of the first value that is not so, if true, and otherwise that behind the last.
+    #[inline(always)]
+    fn unwanted(&mut self, at: &mut usize) -> Option<bool> {
+        loop {
+            let (end, open, close) = (self.place(1), self.place(2), self.place(3));
+            if end >= self.len {
+                return self.fail(*at, "the string does not end");
+            }
+            if open != end + 2 || self.byte(end + 1) != b':' {
+                self.quote += 2;
+                *at = end + 1;
+                return self.colon(at).map(|()| true);
+            }
+            if close >= self.len {
+                return self.fail(open, "the string does not end");
+            }
+            self.quote += 4;
+            *at = close + 1;
+            if self.pair(*at) != *b",\"" || self.place(0) != close + 2 {
+                return Some(false);
+            }
+            *at += 1;
+        }
+    }
+
+    /// The colon behind a key.
+    #[inline(always)]
+    fn colon(&mut self, at: &mut usize) -> Option<()> {
+        if self.step(at, 0) != b':' {
+            return self.fail(*at, "expected `:` after a key");
+        }
+        *at += 1;
+        Some(())
+    }
+
     /// Another key than the one that was expected, from its quote on, and the colon behind it. Gives where it leads.
     #[inline(never)]
     fn key(&mut self, at: &mut usize, here: &mut Here) -> Option<Hit> {
@@ -303,18 +345,13 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         let mut key = unsafe { self.order.number(holder, node, self.text, from, to) };
         let mut hit = self.order.key(key).hit;
         if key == UNKNOWN {
-            if node != NONE {
-                hit = self.find(self.trie.node(node), from, to);
-            }
+            hit = self.find(self.trie.node(node), from, to);
             key = self.order.learn(holder, (node, hit), self.trie, &self.text[from..to]);
         }
         self.order.follows(holder, here.key, key);
         (here.key, here.guess) = (key, self.order.key(key).next);
         *at = to + 1;
-        if self.step(at, 0) != b':' {
-            return self.fail(*at, "expected `:` after a key");
-        }
-        *at += 1;
+        self.colon(at)?;
         Some(hit)
     }
 
