@@ -10,16 +10,16 @@
 use super::trie::{Hit, MISS, NONE, Trie};
 use model::event::tag;
 
-/// The key of the record itself, which is in no object.
-pub(super) const RECORD: u16 = 0;
-/// A key that cannot be learned: too long, with an escape, or one too many.
-pub(super) const UNKNOWN: u16 = 1;
+/// A key that cannot be learned: too long, with an escape, or one too many. Also what nothing is known to follow.
+pub(super) const UNKNOWN: u16 = 0;
+/// What the first key of an object follows.
+pub(super) const START: u16 = u16::MAX;
 
 /// Most keys that are remembered of a trie; all are forgotten when there are more. A power of two.
 const MAX_KEYS: usize = 512;
 /// Most keys that are learned from one record. One with more new keys follows no template; it would only push others out.
 const MAX_NEW: usize = 64;
-/// Most tries of which something is remembered; all are forgotten when there are more. Each takes 36 KiB.
+/// Most tries of which something is remembered; all are forgotten when there are more. Each takes some 35 KiB.
 const MAX_TRIES: usize = 128;
 /// Bytes that are compared at once: a key, its closing quote and the colon.
 const COMPARED: usize = 32;
@@ -32,7 +32,7 @@ const PLACES: usize = 2 * MAX_KEYS;
 /// How many of them are looked at for a key: a sender may choose its keys so that they collide.
 const PROBES: usize = 16;
 
-/// A key in an object, and what comes behind it.
+/// A key in the objects of a node, and what comes behind it.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(super) struct Key {
@@ -40,7 +40,7 @@ pub(super) struct Key {
     text: [u8; COMPARED],
     /// A bit for each byte that is none of them.
     unused: u32,
-    /// Node of the trie in which `hit` was found.
+    /// Node of the objects, in which `hit` was found.
     node: u32,
     /// Where the key leads from there.
     pub hit: Hit,
@@ -50,10 +50,8 @@ pub(super) struct Key {
     required: (bool, u8),
     /// Number of bytes of the key, its closing quote and the colon.
     pub len: u8,
-    /// The next key of the object, as it was last time; of the same node.
+    /// The next key of the object, as it was last time.
     pub next: u16,
-    /// The first key of an object in this key's value.
-    pub inside: u16,
 }
 
 /// What no text equals, since it is not UTF-8.
@@ -66,7 +64,6 @@ const NO_KEY: Key = Key {
     required: (false, 0),
     len: 0,
     next: UNKNOWN,
-    inside: UNKNOWN,
 };
 
 impl Key {
@@ -119,21 +116,21 @@ pub(super) struct Order {
     count: usize,
     /// How many there may be at the end of this record.
     limit: usize,
-    /// The key whose value holds the object of each.
-    holders: Box<[u16; MAX_KEYS]>,
-    /// Numbers of keys by the hash of their place and text; zero where there is none.
+    /// The first key of the objects of each node, as it was last time.
+    first: Vec<u16>,
+    /// Numbers of keys by the hash of their node and text; [`UNKNOWN`] where there is none.
     table: Box<[u16; PLACES]>,
 }
 
-impl Default for Order {
-    fn default() -> Order {
-        let (keys, holders, table) = (vec![NO_KEY; MAX_KEYS], vec![UNKNOWN; MAX_KEYS], vec![0; PLACES]);
+impl Order {
+    /// Nothing learned yet of a trie with so many nodes.
+    fn new(nodes: usize) -> Order {
         Order {
-            keys: keys.try_into().expect("of this length"),
-            count: 2,
+            keys: vec![NO_KEY; MAX_KEYS].try_into().expect("of this length"),
+            count: 1,
             limit: MAX_KEYS,
-            holders: holders.try_into().expect("of this length"),
-            table: table.try_into().expect("of this length"),
+            first: vec![UNKNOWN; nodes],
+            table: vec![UNKNOWN; PLACES].try_into().expect("of this length"),
         }
     }
 }
@@ -152,7 +149,7 @@ impl Orders {
     pub fn of(&mut self, trie: &Trie) -> &mut Order {
         let number = trie.number();
         if self.all.get(self.last).is_none_or(|o| o.0 != number) {
-            self.last = self.find(number);
+            self.last = self.find(trie);
         }
         let order = &mut self.all[self.last].1;
         order.begin();
@@ -160,14 +157,15 @@ impl Orders {
     }
 
     #[inline(never)]
-    fn find(&mut self, number: u64) -> usize {
+    fn find(&mut self, trie: &Trie) -> usize {
+        let number = trie.number();
         if let Some(at) = self.all.iter().position(|o| o.0 == number) {
             return at;
         }
         if self.all.len() == MAX_TRIES {
             self.all.clear();
         }
-        self.all.push((number, Order::default()));
+        self.all.push((number, Order::new(trie.nodes())));
         self.all.len() - 1
     }
 }
@@ -177,7 +175,7 @@ impl Order {
     #[inline]
     fn begin(&mut self) {
         if self.count == MAX_KEYS {
-            *self = Order::default();
+            *self = Order::new(self.first.len());
         }
         self.limit = (self.count + MAX_NEW).min(MAX_KEYS);
     }
@@ -188,71 +186,63 @@ impl Order {
         &self.keys[number as usize % MAX_KEYS]
     }
 
-    /// The number of the key that is expected in an object of a node behind another, or first if that is the one that holds
-    /// the object. Those behind it are of the same node.
+    /// The number of the key that is expected first in an object of a node.
     #[inline(always)]
-    pub fn guess(&self, node: u32, holder: u16, before: u16) -> u16 {
-        let key = self.key(before);
-        let guess = if before == holder { key.inside } else { key.next };
-        if self.key(guess).node == node { guess } else { UNKNOWN }
+    pub fn first(&self, node: u32) -> u16 {
+        self.first[node as usize]
     }
 
-    /// The number of the key `text[from..to]` in an object of a node, or [`UNKNOWN`]. The object is held by `holder`.
+    /// The number of the key `text[from..to]` in an object of a node, or [`UNKNOWN`].
     ///
     /// # Safety
     /// 32 bytes follow `from` in the text.
     #[inline]
-    pub unsafe fn number(&self, holder: u16, node: u32, text: &[u8], from: usize, to: usize) -> u16 {
+    pub unsafe fn number(&self, node: u32, text: &[u8], from: usize, to: usize) -> u16 {
         if to - from > LONGEST {
             return UNKNOWN;
         }
         // SAFETY: the caller's promise.
         let text = unsafe { alone(text, from, to - from) };
-        for place in places(&text, holder) {
+        for place in places(&text, node) {
             let number = self.table[place];
-            let key = &self.keys[number as usize % MAX_KEYS];
-            if number == 0 {
-                break;
-            }
-            if equal(&key.text, &text) == !0 && key.node == node && self.holders[number as usize % MAX_KEYS] == holder {
+            let key = self.key(number);
+            if number == UNKNOWN || (equal(&key.text, &text) == !0 && key.node == node) {
                 return number;
             }
         }
         UNKNOWN
     }
 
-    /// From now on, `number` is expected behind `before`, or first if that is the holder of the object.
+    /// From now on, `number` is expected behind the key `before` of the same object, or first in those of its node.
     #[inline]
-    pub fn follows(&mut self, holder: u16, before: u16, number: u16) {
+    pub fn follows(&mut self, before: u16, number: u16) {
         if number == UNKNOWN || before == UNKNOWN {
             return;
         }
-        let node = self.key(number).node;
-        let link = &mut self.keys[before as usize % MAX_KEYS];
-        if before == holder {
-            link.inside = number;
-        } else if link.node == node {
-            link.next = number;
+        if before != START {
+            self.keys[before as usize % MAX_KEYS].next = number;
+        } else {
+            let node = self.key(number).node;
+            self.first[node as usize] = number;
         }
     }
 
     /// Remember a key that has no number yet, and that was found to lead to `hit` from a node. Gives its number.
     #[inline(never)]
-    pub fn learn(&mut self, holder: u16, (node, hit): (u32, Hit), trie: &Trie, key: &[u8]) -> u16 {
+    pub fn learn(&mut self, (node, hit): (u32, Hit), trie: &Trie, key: &[u8]) -> u16 {
         let number = self.count;
-        if key.len() > LONGEST || holder == UNKNOWN || number >= self.limit || key.contains(&b'\\') {
+        if key.len() > LONGEST || number >= self.limit || key.contains(&b'\\') {
             return UNKNOWN;
         }
         let len = key.len() + BEHIND.len();
         let mut text = [0; COMPARED];
         text[..key.len()].copy_from_slice(key);
         text[key.len()..len].copy_from_slice(BEHIND);
-        let Some(place) = places(&text, holder).find(|place| self.table[*place] == 0) else { return UNKNOWN };
+        let Some(place) = places(&text, node).find(|place| self.table[*place] == UNKNOWN) else { return UNKNOWN };
         let (slot, bit) = trie.plain(hit, tag::STR).unwrap_or((NONE, 0));
         let required = (bit != 0, bit.trailing_zeros() as u8);
         let unused = (!0u64 << len) as u32;
         self.keys[number] = Key { text, unused, node, hit, slot, required, len: len as u8, ..NO_KEY };
-        self.holders[number] = holder;
         self.table[place] = number as u16;
         self.count += 1;
         number as u16
@@ -261,9 +251,9 @@ impl Order {
 
 /// The places of the hash table where a key may be, the likeliest first.
 #[inline]
-fn places(text: &[u8; COMPARED], holder: u16) -> impl Iterator<Item = usize> {
+fn places(text: &[u8; COMPARED], node: u32) -> impl Iterator<Item = usize> {
     let word = |n: usize| u64::from_le_bytes(text.as_chunks().0[n]);
-    let seed = word(0) ^ word(1).rotate_left(21) ^ word(2).rotate_left(42) ^ word(3) ^ u64::from(holder) << 48;
+    let seed = word(0) ^ word(1).rotate_left(21) ^ word(2).rotate_left(42) ^ word(3) ^ u64::from(node) << 40;
     let start = (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize;
     (start..start + PROBES).map(|n| n % PLACES)
 }
@@ -313,24 +303,24 @@ mod tests {
         text.resize(key.len() + 2 * COMPARED, b'.');
         text
     }
-    fn learned(order: &mut Order, holder: u16, node: u32, key: &str) -> u16 {
-        order.learn(holder, (node, MISS), &Trie::default(), key.as_bytes())
+    fn learned(order: &mut Order, node: u32, key: &str) -> u16 {
+        order.learn((node, MISS), &Trie::default(), key.as_bytes())
     }
-    fn number(order: &Order, holder: u16, node: u32, key: &str) -> u16 {
+    fn number(order: &Order, node: u32, key: &str) -> u16 {
         // SAFETY: that many bytes were added.
-        unsafe { order.number(holder, node, &padded(key), 0, key.len()) }
+        unsafe { order.number(node, &padded(key), 0, key.len()) }
     }
 
     #[test]
-    fn a_key_is_known_by_its_place_and_all_its_bytes() {
-        let mut order = Order::default();
+    fn a_key_is_known_by_its_node_and_all_its_bytes() {
+        let mut order = Order::new(9);
         let long = "thirty-bytes-are-what-is-taken";
         for len in 0..=long.len() {
             let key = &long[..len];
-            let it = learned(&mut order, RECORD, 7, key);
-            assert_eq!((number(&order, RECORD, 7, key), order.key(it).len as usize), (it, len + 2));
-            for (holder, node, other) in [(RECORD, 8, key), (it, 7, key), (RECORD, 7, &*format!("{key}x"))] {
-                assert_eq!(number(&order, holder, node, other), UNKNOWN);
+            let it = learned(&mut order, 7, key);
+            assert_eq!((number(&order, 7, key), order.key(it).len as usize), (it, len + 2));
+            for (node, other) in [(8, key), (7, &*format!("{key}x"))] {
+                assert_eq!(number(&order, node, other), UNKNOWN);
             }
             // SAFETY: `padded` has that many bytes.
             let is_at = |text: &str| unsafe { order.key(it).is_at(&padded(text), 0) };
@@ -342,27 +332,25 @@ mod tests {
             }
         }
         for taken in ["thirty-one-bytes-are-one-too-ma", "back\\slash"] {
-            assert_eq!(learned(&mut order, RECORD, 7, taken), UNKNOWN);
+            assert_eq!(learned(&mut order, 7, taken), UNKNOWN);
         }
-        assert_eq!(learned(&mut order, UNKNOWN, 7, "in something unknown"), UNKNOWN);
     }
 
     #[test]
     fn the_last_follower_is_the_guess() {
-        let mut order = Order::default();
-        let [a, b, c] = ["a", "b", "c"].map(|key| learned(&mut order, RECORD, 0, key));
-        assert_eq!(order.guess(0, RECORD, RECORD), UNKNOWN);
-        order.follows(RECORD, RECORD, a);
-        order.follows(RECORD, a, b);
-        assert_eq!((order.guess(0, RECORD, RECORD), order.guess(0, RECORD, a)), (a, b));
-        order.follows(RECORD, a, c);
-        order.follows(RECORD, a, UNKNOWN);
-        order.follows(RECORD, UNKNOWN, b);
-        assert_eq!((order.guess(0, RECORD, a), order.guess(0, RECORD, UNKNOWN)), (c, UNKNOWN));
-        assert_eq!(order.guess(1, RECORD, a), UNKNOWN, "a key of another node");
-        let other = learned(&mut order, RECORD, 1, "a");
-        order.follows(RECORD, a, other);
-        assert_eq!(order.key(a).next, c, "keys of another node do not follow");
+        let mut order = Order::new(9);
+        let [a, b, c] = ["a", "b", "c"].map(|key| learned(&mut order, 3, key));
+        assert_eq!(order.first(3), UNKNOWN);
+        order.follows(START, a);
+        order.follows(a, b);
+        assert_eq!((order.first(3), order.key(a).next), (a, b));
+        order.follows(a, c);
+        order.follows(a, UNKNOWN);
+        order.follows(UNKNOWN, b);
+        assert_eq!((order.key(a).next, order.key(UNKNOWN).next), (c, UNKNOWN));
+        let other = learned(&mut order, 4, "a");
+        order.follows(START, other);
+        assert_eq!((order.first(3), order.first(4)), (a, other));
     }
 
     #[test]
@@ -374,7 +362,7 @@ mod tests {
                 let order = orders.of(&tries[0]);
                 for _ in 0..2 * MAX_NEW {
                     key += 1;
-                    learned(order, RECORD, 0, &key.to_string());
+                    learned(order, 0, &key.to_string());
                 }
                 counts.push(order.count);
             }
@@ -382,28 +370,28 @@ mod tests {
         };
         let full = MAX_KEYS / MAX_NEW;
         let counts = fill(&mut orders, full + 1);
-        assert_eq!((counts[0], counts[1]), (2 + MAX_NEW, 2 + 2 * MAX_NEW), "from each record so many");
+        assert_eq!((counts[0], counts[1]), (1 + MAX_NEW, 1 + 2 * MAX_NEW), "from each record so many");
         assert_eq!(counts[full - 1], MAX_KEYS);
-        assert_eq!(counts[full], 2 + MAX_NEW, "all forgotten before the next record");
+        assert_eq!(counts[full], 1 + MAX_NEW, "all forgotten before the next record");
         for trie in &tries {
-            learned(orders.of(trie), RECORD, 0, "a");
+            learned(orders.of(trie), 0, "a");
             assert!(orders.all.len() <= MAX_TRIES);
         }
-        assert_eq!((orders.of(&tries[MAX_TRIES]).count, orders.all.len()), (3, 1));
+        assert_eq!((orders.of(&tries[MAX_TRIES]).count, orders.all.len()), (2, 1));
     }
 
     #[test]
     fn keys_that_collide_cost_a_few_looks() {
         // Of many keys only so many can stand where one hash points; the others stay unknown.
-        let mut order = Order::default();
+        let mut order = Order::new(9);
         // SAFETY: `padded` has that many bytes.
-        let place = |key: &str| places(&unsafe { alone(&padded(key), 0, key.len()) }, RECORD).next();
+        let place = |key: &str| places(&unsafe { alone(&padded(key), 0, key.len()) }, 0).next();
         let first = place("0");
         let same: Vec<String> = (0..200_000).map(|n| n.to_string()).filter(|key| place(key) == first).collect();
         assert!(same.len() > 2 * PROBES, "{}", same.len());
-        let known = same.iter().filter(|key| learned(&mut order, RECORD, 0, key) != UNKNOWN).count();
+        let known = same.iter().filter(|key| learned(&mut order, 0, key) != UNKNOWN).count();
         assert_eq!(known, PROBES);
-        assert!(same[..PROBES].iter().all(|key| number(&order, RECORD, 0, key) != UNKNOWN));
-        assert_eq!(number(&order, RECORD, 0, &same[PROBES]), UNKNOWN);
+        assert!(same[..PROBES].iter().all(|key| number(&order, 0, key) != UNKNOWN));
+        assert_eq!(number(&order, 0, &same[PROBES]), UNKNOWN);
     }
 }

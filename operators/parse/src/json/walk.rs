@@ -1,13 +1,14 @@
-//! Second step: one pass over a record, from quote to quote, guided by the trie. This file knows the grammar;
-//! [`super::wanted`] what to do with a value that somebody asked for.
+//! Second step: one pass over a record, from quote to quote, guided by the trie. This file knows the grammar,
+//! [`super::container`] what is open, and [`super::wanted`] what to do with a value that somebody asked for.
+use super::JsonError;
+use super::container::{Here, Stack};
 use super::escape;
 use super::number::number_end;
-use super::order::{Order, RECORD, UNKNOWN};
+use super::order::{Order, UNKNOWN};
 use super::scan::{Index, Quotes};
-use super::trie::{Hit, MISS, NONE, ROOT, Trie};
+use super::trie::{Hit, MISS, NONE, Trie};
 use super::vectors::Vectors;
 use super::walker::{Visits, Walked};
-use super::{JsonError, MAX_DEPTH};
 use model::event::tag;
 
 /// Where values go.
@@ -20,53 +21,6 @@ pub(super) struct Out<'a> {
     pub side_base: usize,
     /// Offset of the record.
     pub base: usize,
-}
-
-/// An open object or array.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Open {
-    /// Node of the wanted paths that lead into it; [`NONE`]: there are none.
-    node: u32,
-    /// The wants of its text; [`NONE`]: there are none.
-    leaf: u32,
-    /// Place of its opening bracket.
-    start: u32,
-    /// Of an array, the number of the element that the walk is at.
-    element: u32,
-    /// The key whose value it is, or is in.
-    holder: u16,
-    object: bool,
-    /// [`Walk::inlined`] outside.
-    inlined: bool,
-}
-
-/// The open containers, the record's own first.
-pub(super) type Stack = [Open; MAX_DEPTH + 1];
-
-/// Where the walk is: in the innermost open container.
-struct Here {
-    /// Number of the container in the stack. What is asked for often of it stands here as well.
-    depth: usize,
-    node: u32,
-    holder: u16,
-    object: bool,
-    /// The last key; before the first, the one that holds the object.
-    key: u16,
-    /// The key that is expected next.
-    guess: u16,
-}
-
-impl Here {
-    /// The bracket that ends the container.
-    #[inline(always)]
-    fn end(&self) -> u8 {
-        if self.object { b'}' } else { b']' }
-    }
-
-    #[cold]
-    fn expected(&self) -> &'static str {
-        if self.object { "expected `,` or `}` in an object" } else { "expected `,` or `]` in an array" }
-    }
 }
 
 /// What a position is the place of.
@@ -141,14 +95,11 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
 
     /// The object of the record, from its `{` on, with all that is in it.
     fn object(&mut self, mut at: usize) -> Option<usize> {
-        let mut here = Here { depth: 0, node: ROOT, holder: RECORD, object: true, key: RECORD, guess: UNKNOWN };
-        self.stack[0] =
-            Open { node: ROOT, leaf: NONE, start: 0, element: 0, holder: RECORD, object: true, inlined: false };
+        let mut here = self.begin();
         let mut next = self.step(&mut at, 1);
         if next == b'}' {
             return Some(at + 1);
         }
-        here.guess = self.order.guess(ROOT, RECORD, RECORD);
         'members: loop {
             if next != b'"' {
                 return self.fail(at, "expected a key in quotes");
@@ -175,7 +126,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
                         next = self.step(&mut at, 1);
                         if next != here.end() && here.object {
                             if here.node != NONE {
-                                here.guess = self.order.guess(here.node, here.holder, here.key);
+                                here.guess = self.order.first(here.node);
                             }
                             continue 'members;
                         }
@@ -212,44 +163,6 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
                 }
             }
         }
-    }
-
-    /// Goes into a container whose opening bracket is at `at`.
-    #[inline(always)]
-    fn open(&mut self, here: &mut Here, at: usize, object: bool, node: u32, leaf: u32) -> Option<()> {
-        here.depth += 1;
-        if here.depth >= MAX_DEPTH {
-            return self.too_deep();
-        }
-        // The objects of an array are held by its key.
-        here.holder = if here.object { here.key } else { here.holder };
-        (here.node, here.object) = (node, object);
-        // Members that count as those of the record are no value themselves.
-        let inlined = node == ROOT;
-        let leaf = if inlined { NONE } else { leaf };
-        let (holder, outer) = (here.holder, self.inlined);
-        self.inlined |= inlined;
-        self.stack[here.depth] = Open { node, leaf, start: at as u32, element: 0, holder, object, inlined: outer };
-        Some(())
-    }
-
-    /// Leaves the container that ends before `at`. False if that was the record.
-    #[inline(always)]
-    fn close(&mut self, here: &mut Here, at: usize) -> Option<bool> {
-        let inner = self.stack[here.depth];
-        self.put_container(inner.leaf, inner.object, inner.start as usize, at)?;
-        if here.depth == 0 {
-            return Some(false);
-        }
-        self.inlined = inner.inlined;
-        here.depth -= 1;
-        let outer = &self.stack[here.depth];
-        (here.node, here.holder, here.object) = (outer.node, outer.holder, outer.object);
-        // The objects of an array are taken for one: often they are of several kinds, in the same order.
-        if here.object {
-            (here.key, here.guess) = (inner.holder, self.order.key(inner.holder).next);
-        }
-        Some(true)
     }
 
     /// Members that are as they were last time, from the opening quote of a key on, as long as there is no white space and
@@ -339,66 +252,20 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     /// Another key than the one that was expected, from its quote on, and the colon behind it. Gives where it leads.
     #[inline(never)]
     fn key(&mut self, at: &mut usize, here: &mut Here) -> Option<Hit> {
-        let (node, holder) = (here.node, here.holder);
+        let node = here.node;
         let (from, to) = (*at + 1, self.string(*at)?);
         // SAFETY: `PAD` bytes follow the record, in which the key is.
-        let mut key = unsafe { self.order.number(holder, node, self.text, from, to) };
+        let mut key = unsafe { self.order.number(node, self.text, from, to) };
         let mut hit = self.order.key(key).hit;
         if key == UNKNOWN {
             hit = self.find(self.trie.node(node), from, to);
-            key = self.order.learn(holder, (node, hit), self.trie, &self.text[from..to]);
+            key = self.order.learn((node, hit), self.trie, &self.text[from..to]);
         }
-        self.order.follows(holder, here.key, key);
+        self.order.follows(here.key, key);
         (here.key, here.guess) = (key, self.order.key(key).next);
         *at = to + 1;
         self.colon(at)?;
         Some(hit)
-    }
-
-    /// The node of the paths that lead into a container, [`NONE`] if there are none; nothing if it is to be skipped.
-    #[inline(always)]
-    fn enter(&mut self, hit: Hit, object: bool) -> Option<u32> {
-        let child = if hit.child == NONE { NONE } else { self.enter_wanted(hit, object) };
-        (STRICT || child != NONE).then_some(child)
-    }
-
-    #[inline(never)]
-    fn enter_wanted(&mut self, hit: Hit, object: bool) -> u32 {
-        if hit.child == ROOT {
-            return if object { ROOT } else { NONE };
-        }
-        let inside = self.visit(hit) && (object || !self.trie.node(hit.child).elements.is_empty());
-        if inside { hit.child } else { NONE }
-    }
-
-    /// Where an element of an array leads.
-    #[inline(always)]
-    fn element(&self, node: u32, number: u32) -> Hit {
-        if node == NONE {
-            return MISS;
-        }
-        let elements = &self.trie.node(node).elements;
-        elements.binary_search_by_key(&number, |e| e.0).map_or(MISS, |n| elements[n].1)
-    }
-
-    /// Where the next element of the array leads; nothing if the rest of it is to be skipped.
-    #[inline(always)]
-    fn next_element(&mut self, here: &Here) -> Option<Hit> {
-        let element = &mut self.stack[here.depth].element;
-        *element += 1;
-        let number = *element;
-        let wanted = || self.trie.node(here.node).elements.last().is_some_and(|e| e.0 >= number);
-        (STRICT || wanted()).then(|| self.element(here.node, number))
-    }
-
-    /// The text of a container, if somebody wants it.
-    #[inline(always)]
-    fn put_container(&mut self, leaf: u32, object: bool, start: usize, end: usize) -> Option<()> {
-        if leaf == NONE {
-            return Some(());
-        }
-        let base = self.out.base;
-        self.put(leaf, if object { tag::OBJ } else { tag::ARR }, start, base + start, base + end)
     }
 
     /// The place of the quote that is this many after the next.
@@ -520,7 +387,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     }
 
     #[cold]
-    fn too_deep<T>(&mut self) -> Option<T> {
+    pub fn too_deep<T>(&mut self) -> Option<T> {
         self.error = JsonError::TooDeep;
         None
     }

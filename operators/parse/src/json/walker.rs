@@ -1,11 +1,12 @@
 //! The walker: scratch memory, the choice of vector instructions, and the promises to the caller.
 use super::JsonError;
 use super::columns::Columns;
+use super::container::{Open, Stack};
 use super::order::Orders;
 use super::scan::{Index, KEPT, Quotes};
 use super::trie::Trie;
 use super::vectors::Vectors;
-use super::walk::{Open, Out, Stack, Walk};
+use super::walk::{Out, Walk};
 use model::raw::PAD;
 
 /// What a walk found besides the values.
