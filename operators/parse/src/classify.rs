@@ -7,10 +7,11 @@
 use crate::event::BatchFacts;
 use crate::fill::{Buf, Filled, Filler, Place, Rows, standard};
 use crate::filter::RawFilters;
-use crate::json::{Columns, Walker, valid_utf8};
+use crate::json::{Columns, JsonError, Walker, valid_utf8};
 use crate::miss::Miss;
 use crate::plan::Plan;
 use crate::record::trimmed;
+use crate::text::Parser;
 use model::event::EventBatch;
 use model::raw::PAD;
 use model::{Ctx, Map, Packet, Pos, RawBatch, RawRecord, Record, Rejected};
@@ -63,6 +64,8 @@ pub struct Classifier {
     /// Indices of the candidates, lowest penalty first.
     order: Vec<usize>,
     walker: Walker,
+    /// Every record goes through the walker first, which finds out whether it is UTF-8.
+    walked: bool,
     /// Split whose state this is: source and partition.
     stream: Option<(u32, u32)>,
     /// Computed bytes of the last batch, for their capacity.
@@ -82,11 +85,13 @@ impl Classifier {
             rows: None,
             kept: Vec::new(),
         };
+        let walked = shared.raw_filters.is_empty() && plans.iter().all(|p| matches!(p.schema.parser, Parser::Json));
         Classifier {
             shared,
             candidates: plans.iter().map(candidate).collect(),
             order: (0..plans.len()).collect(),
             walker: Walker::new(strict),
+            walked,
             stream: None,
             side: Vec::new(),
             times: Vec::new(),
@@ -117,7 +122,7 @@ impl Classifier {
         self.begin(&batch);
         let end = batch.records.iter().map(|r| r.start as usize + r.len as usize).max().unwrap_or(0);
         let base = batch.data.len().saturating_sub(PAD).max(end).min(batch.data.len());
-        let valid = valid_utf8(&batch.data[..base]).is_ok();
+        let valid = self.walked || valid_utf8(&batch.data[..base]).is_ok();
         let header = batch.header.as_deref().and_then(|h| std::str::from_utf8(trimmed(h)).ok());
         let mut side = std::mem::take(&mut self.side);
         side.clear();
@@ -154,7 +159,7 @@ impl Classifier {
         if !v.valid
             && let Err(at) = valid_utf8(raw)
         {
-            return Err(("bad_utf8", format!("not UTF-8 at byte {at} of the record")));
+            return Err(bad_utf8(at));
         }
         let text = trimmed(raw);
         if text.is_empty() {
@@ -182,6 +187,7 @@ impl Classifier {
         for n in 0..self.order.len() {
             let c = &mut self.candidates[self.order[n]];
             match c.take(v, &mut self.walker, buf, start, text.len()) {
+                Err(Miss::Json(JsonError::NotUtf8 { at })) => return Err(bad_utf8(start - record.start as usize + at)),
                 Err(miss) => {
                     c.penalty = c.penalty.saturating_add(1);
                     misses.push((self.order[n], miss));
@@ -276,11 +282,17 @@ impl Classifier {
     }
 }
 
+/// Code and reason of a record that is not UTF-8 from this byte on.
+fn bad_utf8(at: usize) -> (&'static str, String) {
+    let miss = Miss::Json(JsonError::NotUtf8 { at });
+    (miss.code(), miss.to_string())
+}
+
 /// A record in its batch.
 struct View<'a> {
     batch: &'a RawBatch,
     header: Option<&'a str>,
-    /// The whole batch is UTF-8.
+    /// The whole batch is UTF-8, or the walker looks whether a record is.
     valid: bool,
     index: usize,
     /// Its event time, if its fields tell none.

@@ -111,6 +111,11 @@ enum RawTest {
 }
 
 impl RawFilters {
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Compile, with a problem for each that is wrong.
     pub fn new(filters: &[RawFilter], problems: &mut Vec<Problem>) -> RawFilters {
         let mut out = Vec::new();

@@ -38,6 +38,7 @@ impl Miss {
     /// Stable code.
     pub fn code(&self) -> &'static str {
         match self {
+            Miss::Json(JsonError::NotUtf8 { .. }) => "bad_utf8",
             Miss::Json(_) => "bad_json",
             Miss::Text(_) => "bad_format",
             Miss::Missing(_) => "missing_field",

@@ -66,6 +66,24 @@ fn bad_utf8_rejects_its_own_record_only() {
     let out = rig.run(batch(&[br#"{"a":1}"#, b"{\"b\":\"\xc3\"}", br#"{"a":3}"#], true));
     assert_eq!((out.count("parsed"), out.count("rejected")), (2, 1));
     assert_eq!(out.rejected[0].code, "bad_utf8");
+    // The same whoever finds it: the walker, or a look at the batch where there are text formats or filters as well.
+    let mut schemas = two();
+    schemas.push(schema("Custom.Csv", "parser: { csv: { hasHeader: true } }", "  - { name: x, type: int }\n"));
+    let filter: Vec<RawFilter> = serde_json::from_value(json!([{"mode": "exclude", "contains": "DROP"}])).unwrap();
+    let rigs = [
+        Rig::new(&two(), &Needs::default()),
+        Rig::new(&schemas, &Needs::default()),
+        Rig::with(&two(), &Needs::default(), &filter, &[]),
+    ];
+    for mut rig in rigs {
+        let out = rig.run(batch(
+            &[br#"{"b":"x"}"#, b" \t{\"b\":\"gr\xc3\xbcn \xff DROP\"", "{\"b\":\"gr\u{fc}n\"}".as_bytes()],
+            true,
+        ));
+        assert_eq!((out.count("parsed"), out.count("rejected")), (2, 1));
+        let reject = &out.rejected[0];
+        assert_eq!((&*reject.code, &*reject.reason), ("bad_utf8", "not UTF-8 at byte 14 of the record"));
+    }
 }
 
 #[test]

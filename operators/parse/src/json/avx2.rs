@@ -84,6 +84,15 @@ impl Lanes for Vectors {
         }
     }
     #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        // SAFETY: see the type: AVX2 is there.
+        unsafe { Vectors(_mm256_or_si256(self.0, other.0), _mm256_or_si256(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn high(self) -> bool {
+        Self::mask(self.0, self.1) != 0
+    }
+    #[inline(always)]
     fn parity(bits: u64) -> u64 {
         parity(bits)
     }

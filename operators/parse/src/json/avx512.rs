@@ -59,6 +59,16 @@ impl Lanes for Wide {
         self.below_space()
     }
     #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        // SAFETY: see the type: AVX-512 is there.
+        unsafe { Wide(_mm512_or_si512(self.0, other.0)) }
+    }
+    #[inline(always)]
+    fn high(self) -> bool {
+        // SAFETY: see the type: AVX-512 is there.
+        unsafe { _mm512_movepi8_mask(self.0) != 0 }
+    }
+    #[inline(always)]
     fn parity(bits: u64) -> u64 {
         avx2::parity(bits)
     }

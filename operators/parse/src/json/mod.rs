@@ -16,8 +16,8 @@
 //! is skipped by counting brackets, and a lone surrogate reads as U+FFFD. Choose it for its tolerance: on log events,
 //! whose containers are small, strict walks are as fast (`examples/walk_cost.rs`).
 //!
-//! UTF-8 is the caller's job, once per buffer, with [`valid_utf8`]: spans are cut at ASCII bytes only, so every span
-//! of a valid buffer is valid.
+//! Both check that the record is UTF-8, and cut spans at ASCII bytes only, so every span is valid. `scan` tells whether all
+//! bytes are ASCII; only records where they are not are looked at once more ([`valid_utf8`]).
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -50,6 +50,11 @@ pub const MAX_DEPTH: usize = 127;
 /// Why a record was not taken. `at` counts bytes from the start of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonError {
+    /// Not UTF-8.
+    NotUtf8 {
+        /// The first byte that is not.
+        at: usize,
+    },
     /// Not JSON.
     Syntax {
         /// Byte of the record.
@@ -73,6 +78,7 @@ pub enum JsonError {
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            JsonError::NotUtf8 { at } => write!(f, "not UTF-8 at byte {at} of the record"),
             JsonError::Syntax { at, what } => write!(f, "not JSON: {what} at byte {at}"),
             JsonError::NotAnObject => f.write_str("not a JSON object: the record does not begin with `{`"),
             JsonError::TooDeep => write!(f, "JSON nested deeper than {MAX_DEPTH} levels"),
@@ -85,7 +91,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Checks a whole buffer; on failure, the first byte that is not UTF-8.
+/// Checks a text; on failure, the first byte that is not UTF-8.
 pub fn valid_utf8(bytes: &[u8]) -> Result<(), usize> {
     // The basic check is faster than the one that knows where it failed; the second look is for bad input only.
     match simdutf8::basic::from_utf8(bytes) {

@@ -3,7 +3,7 @@
 //! Programs write their records by templates: a key is nearly always followed by the same one. So the walk first compares
 //! the text with the key that stood at this place last time. Its length and what it leads to are known before the text is
 //! looked at, and so a right guess takes the place of the hash and of the search for what is wanted. A wrong one costs the
-//! comparison; what is found then is the next guess.
+//! comparison; what is found then is the next guess, and the old one the second.
 //!
 //! Guesses decide nothing: a key is taken for a learned one if all its bytes are. Objects that hold nothing wanted need
 //! none: of their keys only the quotes are looked at.
@@ -19,7 +19,7 @@ pub(super) const START: u16 = u16::MAX;
 const MAX_KEYS: usize = 512;
 /// Most keys that are learned from one record. One with more new keys follows no template; it would only push others out.
 const MAX_NEW: usize = 64;
-/// Most tries of which something is remembered; all are forgotten when there are more. Each takes some 35 KiB.
+/// Most tries of which something is remembered; all are forgotten when there are more. Each takes some 37 KiB.
 const MAX_TRIES: usize = 128;
 /// Bytes that are compared at once: a key, its closing quote and the colon.
 const COMPARED: usize = 32;
@@ -40,30 +40,30 @@ pub(super) struct Key {
     text: [u8; COMPARED],
     /// A bit for each byte that is none of them.
     unused: u32,
-    /// Node of the objects, in which `hit` was found.
-    node: u32,
-    /// Where the key leads from there.
+    /// Where the key leads.
     pub hit: Hit,
     /// The slot, if all there is to do with a string is to put it there; otherwise [`NONE`].
     pub slot: u32,
-    /// Is the value required, and its number in [`super::Walked::seen`].
-    required: (bool, u8),
+    /// What a value that is not null sets in [`super::Walked::seen`].
+    pub required: u64,
     /// Number of bytes of the key, its closing quote and the colon.
     pub len: u8,
     /// The next key of the object, as it was last time.
     pub next: u16,
+    /// The one that was expected before that.
+    second: u16,
 }
 
 /// What no text equals, since it is not UTF-8.
 const NO_KEY: Key = Key {
     text: [0xFF; COMPARED],
     unused: 0,
-    node: NONE,
     hit: MISS,
     slot: NONE,
-    required: (false, 0),
+    required: 0,
     len: 0,
     next: UNKNOWN,
+    second: UNKNOWN,
 };
 
 impl Key {
@@ -77,12 +77,6 @@ impl Key {
         // SAFETY: the caller's promise.
         let here = unsafe { &*text.as_ptr().add(from).cast::<[u8; COMPARED]>() };
         equal(here, &self.text) | self.unused == !0
-    }
-
-    /// Bit of [`super::Walked::seen`] for a value that is not null.
-    #[inline(always)]
-    pub fn required(&self) -> u64 {
-        u64::from(self.required.0) << (self.required.1 & 63)
     }
 }
 
@@ -112,12 +106,14 @@ fn equal(a: &[u8; COMPARED], b: &[u8; COMPARED]) -> u32 {
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     keys: Box<[Key; MAX_KEYS]>,
+    /// The node of the objects of each key.
+    nodes: Box<[u32; MAX_KEYS]>,
     /// How many keys there are.
     count: usize,
     /// How many there may be at the end of this record.
     limit: usize,
-    /// The first key of the objects of each node, as it was last time.
-    first: Vec<u16>,
+    /// The first key of the objects of each node, as it was last time, and the one that was expected before that.
+    first: Vec<[u16; 2]>,
     /// Numbers of keys by the hash of their node and text; [`UNKNOWN`] where there is none.
     table: Box<[u16; PLACES]>,
 }
@@ -127,9 +123,10 @@ impl Order {
     fn new(nodes: usize) -> Order {
         Order {
             keys: vec![NO_KEY; MAX_KEYS].try_into().expect("of this length"),
+            nodes: vec![NONE; MAX_KEYS].try_into().expect("of this length"),
             count: 1,
             limit: MAX_KEYS,
-            first: vec![UNKNOWN; nodes],
+            first: vec![[UNKNOWN; 2]; nodes],
             table: vec![UNKNOWN; PLACES].try_into().expect("of this length"),
         }
     }
@@ -186,10 +183,21 @@ impl Order {
         &self.keys[number as usize % MAX_KEYS]
     }
 
+    #[inline(always)]
+    fn node(&self, number: u16) -> u32 {
+        self.nodes[number as usize % MAX_KEYS]
+    }
+
     /// The number of the key that is expected first in an object of a node.
     #[inline(always)]
     pub fn first(&self, node: u32) -> u16 {
-        self.first[node as usize]
+        self.first[node as usize][0]
+    }
+
+    /// The second guess in an object of a node, behind a key.
+    #[inline]
+    pub fn second(&self, node: u32, before: u16) -> u16 {
+        if before == START { self.first[node as usize][1] } else { self.key(before).second }
     }
 
     /// The number of the key `text[from..to]` in an object of a node, or [`UNKNOWN`].
@@ -205,8 +213,7 @@ impl Order {
         let text = unsafe { alone(text, from, to - from) };
         for place in places(&text, node) {
             let number = self.table[place];
-            let key = self.key(number);
-            if number == UNKNOWN || (equal(&key.text, &text) == !0 && key.node == node) {
+            if number == UNKNOWN || (equal(&self.key(number).text, &text) == !0 && self.node(number) == node) {
                 return number;
             }
         }
@@ -219,11 +226,16 @@ impl Order {
         if number == UNKNOWN || before == UNKNOWN {
             return;
         }
-        if before != START {
-            self.keys[before as usize % MAX_KEYS].next = number;
+        let node = self.node(number);
+        let (next, second) = if before == START {
+            let [next, second] = &mut self.first[node as usize];
+            (next, second)
         } else {
-            let node = self.key(number).node;
-            self.first[node as usize] = number;
+            let key = &mut self.keys[before as usize % MAX_KEYS];
+            (&mut key.next, &mut key.second)
+        };
+        if *next != number {
+            (*next, *second) = (number, *next);
         }
     }
 
@@ -239,10 +251,10 @@ impl Order {
         text[..key.len()].copy_from_slice(key);
         text[key.len()..len].copy_from_slice(BEHIND);
         let Some(place) = places(&text, node).find(|place| self.table[*place] == UNKNOWN) else { return UNKNOWN };
-        let (slot, bit) = trie.plain(hit, tag::STR).unwrap_or((NONE, 0));
-        let required = (bit != 0, bit.trailing_zeros() as u8);
+        let (slot, required) = trie.plain(hit, tag::STR).unwrap_or((NONE, 0));
         let unused = (!0u64 << len) as u32;
-        self.keys[number] = Key { text, unused, node, hit, slot, required, len: len as u8, ..NO_KEY };
+        self.keys[number] = Key { text, unused, hit, slot, required, len: len as u8, ..NO_KEY };
+        self.nodes[number] = node;
         self.table[place] = number as u16;
         self.count += 1;
         number as u16
@@ -347,10 +359,14 @@ mod tests {
         order.follows(a, c);
         order.follows(a, UNKNOWN);
         order.follows(UNKNOWN, b);
-        assert_eq!((order.key(a).next, order.key(UNKNOWN).next), (c, UNKNOWN));
+        assert_eq!((order.key(a).next, order.second(3, a), order.key(UNKNOWN).next), (c, b, UNKNOWN));
+        order.follows(a, c);
+        assert_eq!((order.key(a).next, order.second(3, a)), (c, b), "as before");
         let other = learned(&mut order, 4, "a");
         order.follows(START, other);
         assert_eq!((order.first(3), order.first(4)), (a, other));
+        order.follows(START, b);
+        assert_eq!((order.first(3), order.second(3, START), order.second(4, START)), (b, a, UNKNOWN));
     }
 
     #[test]

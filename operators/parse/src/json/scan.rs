@@ -14,12 +14,14 @@ pub(super) const KEPT: usize = 1 << 20;
 pub(super) struct Index {
     /// Unescaped quotes, a word per block (little-endian on any machine), and two full words behind the last.
     quotes: Vec<u64>,
-    /// Their places in order, and [`AFTER`] behind the last that no record reaches.
+    /// Their places in order, and [`AFTER`] times the length of the record.
     places: Vec<u32>,
     /// Backslashes that begin an escape.
     pub escapes: Vec<u32>,
     /// First control character inside a string.
     pub control: Option<u32>,
+    /// All bytes of the record are ASCII; false also if only some behind it, in its last block, are not.
+    pub ascii: bool,
 }
 
 impl Index {
@@ -29,7 +31,7 @@ impl Index {
         Quotes(&self.quotes)
     }
 
-    /// The same, one by one; [`AFTER`] places that are behind any record follow.
+    /// The same, one by one; [`AFTER`] times the place behind the record follows.
     #[inline]
     pub fn places(&self) -> &[u32] {
         &self.places
@@ -105,6 +107,10 @@ pub(super) trait Lanes: Copy {
     fn special(self) -> bool;
     /// Control characters (below 0x20).
     fn control(self) -> u64;
+    /// Bits that are set in either.
+    fn or(self, other: Self) -> Self;
+    /// Is there any byte that is not ASCII?
+    fn high(self) -> bool;
     /// Bit n is the parity of bits 0..=n.
     fn parity(bits: u64) -> u64;
     /// Writes `at` plus the number of each bit to `out`, in order, and perhaps more behind.
@@ -133,30 +139,34 @@ pub(super) trait Lanes: Copy {
 #[inline(always)]
 pub(super) fn scan<L: Lanes>(text: &[u8], len: usize, index: &mut Index) {
     prepare(index, len);
-    let Index { quotes, places, escapes, control } = index;
-    let mut state = State { at: 0, inside: 0, escaped: 0, out: places.as_mut_ptr(), count: 0, escapes, control };
+    let Index { quotes, places, escapes, control, ascii } = index;
+    let (out, all) = (places.as_mut_ptr(), L::load(&[0; BLOCK]));
+    let mut state = State { at: 0, inside: 0, escaped: 0, all, out, count: 0, escapes, control };
     let (whole, part) = text.as_chunks::<BLOCK>().0.split_at(len / BLOCK);
     for (block, quotes) in whole.iter().zip(quotes.iter_mut()) {
-        *quotes = state.block::<L>(block, !0).to_le();
+        *quotes = state.block(block, !0).to_le();
     }
     let rest = len % BLOCK;
     if rest != 0 {
-        quotes[whole.len()] = state.block::<L>(&part[0], (1 << rest) - 1).to_le();
+        quotes[whole.len()] = state.block(&part[0], (1 << rest) - 1).to_le();
     }
+    *ascii = !state.all.high();
     let count = state.count;
     // SAFETY: that many were written.
     unsafe { places.set_len(count) };
-    places.extend_from_slice(&[u32::MAX; AFTER]);
+    places.extend_from_slice(&[len as u32; AFTER]);
 }
 
 /// What goes from block to block.
-struct State<'a> {
+struct State<'a, L> {
     /// Position of the block.
     at: usize,
     /// 1 if the block begins inside a string.
     inside: u64,
     /// 1 if the block's first character is escaped.
     escaped: u64,
+    /// The bits of all bytes so far.
+    all: L,
     /// Where the places go, and how many are there.
     out: *mut u32,
     count: usize,
@@ -164,11 +174,12 @@ struct State<'a> {
     control: &'a mut Option<u32>,
 }
 
-impl State<'_> {
+impl<L: Lanes> State<'_, L> {
     /// Gives the quotes. `used`: bytes of the block that belong to the record.
     #[inline(always)]
-    fn block<L: Lanes>(&mut self, block: &[u8; BLOCK], used: u64) -> u64 {
+    fn block(&mut self, block: &[u8; BLOCK], used: u64) -> u64 {
         let lanes = L::load(block);
+        self.all = self.all.or(lanes);
         let mut quotes = lanes.equal(b'"') & used;
         if lanes.special() || self.escaped != 0 {
             let backslash = lanes.equal(b'\\') & used;
@@ -278,6 +289,14 @@ impl Lanes for Words {
         self.zero(|w| w & (EACH * 0xE0))
     }
     #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Words(std::array::from_fn(|n| self.0[n] | other.0[n]))
+    }
+    #[inline(always)]
+    fn high(self) -> bool {
+        self.0.iter().any(|w| w & (EACH * 0x80) != 0)
+    }
+    #[inline(always)]
     fn parity(bits: u64) -> u64 {
         [1, 2, 4, 8, 16, 32].iter().fold(bits, |b, n| b ^ b << n)
     }
@@ -324,8 +343,9 @@ mod tests {
             assert_eq!((found < record.len()).then_some(&found), expected, "from {at}");
         }
         let (places, behind) = index.places().split_at(quotes.len());
-        assert!(places.iter().map(|at| *at as usize).eq(quotes) && behind == [u32::MAX; AFTER]);
+        assert!(places.iter().map(|at| *at as usize).eq(quotes) && behind == [record.len() as u32; AFTER]);
         assert_eq!((&index.escapes, index.control), (&escapes, control));
+        assert_eq!(index.ascii, record.is_ascii());
     }
 
     fn all(record: &[u8]) {
@@ -376,6 +396,7 @@ mod tests {
             prop_assert_eq!(words.equal(block[7]), bits(&|c| c == block[7]));
             prop_assert_eq!(words.control(), bits(&|c| c < 0x20));
             prop_assert_eq!(words.special(), bits(&|c| c < 0x20 || c == b'\\') != 0);
+            prop_assert_eq!(words.high(), !block.is_ascii());
             prop_assert_eq!(words.brackets(), (bits(&|c| c == b'{' || c == b'['), bits(&|c| c == b'}' || c == b']')));
         }
     }

@@ -183,7 +183,7 @@ fn mutated_records_fare_as_with_serde_json() {
     let wants = wants(PATHS);
     let (mut strict, mut structural) = (benches(true, &wants), benches(false, &wants));
     let mut dice = Dice(0x1234_5678_9ABC_DEF1);
-    let (mut taken, mut refused) = (0, 0);
+    let (mut taken, mut refused, mut torn) = (0, 0, 0);
     for case in 0..30_000 {
         let mut bytes = SEEDS[case % SEEDS.len()].as_bytes().to_vec();
         for _ in 0..dice.below(3) {
@@ -202,12 +202,19 @@ fn mutated_records_fare_as_with_serde_json() {
                 _ => bytes.resize(bytes.len() + dice.below(3), b' '),
             }
         }
+        if let Err(e) = std::str::from_utf8(&bytes) {
+            let at = e.valid_up_to();
+            for bench in strict.iter_mut().chain(&mut structural) {
+                assert_eq!(bench.walk(&bytes), Err(JsonError::NotUtf8 { at }));
+            }
+            torn += 1;
+        }
         if let Ok(record) = std::str::from_utf8(&bytes) {
             check(&mut strict, &mut structural, record);
             *(if judge(record).is_some_and(|j| j.is_some()) { &mut taken } else { &mut refused }) += 1;
         }
     }
-    assert!(taken > 8_000 && refused > 8_000, "{taken} taken, {refused} refused");
+    assert!(taken > 8_000 && refused > 8_000 && torn > 50, "{taken} taken, {refused} refused, {torn} not UTF-8");
 }
 
 /// An object of a few of many keys, in one of several orders: what walks learn from one is wrong for the next.
@@ -298,13 +305,15 @@ fn a_record_ends_where_it_is_said_to_end() {
     for mut bench in benches(true, &wants).into_iter().chain(benches(false, &wants)) {
         for seed in SEEDS {
             bench.walk(seed.as_bytes()).unwrap();
-            let mut data = seed.as_bytes().to_vec();
-            data.resize(data.len() + PAD, b'"');
-            for len in 0..seed.trim_end().len() {
-                // What would go on as it was learned follows.
-                let (mut side, mut cols) = (vec![], Columns::new(wants.len(), 1));
-                let walked = bench.walker.walk(&bench.trie, &data, 0, len, 0, &mut cols, &mut side, data.len());
-                assert!(walked.is_err(), "{}", &seed[..len]);
+            for len in (0..seed.trim_end().len()).filter(|len| seed.is_char_boundary(*len)) {
+                // What would go on as it was learned follows, or what could be taken for more of any kind.
+                for tail in [&seed[len..], "[", "{", "}", "]", "\"", ",", ":", "1", ",\"", "\":", "{\"", "[{"] {
+                    let mut data = seed.as_bytes()[..len].to_vec();
+                    data.extend_from_slice(tail.repeat(1 + PAD / tail.len()).as_bytes());
+                    let (mut side, mut cols) = (vec![], Columns::new(wants.len(), 1));
+                    let walked = bench.walker.walk(&bench.trie, &data, 0, len, 0, &mut cols, &mut side, data.len());
+                    assert!(walked.is_err(), "{} before {tail}", &seed[..len]);
+                }
             }
         }
     }

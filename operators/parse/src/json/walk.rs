@@ -1,7 +1,7 @@
 //! Second step: one pass over a record, from quote to quote, guided by the trie. This file knows the grammar,
 //! [`super::container`] what is open, and [`super::wanted`] what to do with a value that somebody asked for.
 use super::JsonError;
-use super::container::{Here, Stack};
+use super::container::{Here, Stack, end_of, expected};
 use super::escape;
 use super::number::number_end;
 use super::order::{Order, UNKNOWN};
@@ -105,14 +105,10 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
                 return self.fail(at, "expected a key in quotes");
             }
             // What leads to the value that is next, if one is.
-            let mut value = if here.node == NONE {
-                self.unwanted(&mut at)?.then_some(MISS)
-            } else {
-                match self.expected(&mut at, &mut here)? {
-                    Part::Key => Some(self.key(&mut at, &mut here)?),
-                    Part::Value => Some(self.order.key(here.key).hit),
-                    Part::Sign => None,
-                }
+            let mut value = match self.expected(&mut at, &mut here)? {
+                Part::Key => Some(self.key(&mut at, &mut here)?),
+                Part::Value => Some(self.order.key(here.key).hit),
+                Part::Sign => None,
             };
             loop {
                 if let Some(hit) = value {
@@ -121,33 +117,33 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
                         at = self.text(at, hit)?;
                     } else if first != b'{' && first != b'[' {
                         at = self.scalar(at, first, hit)?;
-                    } else if let Some(child) = self.enter(hit, first == b'{') {
-                        self.open(&mut here, at, first == b'{', child, hit.leaf)?;
-                        next = self.step(&mut at, 1);
-                        if next != here.end() && here.object {
-                            if here.node != NONE {
-                                here.guess = self.order.first(here.node);
-                            }
-                            continue 'members;
-                        }
-                        if next != here.end() {
-                            value = Some(self.element(here.node, 0));
-                            continue;
-                        }
                     } else {
-                        let end = self.skip(at)?;
-                        self.put_container(hit.leaf, first == b'{', at, end)?;
-                        at = end;
+                        let (start, end) = (at, end_of(first));
+                        let node = self.enter(hit, first == b'{');
+                        if node == NONE {
+                            at = self.pass(start, here.depth + 1)?;
+                            self.put_container(hit.leaf, end, start, at)?;
+                        } else {
+                            self.open(&mut here, at, end, node, hit.leaf)?;
+                            next = self.step(&mut at, 1);
+                            if next != end && first == b'{' {
+                                continue 'members;
+                            }
+                            if next != end {
+                                value = Some(self.element(node, 0));
+                                continue;
+                            }
+                        }
                     }
                 }
                 // Behind a value.
                 loop {
                     let sign = self.step(&mut at, 0);
-                    if sign == here.end() {
+                    if sign == here.end {
                         at += 1;
                     } else if sign != b',' {
-                        return self.fail(at, here.expected());
-                    } else if here.object {
+                        return self.fail(at, expected(here.end));
+                    } else if here.end == b'}' {
                         next = self.step(&mut at, 1);
                         continue 'members;
                     } else if let Some(hit) = self.next_element(&here) {
@@ -173,37 +169,41 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     #[inline(always)]
     fn expected(&mut self, at: &mut usize, here: &mut Here) -> Option<Part> {
         loop {
-            let known = self.order.key(here.guess);
-            let from = self.place(0) + 1;
-            let (value, end) = (from + known.len as usize, self.place(3));
-            // SAFETY: `PAD` bytes follow the record, in which the quote is.
+            let (from, mut guess) = (self.place(0) + 1, here.guess);
+            let mut known = self.order.key(guess);
+            // SAFETY: `PAD` bytes follow the record, in which the quote is, or just behind it.
             if !unsafe { known.is_at(self.text, from) } {
-                *at = from - 1;
-                return Some(Part::Key);
+                guess = self.order.second(here.node, here.key);
+                known = self.order.key(guess);
+                // SAFETY: as above.
+                if !unsafe { known.is_at(self.text, from) } {
+                    *at = from - 1;
+                    return Some(Part::Key);
+                }
+                self.order.follows(here.key, guess);
+                known = self.order.key(guess);
             }
+            let (value, end) = (from + known.len as usize, self.place(3));
             if self.place(2) != value {
                 // A key that runs over the end of the record is not the record's.
                 if value >= self.len {
                     *at = from - 1;
                     return Some(Part::Key);
                 }
-                (here.key, here.guess) = (here.guess, known.next);
+                (here.key, here.guess) = (guess, known.next);
                 self.quote += 2;
                 *at = value;
                 return Some(Part::Value);
             }
-            if end >= self.len {
-                return self.fail(value, "the string does not end");
+            if end + 1 >= self.len {
+                return self.cut_short(value, end);
             }
-            (here.key, here.guess) = (here.guess, known.next);
-            let hit = known.hit;
-            if hit != MISS {
-                let (slot, required) = (known.slot, known.required());
-                if slot == NONE || self.escapes || end == value + 1 || !self.put_new(slot, value + 1, end) {
-                    self.put_string(hit, value + 1, end)?;
-                } else {
-                    self.found.seen |= required;
-                }
+            (here.key, here.guess) = (guess, known.next);
+            let (slot, required, hit) = (known.slot, known.required, known.hit);
+            if slot != NONE && !self.escapes && end != value + 1 && self.put_new(slot, value + 1, end) {
+                self.found.seen |= required;
+            } else if hit != MISS {
+                self.put_string(hit, value + 1, end)?;
             }
             self.quote += 4;
             if self.pair(end + 1) != *b",\"" || self.place(0) != end + 2 {
@@ -216,19 +216,15 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     /// Members that nobody wants, from the opening quote of a key on, as long as there is no white space and values are
     /// strings. `at` becomes the place of the first value that is not so, if true, and otherwise that behind the last.
     #[inline(always)]
-    fn unwanted(&mut self, at: &mut usize) -> Option<bool> {
+    pub fn members(&mut self, at: &mut usize) -> Option<bool> {
         loop {
             let (end, open, close) = (self.place(1), self.place(2), self.place(3));
-            if end >= self.len {
-                return self.fail(*at, "the string does not end");
-            }
-            if open != end + 2 || self.byte(end + 1) != b':' {
-                self.quote += 2;
-                *at = end + 1;
+            if open != end + 2 || self.raw(end + 1) != b':' {
+                *at = self.string(*at)? + 1;
                 return self.colon(at).map(|()| true);
             }
-            if close >= self.len {
-                return self.fail(open, "the string does not end");
+            if close + 1 >= self.len {
+                return self.cut_short(open, close);
             }
             self.quote += 4;
             *at = close + 1;
@@ -249,7 +245,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         Some(())
     }
 
-    /// Another key than the one that was expected, from its quote on, and the colon behind it. Gives where it leads.
+    /// Another key than those that were expected, from its quote on, and the colon behind it. Gives where it leads.
     #[inline(never)]
     fn key(&mut self, at: &mut usize, here: &mut Here) -> Option<Hit> {
         let node = here.node;
@@ -278,11 +274,11 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
 
     /// A string from its opening quote on; gives the position of its closing quote.
     #[inline(always)]
-    fn string(&mut self, at: usize) -> Option<usize> {
+    pub fn string(&mut self, at: usize) -> Option<usize> {
         debug_assert_eq!(self.place(0), at);
         let end = self.place(1);
-        if end >= self.len {
-            return self.fail(at, "the string does not end");
+        if end + 1 >= self.len {
+            return self.cut_short(at, end);
         }
         self.quote += 2;
         Some(end)
@@ -312,7 +308,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     }
 
     #[inline(always)]
-    fn scalar_end(&mut self, at: usize, first: u8) -> Option<(u8, usize)> {
+    pub fn scalar_end(&mut self, at: usize, first: u8) -> Option<(u8, usize)> {
         let is = |from: usize, word: &[u8; 4]| self.text[from..].first_chunk() == Some(word);
         let (kind, end) = match first {
             b't' if is(at, b"true") => (tag::TRUE, at + 4),
@@ -324,14 +320,14 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
             },
             _ => return self.fail(at, "expected a value"),
         };
-        // What runs over the end of the record was not all its own.
-        if end > self.len { self.fail(end, "") } else { Some((kind, end)) }
+        // What runs over the end of the record was not all its own, and a bracket comes behind it.
+        if end >= self.len { self.fail(end, "") } else { Some((kind, end)) }
     }
 
     /// To the end of the container whose opening bracket, or a comma of its own, is at `at`.
-    fn skip(&mut self, at: usize) -> Option<usize> {
+    pub fn skip(&mut self, at: usize) -> Option<usize> {
         match self.vectors.skip(self.text, self.quotes, at) {
-            Some(end) if end <= self.len => {
+            Some(end) if end < self.len => {
                 while self.place(0) < end {
                     self.quote += 1;
                 }
@@ -341,11 +337,12 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         }
     }
 
-    /// Moves on by `by` bytes and over white space; gives the byte there.
+    /// Moves on by `by` bytes and over white space; gives the byte there. That may be the one behind the record, which has
+    /// no quote there: what is done with a string, a number or a bracket finds out.
     #[inline(always)]
-    fn step(&self, at: &mut usize, by: usize) -> u8 {
+    pub fn step(&self, at: &mut usize, by: usize) -> u8 {
         *at += by;
-        let next = self.byte(*at);
+        let next = self.raw(*at);
         if next > b' ' {
             return next;
         }
@@ -374,8 +371,23 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     /// A byte of the record; zero, which no grammar rule takes, from its end on.
     #[inline(always)]
     fn byte(&self, at: usize) -> u8 {
-        // SAFETY: the record is shorter than `text`.
-        if at < self.len { unsafe { *self.text.get_unchecked(at) } } else { 0 }
+        if at < self.len { self.raw(at) } else { 0 }
+    }
+
+    /// A byte of the record, or one of those behind it.
+    #[inline(always)]
+    pub fn raw(&self, at: usize) -> u8 {
+        debug_assert!(at < self.text.len());
+        // SAFETY: positions are at most a few bytes behind the record, see the type; `PAD` bytes are there.
+        unsafe { *self.text.get_unchecked(at) }
+    }
+
+    /// A string that begins at `at` does not end before `end`, where its last quote would be: it has none, or nothing is
+    /// behind it.
+    #[cold]
+    #[inline(never)]
+    pub fn cut_short<T>(&mut self, at: usize, end: usize) -> Option<T> {
+        self.fail(if end < self.len { self.len } else { at }, "the string does not end")
     }
 
     #[cold]
@@ -383,12 +395,6 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     pub fn fail<T>(&mut self, at: usize, what: &'static str) -> Option<T> {
         let what = if at >= self.len { "the record ends too early" } else { what };
         self.error = JsonError::Syntax { at: at.min(self.len), what };
-        None
-    }
-
-    #[cold]
-    pub fn too_deep<T>(&mut self) -> Option<T> {
-        self.error = JsonError::TooDeep;
         None
     }
 }

@@ -1,5 +1,4 @@
 //! The walker: scratch memory, the choice of vector instructions, and the promises to the caller.
-use super::JsonError;
 use super::columns::Columns;
 use super::container::{Open, Stack};
 use super::order::Orders;
@@ -7,6 +6,7 @@ use super::scan::{Index, KEPT, Quotes};
 use super::trie::Trie;
 use super::vectors::Vectors;
 use super::walk::{Out, Walk};
+use super::{JsonError, valid_utf8};
 use model::raw::PAD;
 
 /// What a walk found besides the values.
@@ -95,8 +95,7 @@ impl Walker {
     /// offsets into `data`. Unescaped strings are appended to `side`, which will follow `data`'s used bytes at offset
     /// `side_base`.
     ///
-    /// `data` is valid UTF-8 and has [`PAD`] readable bytes behind its last used one (without them the record is
-    /// copied first: slow, not wrong). Panics if `cols` lacks the row or a slot of the trie's wants.
+    /// `data` has [`PAD`] readable bytes behind its last used one (without them the record is copied first: slow, not wrong). Panics if `cols` lacks the row or a slot of the trie's wants.
     ///
     /// On failure the row is absent in all of the trie's slots, and `side` is as it was.
     pub fn walk(
@@ -160,6 +159,11 @@ impl Walker {
         };
         assert!(cols.holds(trie.slots(), row), "the columns lack a slot or a row");
         self.scan_text(text, len);
+        if !self.index.ascii
+            && let Err(at) = valid_utf8(&text[..len])
+        {
+            return Err(JsonError::NotUtf8 { at });
+        }
         let before = side.len();
         let Columns { stride, pos, tag } = &mut *cols;
         let out = Out { tags: tag, spans: pos, stride: *stride, row, side: &mut *side, side_base, base };
