@@ -112,10 +112,14 @@ impl Ctx {
     }
     /// A time that is shorter in a slice: the table's `(from, to)` in milliseconds, or a fifth of it.
     pub fn scaled(&self, from: u64, to: u64) -> Duration {
-        match self.scale {
-            Scale::Slice => self.between(from / 5, to / 5),
-            _ => self.between(from, to),
-        }
+        self.between(from / self.shorter(), to / self.shorter())
+    }
+    /// The longest of such times.
+    pub fn longest(&self, to: u64) -> Duration {
+        Duration::from_millis(to / self.shorter())
+    }
+    fn shorter(&self) -> u64 {
+        if self.scale == Scale::Slice { 5 } else { 1 }
     }
     /// A line of the schedule, with the time since the row began.
     pub fn note(&self, what: &str) {

@@ -1,6 +1,6 @@
 //! F5: three machines (namespaces): the broker, and one process on each of two. Cut both ways, one way, in turns, lossy,
 //! slow; then healed. Output goes on within ten seconds of the heal.
-use super::super::ctx::{Ctx, RowReport, Scale};
+use super::super::ctx::{Ctx, RowReport};
 use super::super::job::{Job, Options};
 use super::{lasting, setup};
 use crate::kafka::{Broker, unique};
@@ -8,7 +8,7 @@ use crate::netns::Network;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 
-const RATE: u64 = 1_000;
+const RATE: u64 = 500;
 const BROKER: usize = 0;
 const WORKERS: [usize; 2] = [1, 2];
 /// Port on which the processes talk to each other.
@@ -17,6 +17,10 @@ const MESH: u16 = 2101;
 const JOB: u64 = 4;
 /// Networks beside each other, each with a broker and two machines.
 const NETWORKS: usize = 2;
+/// Time before a fault, milliseconds.
+const PAUSE: (u64, u64) = (500, 1_500);
+/// Time that a fault lasts, milliseconds; see [`Ctx::scaled`].
+const CUT: (u64, u64) = (1_000, 20_000);
 /// Progress after the heal. A cluster that was taken for lost is started again first.
 const HEALED_MAX: Duration = Duration::from_secs(10);
 
@@ -52,13 +56,14 @@ fn in_network(ctx: &Ctx, jobs: &[(u64, u64)]) -> Result<RowReport> {
             hosts.join(", "),
             "a secret of the fault tests",
         );
-        let seconds = *faults as f64 * if ctx.scale == Scale::Slice { 8.0 } else { 20.0 };
-        let job = Job::start(ctx, &broker, lasting(ctx, seconds, RATE), options)?;
+        // Input for the slowest machine that holds: there must be output to come after the last fault.
+        let each = Duration::from_millis(PAUSE.1) + ctx.longest(CUT.1) + HEALED_MAX;
+        let job = Job::start(ctx, &broker, lasting(ctx, each.as_secs_f64() * *faults as f64, RATE), options)?;
         job.works()?;
         let mut hit = 0;
         while hit < *faults && !job.done() {
-            std::thread::sleep(ctx.between(500, 1_500));
-            let (time, worker) = (ctx.scaled(1_000, 20_000), WORKERS[ctx.below(2) as usize]);
+            std::thread::sleep(ctx.between(PAUSE.0, PAUSE.1));
+            let (time, worker) = (ctx.scaled(CUT.0, CUT.1), WORKERS[ctx.below(2) as usize]);
             let what = wound(ctx, &net, (first + hit) % 7, worker, time)?;
             net.heal()?;
             let at = Instant::now();
