@@ -83,7 +83,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
             self.error = JsonError::TooDeep;
             return None;
         }
-        if at >= self.len { self.fail(at, "") } else { Some(()) }
+        self.more(at)
     }
 
     /// Leaves the container that ends before `at`. False if that was the record.
@@ -94,9 +94,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
         }
         let inner = self.stack[here.depth];
         self.put_container(inner.leaf, inner.end, inner.start as usize, at)?;
-        if at >= self.len {
-            return self.fail(at, "");
-        }
+        self.more(at)?;
         self.inlined = inner.inlined;
         here.depth -= 1;
         let outer = &self.stack[here.depth];
@@ -155,9 +153,7 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
                     return self.fail(at, expected(end));
                 }
                 at += 1;
-                if at >= self.len {
-                    return self.fail(at, "");
-                }
+                self.more(at)?;
                 if open == 0 {
                     return Some(at);
                 }

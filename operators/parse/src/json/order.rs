@@ -54,7 +54,7 @@ pub(super) struct Key {
     second: u16,
 }
 
-/// What no text equals, since it is not UTF-8.
+/// What no text in a record equals, since it is not UTF-8.
 const NO_KEY: Key = Key {
     text: [0xFF; COMPARED],
     unused: 0,

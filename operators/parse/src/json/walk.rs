@@ -321,7 +321,8 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
             _ => return self.fail(at, "expected a value"),
         };
         // What runs over the end of the record was not all its own, and a bracket comes behind it.
-        if end >= self.len { self.fail(end, "") } else { Some((kind, end)) }
+        self.more(end)?;
+        Some((kind, end))
     }
 
     /// To the end of the container whose opening bracket, or a comma of its own, is at `at`.
@@ -388,6 +389,12 @@ impl<const STRICT: bool> Walk<'_, STRICT> {
     #[inline(never)]
     pub fn cut_short<T>(&mut self, at: usize, end: usize) -> Option<T> {
         self.fail(if end < self.len { self.len } else { at }, "the string does not end")
+    }
+
+    /// The record must go on at `at`: what is open has not ended.
+    #[inline(always)]
+    pub fn more(&mut self, at: usize) -> Option<()> {
+        if at >= self.len { self.fail(at, "") } else { Some(()) }
     }
 
     #[cold]

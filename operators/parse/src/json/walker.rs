@@ -95,7 +95,8 @@ impl Walker {
     /// offsets into `data`. Unescaped strings are appended to `side`, which will follow `data`'s used bytes at offset
     /// `side_base`.
     ///
-    /// `data` has [`PAD`] readable bytes behind its last used one (without them the record is copied first: slow, not wrong). Panics if `cols` lacks the row or a slot of the trie's wants.
+    /// `data` has [`PAD`] readable bytes behind its last used one (without them the record is copied first: slow, not
+    /// wrong). Panics if `cols` lacks the row or a slot of the trie's wants.
     ///
     /// On failure the row is absent in all of the trie's slots, and `side` is as it was.
     pub fn walk(
