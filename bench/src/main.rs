@@ -51,7 +51,9 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, configurations: &[Configuration]) -> Result<()> {
     child::end_with_us();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("find the checkout")?;
+    // Not where it was compiled: checkouts that share a target folder share this program.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&package).parent().context("find the checkout")?;
     let case = Case::load(&folder(root, &cli.case))?;
     let seed = cli.seed.unwrap_or(case.seed);
     let cache = cache(cli)?;
@@ -113,7 +115,9 @@ fn build(root: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     eprintln!("build millstream");
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--quiet", "--package", "app", "--target-dir"]).arg(&target).current_dir(root);
+    // The selection of `cargo xtask bench`: nothing is left to do then.
+    let selection = ["build", "--release", "--quiet", "--package", "app", "--package", "bench", "--target-dir"];
+    command.args(selection).arg(&target).current_dir(root);
     if !command.status().context("start cargo; --binary FILE measures a program as it is")?.success() {
         bail!("millstream does not build; --binary FILE measures a program as it is");
     }

@@ -175,9 +175,9 @@ fn main() -> Result<()> {
         Task::Bench { args } => {
             set_up()?;
             cargo(&["build", "--release", "--package", "app", "--package", "bench"])?;
-            let mut all = vec!["run", "--release", "--quiet", "--package", "bench", "--"];
-            all.extend(args.iter().map(String::as_str));
-            cargo(&all)
+            let status = Command::new(std::env::current_exe()?.with_file_name("bench")).args(args).status();
+            ensure!(status.context("start bench")?.success(), "bench failed");
+            Ok(())
         }
     }
 }
