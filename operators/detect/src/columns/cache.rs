@@ -1,19 +1,17 @@
 //! Distinct values of a column and the class each was found to have.
 //!
 //! Two levels: a direct-mapped table that costs one hash of at most 24 bytes and one full comparison, and behind it a
-//! bounded map. A column whose values hardly repeat would fill both for nothing: its hit rate is measured, and while
+//! bounded hash table. A column whose values hardly repeat would fill both for nothing: its hit rate is measured, and while
 //! it is low the cache steps aside. Forgetting never changes a result, only its cost.
 use super::hasher;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
-/// Values remembered in the map of one column.
+/// Values remembered of one column.
 pub const MAX_VALUES: usize = 1 << 16;
-/// Bytes of values remembered in the map of one column.
+/// Bytes of values remembered of one column.
 pub const MAX_BYTES: usize = 8 << 20;
 /// Longest value that is remembered.
 pub const MAX_VALUE: usize = 4 << 10;
-/// Bytes of values behind the direct-mapped table.
-const MAX_ARENA: usize = 1 << 20;
 const SLOT_BITS: u32 = 11;
 /// Evaluations after which the hit rate is judged.
 const WINDOW: u32 = 2_048;
@@ -23,22 +21,32 @@ const ASIDE: u32 = 1 << 16;
 /// Remembers the class of values.
 pub struct ValueCache {
     seed: u64,
-    /// Made at the first value: most topologies have more columns than ever see one.
-    slots: Vec<Slot>,
+    /// Values by their [`ValueCache::hash`]. Made at the first value: most topologies have more columns than ever see one.
+    slots: Vec<Known>,
+    /// All of them, by a hash of all their bytes.
+    values: HashTable<Known>,
+    hasher: ahash::RandomState,
+    /// Their bytes.
     arena: Vec<u8>,
-    map: HashMap<Box<[u8]>, u32, ahash::RandomState>,
-    map_bytes: usize,
     lookups: u32,
     misses: u32,
     aside: u32,
 }
 
+/// A value.
 #[derive(Clone, Copy, Default)]
-struct Slot {
+struct Known {
     hash: u64,
     start: u32,
     len: u32,
     class: u32,
+}
+
+impl Known {
+    #[inline]
+    fn is(&self, value: &[u8], arena: &[u8]) -> bool {
+        self.len as usize == value.len() && arena[self.start as usize..][..value.len()] == *value
+    }
 }
 
 impl ValueCache {
@@ -48,9 +56,9 @@ impl ValueCache {
         ValueCache {
             seed: hasher.hash_one(0),
             slots: Vec::new(),
+            values: HashTable::new(),
+            hasher,
             arena: Vec::new(),
-            map: HashMap::with_hasher(hasher),
-            map_bytes: 0,
             lookups: 0,
             misses: 0,
             aside: 0,
@@ -65,38 +73,30 @@ impl ValueCache {
             return evaluate();
         }
         self.lookups = self.lookups.wrapping_add(1);
-        if let Some(slot) = self.slots.get((hash >> (64 - SLOT_BITS)) as usize)
-            && slot.hash == hash
-            && slot.len as usize == value.len()
-            && self.arena[slot.start as usize..][..value.len()] == *value
+        if let Some(known) = self.slots.get((hash >> (64 - SLOT_BITS)) as usize)
+            && known.hash == hash
+            && known.is(value, &self.arena)
         {
-            return slot.class;
+            return known.class;
         }
         self.second(value, hash, evaluate)
     }
 
     #[inline(never)]
     fn second(&mut self, value: &[u8], hash: u64, evaluate: impl FnOnce() -> u32) -> u32 {
-        let class = match self.map.get(value) {
-            Some(class) => *class,
+        let all = self.hasher.hash_one(value);
+        let known = match self.values.find(all, |known| known.is(value, &self.arena)) {
+            Some(known) => *known,
             None => {
                 let class = evaluate();
-                self.remember(value, class);
-                class
+                self.remember(value, hash, all, class)
             }
         };
-        if self.slots.is_empty() || self.arena.len() + value.len() > MAX_ARENA {
-            self.arena.clear();
-            self.slots.clear();
-            self.slots.resize(1 << SLOT_BITS, Slot::default());
-        }
-        let (start, len) = (self.arena.len() as u32, value.len() as u32);
-        self.arena.extend_from_slice(value);
-        self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot { hash, start, len, class };
-        class
+        self.slots[(hash >> (64 - SLOT_BITS)) as usize] = known;
+        known.class
     }
 
-    fn remember(&mut self, value: &[u8], class: u32) {
+    fn remember(&mut self, value: &[u8], hash: u64, all: u64, class: u32) -> Known {
         self.misses += 1;
         if self.misses == WINDOW {
             if self.lookups < 2 * WINDOW {
@@ -104,12 +104,19 @@ impl ValueCache {
             }
             (self.lookups, self.misses) = (0, 0);
         }
-        if self.map.len() >= MAX_VALUES || self.map_bytes + value.len() > MAX_BYTES {
-            self.map.clear();
-            self.map_bytes = 0;
+        let full = self.values.len() >= MAX_VALUES || self.arena.len() + value.len() > MAX_BYTES;
+        if full || self.slots.is_empty() {
+            self.values.clear();
+            self.arena.clear();
+            self.slots.clear();
+            self.slots.resize(1 << SLOT_BITS, Known::default());
         }
-        self.map_bytes += value.len();
-        self.map.insert(value.into(), class);
+        let known = Known { hash, start: self.arena.len() as u32, len: value.len() as u32, class };
+        self.arena.extend_from_slice(value);
+        let (arena, hasher) = (&self.arena, &self.hasher);
+        let rehash = |known: &Known| hasher.hash_one(&arena[known.start as usize..][..known.len as usize]);
+        self.values.insert_unique(all, known, rehash);
+        known
     }
 
     /// Hash of length, first, middle and last bytes: the comparison is full, so a weak hash costs time only. Never 0,
@@ -154,7 +161,7 @@ mod tests {
                 class_of(i)
             });
             assert_eq!(got, class_of(i));
-            assert!(c.map.len() <= MAX_VALUES && c.map_bytes <= MAX_BYTES && c.arena.len() <= MAX_ARENA);
+            assert!(c.values.len() <= MAX_VALUES && c.arena.len() <= MAX_BYTES);
         }
         assert_eq!(evaluated, MAX_VALUES as u32 + 10_000);
     }
@@ -170,7 +177,7 @@ mod tests {
         for i in 0..WINDOW * 4 {
             ask(&mut c, &i.to_le_bytes(), i);
         }
-        assert!(c.aside > 0 && c.map.len() <= WINDOW as usize);
+        assert!(c.aside > 0 && c.values.len() <= WINDOW as usize);
         let big = vec![b'x'; MAX_VALUE + 1];
         let mut c = ValueCache::new();
         assert_eq!((ask(&mut c, &big, 1), ask(&mut c, &big, 2)), (1, 2));
