@@ -1,8 +1,9 @@
 //! Records out of streams of bytes, whatever holds the bytes: a file, an object of a bucket.
 //!
-//! [`sniff()`] tells codec and stream from the first bytes; [`read`] unpacks a stream, cuts it and hands out batches.
+//! [`sniff()`] tells codec and stream from the first bytes; [`Ahead`] unpacks a stream, cuts it and hands out batches.
 //! What cannot be read is rejected, with a code and a place; only raw bytes that cannot be had are an error.
 
+mod ahead;
 pub mod batch;
 mod decode;
 mod form;
@@ -10,6 +11,7 @@ mod json;
 mod sniff;
 mod text;
 
+pub use ahead::Ahead;
 pub use batch::Batcher;
 pub use decode::Limits;
 pub use form::{Codec, Stream};
@@ -21,13 +23,13 @@ use std::io::{self, Read};
 
 /// How to read a stream.
 #[derive(Clone, Debug)]
-pub struct How<'a> {
+pub struct How {
     /// How it is packed.
     pub codec: Codec,
     /// How it is cut; `auto` is lines here.
     pub stream: Stream,
     /// Where the records of a `json_array` document are.
-    pub array: &'a Path,
+    pub array: Path,
     /// Longest record, bytes; a longer one is rejected.
     pub max_record: usize,
     /// Limits of unpacking.
@@ -35,7 +37,7 @@ pub struct How<'a> {
 }
 
 /// Read the whole of it. Errors: only those of `raw`.
-pub fn read(raw: impl Read + 'static, how: &How, mut out: Batcher) -> io::Result<()> {
+fn read(raw: impl Read + 'static, how: &How, mut out: Batcher) -> io::Result<()> {
     let max = how.max_record;
     let mut d = match Decoded::new(raw, how.codec, how.limits) {
         Ok(d) => d,
@@ -49,7 +51,7 @@ pub fn read(raw: impl Read + 'static, how: &How, mut out: Batcher) -> io::Result
         Stream::Auto | Stream::Lines => text::read(&mut d, max, false, &mut out),
         Stream::Csv => text::read(&mut d, max, true, &mut out),
         Stream::Json => json::values(&mut d, max, &mut out),
-        Stream::JsonArray => json::elements(&mut d, how.array, max, &mut out),
+        Stream::JsonArray => json::elements(&mut d, &how.array, max, &mut out),
         Stream::CloudTrail => json::elements(&mut d, &Path::key("Records"), max, &mut out),
         Stream::CloudWatch => json::cloudwatch(&mut d, max, &mut out),
     };

@@ -8,17 +8,18 @@ use crate::runtime::wait;
 use model::{Origin, Packet, Reader, Result, Split};
 use std::io::{self, Read};
 use std::sync::Arc;
-use stream::{Batcher, How, WINDOW, sniff};
+use stream::{Ahead, Batcher, How, WINDOW, sniff};
 
 /// See the module.
 pub(crate) struct ObjectReader {
     config: Arc<Config>,
     clients: Arc<Clients>,
+    ahead: Ahead,
 }
 
 impl ObjectReader {
     pub(crate) fn new(config: Arc<Config>, clients: Arc<Clients>) -> ObjectReader {
-        ObjectReader { config, clients }
+        ObjectReader { config, clients, ahead: Ahead::default() }
     }
 }
 
@@ -31,12 +32,16 @@ impl Reader for ObjectReader {
         out: &mut dyn FnMut(Packet),
     ) -> Result<u64> {
         let d = Detail::of(split)?;
+        let failed = |e: io::Error| no_replay(split, &d, &e.to_string());
+        if self.ahead.reads(split) {
+            return self.ahead.part(out).map_err(failed);
+        }
         let form = form(&self.config.prefixes, &d.key);
         let label = form.and_then(|f| f.label.clone()).unwrap_or_else(|| origin.label.clone());
         let origin = Arc::new(Origin { name: d.name().into(), label, ..(**origin).clone() });
-        let mut batch = Batcher::new(split, &origin, out).numbered(split.from);
-        if let Some(f) = d.fault {
-            batch.reject((0, 0), &f.code, f.reason, f.raw.as_bytes(), f.len);
+        if let Some(f) = &d.fault {
+            let mut batch = Batcher::new(split, &origin, out).numbered(split.from);
+            batch.reject((0, 0), &f.code, f.reason.clone(), f.raw.as_bytes(), f.len);
             return Ok(split.to);
         }
         let form = form.ok_or_else(|| format!("{}: no prefix of the settings holds {}", split.source, d.name()))?;
@@ -50,13 +55,12 @@ impl Reader for ObjectReader {
         let what = format!("source {}: read from s3://{}", split.source, d.bucket);
         let mut bytes = Download::new(Arc::new(blob), 0, d.size, Effort::Endless(what.into()));
         let mut head = Vec::new();
-        let failed = |e: io::Error| no_replay(split, &d, &e.to_string());
         (&mut bytes).take(WINDOW as u64).read_to_end(&mut head).map_err(failed)?;
         let (codec, stream) = sniff(&head, form.stream);
         let limits = self.config.limits;
-        let how = How { codec, stream, array: &form.array, max_record: self.config.max_record, limits };
-        stream::read(io::Cursor::new(head).chain(bytes), &how, batch).map_err(failed)?;
-        Ok(split.to)
+        let how = How { codec, stream, array: form.array.clone(), max_record: self.config.max_record, limits };
+        self.ahead.begin(io::Cursor::new(head).chain(bytes), how, split, &origin, true).map_err(failed)?;
+        self.ahead.part(out).map_err(failed)
     }
 }
 

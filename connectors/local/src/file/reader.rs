@@ -17,7 +17,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use stream::{How, Limits};
+use stream::{Ahead, How, Limits};
 
 /// Files the coordinator holds open for the readers of this process.
 const MAX_PINS: usize = 256;
@@ -56,11 +56,13 @@ pub(crate) struct FileReader {
     open: VecDeque<(u32, Arc<File>)>,
     headers: BTreeMap<u32, Option<Arc<[u8]>>>,
     labelled: Option<(Arc<Origin>, Arc<Origin>)>,
+    whole: Ahead,
 }
 
 impl FileReader {
     pub(crate) fn new(config: Arc<Config>, dir: PathBuf, pins: Arc<Pins>) -> FileReader {
-        FileReader { config, dir, pins, open: VecDeque::new(), headers: BTreeMap::new(), labelled: None }
+        let (open, headers) = (VecDeque::new(), BTreeMap::new());
+        FileReader { config, dir, pins, open, headers, labelled: None, whole: Ahead::default() }
     }
 
     /// The open file of a split, known to be the one that was logged.
@@ -99,6 +101,21 @@ impl FileReader {
         Ok(header)
     }
 
+    /// Begin a file that is read as a whole.
+    fn begin_whole(&mut self, split: &Split, detail: &Detail, origin: &Arc<Origin>) -> Result<()> {
+        let file = self.file(split, &detail.id)?;
+        let len = file.metadata().map_err(at("look at", Path::new(&*split.name)))?.len();
+        if len < split.to {
+            return Err(no_replay(split, "it is shorter than it was"));
+        }
+        let Config { array, max_line, max_ratio, max_decoded, .. } = &*self.config;
+        let limits = Limits { ratio: *max_ratio, decoded: *max_decoded };
+        let (codec, stream, array) = (detail.codec, detail.stream, array.clone());
+        let how = How { codec, stream, array, max_record: *max_line, limits };
+        let bytes = FileRange { file, at: 0, end: split.to };
+        self.whole.begin(bytes, how, split, origin, false).map_err(|e| no_replay(split, &e.to_string()))
+    }
+
     /// The origin with the label of the settings.
     fn origin(&mut self, origin: &Arc<Origin>) -> Arc<Origin> {
         let Some(label) = &self.config.label else { return origin.clone() };
@@ -128,11 +145,13 @@ impl Reader for FileReader {
             batch.reject((split.from, 0), &fault.code, fault.reason.clone(), b"", 0);
             return Ok(split.to);
         }
-        let file = self.file(split, &detail.id)?;
         if detail.is_whole() {
-            read_whole(file, split, &detail, &self.config, batch)?;
-            return Ok(split.to);
+            if !self.whole.reads(split) {
+                self.begin_whole(split, &detail, &origin)?;
+            }
+            return self.whole.part(out).map_err(|e| no_replay(split, &e.to_string()));
         }
+        let file = self.file(split, &detail.id)?;
         batch.header = self.header(&file, split, detail.end).map_err(|e| no_replay(split, &e.to_string()))?;
         lines::read(&file, split, &detail, self.config.max_line, &mut batch)
             .map_err(|e| no_replay(split, &e.to_string()))?;
@@ -158,18 +177,6 @@ pub(crate) fn find_beside(path: &Path, id: &FileId) -> Option<Arc<File>> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut same = std::fs::read_dir(dir).ok()?.flatten().filter(|e| e.metadata().is_ok_and(|m| m.ino() == id.ino));
     same.find_map(|e| open_as(&e.path(), id))
-}
-
-fn read_whole(file: Arc<File>, split: &Split, detail: &Detail, config: &Config, out: Batcher) -> Result<()> {
-    let len = file.metadata().map_err(at("look at", Path::new(&*split.name)))?.len();
-    if len < split.to {
-        return Err(no_replay(split, "it is shorter than it was"));
-    }
-    let limits = Limits { ratio: config.max_ratio, decoded: config.max_decoded };
-    let how =
-        How { codec: detail.codec, stream: detail.stream, array: &config.array, max_record: config.max_line, limits };
-    let bytes = FileRange { file, at: 0, end: split.to };
-    stream::read(bytes, &how, out).map_err(|e| no_replay(split, &e.to_string()))
 }
 
 /// The first bytes of a file, up to `end`, whatever it has grown to since.
