@@ -53,7 +53,7 @@ fn run(cli: &Cli, configurations: &[Configuration]) -> Result<()> {
     child::end_with_us();
     // Not where it was compiled: checkouts that share a target folder share this program.
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    let root = Path::new(&package).parent().context("find the checkout")?;
+    let root = Path::new(&package).ancestors().find(|d| d.join("Cargo.lock").is_file()).context("find the checkout")?;
     let case = Case::load(&folder(root, &cli.case))?;
     let seed = cli.seed.unwrap_or(case.seed);
     let cache = cache(cli)?;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
-/// Root of the checkout: what Cargo says when it starts this program, not when it was compiled, for checkouts that share a
-/// target folder share the program as well.
+/// Root of the checkout: above the package that Cargo says this program is started for, not where it was compiled, for
+/// checkouts that share a target folder share the program as well.
 pub fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    Path::new(&package).parent().unwrap_or(Path::new(".")).to_path_buf()
+    let root = Path::new(&package).ancestors().find(|d| d.join("Cargo.lock").is_file());
+    root.unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// The `millstream` binary, built once per test process with the profile of the tests; or the one that
