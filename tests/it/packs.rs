@@ -72,6 +72,11 @@ fn a_pack_runs_its_members_and_a_derived_rule_its_bases_logic() {
     let (code, out, err) = said(&p, &["check"]);
     assert!(code == Some(0) && out.contains("3 rules, 3 Python, 2 disabled, not loaded; 1 of 2 packs"), "{out}{err}");
     assert!((out.clone() + &err).contains("checkout/packs/core.yml:10:7"), "{out}{err}");
+    // Doubts about what does not run are none.
+    let (_, doubts, _) = said(&p, &["rules", "lint", "topology.toml"]);
+    for (id, runs) in [("On", true), ("Off", true), ("Mine", true), ("Out", false), ("Alone", false)] {
+        assert_eq!(doubts.contains(&format!("[missing-tests]: {id}: ")), runs, "{id}\n{doubts}");
+    }
     p.once(1).unwrap();
     let mut rules: Vec<(String, String)> = Vec::new();
     for r in p.rows("alerts.jsonl") {

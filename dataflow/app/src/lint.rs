@@ -5,10 +5,11 @@ use anyhow::{Context, Result, bail};
 use detect::lint::{Field, Finding, Lint};
 use detect::meta;
 use detect::possible::kinds;
+use detect::rule::Rule;
 use detect::sigma::mapping::Mappings;
 use local::DiskFiles;
 use model::path::Seg;
-use model::{Files, Path as EventPath};
+use model::{Files, Path as EventPath, Problem};
 use parse::Schemas;
 use parse::schema::{Kind, Spec};
 use serde_json::Value as J;
@@ -60,7 +61,8 @@ fn alone(args: &RulesLintArgs, paths: &[PathBuf]) -> Result<Vec<Finding>> {
     let files = DiskFiles::new(std::env::current_dir()?);
     let (mut schemas, mut problems) = (Schemas::builtin().clone(), Vec::new());
     schemas.add_files(&names(&args.schemas), &files, &mut problems);
-    let found = rules(&files, &names(paths), &Mappings::shipped(), args, &schemas, None);
+    let rules = meta::load_with(&files, &names(paths), &Mappings::shipped());
+    let found = doubts(&files, rules, args, &schemas, None);
     Ok([problems.iter().map(Finding::loading).collect(), found].concat())
 }
 
@@ -68,42 +70,58 @@ fn alone(args: &RulesLintArgs, paths: &[PathBuf]) -> Result<Vec<Finding>> {
 fn within(t: &Topology, path: &Path, others: &[PathBuf], args: &RulesLintArgs) -> Result<Vec<Finding>> {
     let (dir, _) = load::place(path);
     let files = DiskFiles::new(&dir);
-    let list = |n: &PlanNode, key: &str| -> Vec<String> {
-        let items = n.settings.get(key).and_then(J::as_array).into_iter().flatten();
-        items.filter_map(J::as_str).map(String::from).collect()
-    };
     let of = |kind| t.nodes.iter().filter(move |n| n.kind == kind);
     let (mut schemas, mut parsed, mut problems) = (Schemas::builtin().clone(), BTreeSet::new(), Vec::new());
     for n in of(model::Kind::Parse) {
         // A file that several nodes name is told about by the check, not here.
-        schemas.add_files(&list(n, "schemas"), &files, &mut Vec::new());
-        parsed.extend(list(n, "log_types"));
+        schemas.add_files(&texts(n, "schemas"), &files, &mut Vec::new());
+        parsed.extend(texts(n, "log_types"));
     }
     let mut out = Vec::new();
     for n in of(model::Kind::Detect) {
-        let (mappings, mut found) = Mappings::load(&files, &list(n, "sigma_mappings"));
+        let (mappings, mut found) = Mappings::load(&files, &texts(n, "sigma_mappings"));
         problems.append(&mut found);
-        let paths = match others {
-            [] => vec![list(n, "rules"), list(n, "shadow")],
-            _ => vec![others.iter().map(absolute).collect::<Result<_>>()?],
+        let rules = match others {
+            [] => vec![chosen(&files, n, &mappings), meta::load_with(&files, &texts(n, "shadow"), &mappings)],
+            _ => {
+                let paths = others.iter().map(absolute).collect::<Result<Vec<_>>>()?;
+                vec![meta::load_with(&files, &paths, &mappings)]
+            }
         };
-        for paths in paths.into_iter().filter(|p| !p.is_empty()) {
-            out.extend(rules(&files, &paths, &mappings, args, &schemas, Some(parsed.clone())));
+        for rules in rules {
+            out.extend(doubts(&files, rules, args, &schemas, Some(parsed.clone())));
         }
     }
     out.extend(problems.iter().map(Finding::loading));
     Ok(out)
 }
 
-fn rules(
+/// The rules of a detect node; of its packs only those that it runs.
+fn chosen(files: &dyn Files, node: &PlanNode, mappings: &Mappings) -> (Vec<Rule>, Vec<Problem>) {
+    let mut all = meta::collect(files, &texts(node, "rules"), mappings);
+    let packs = node.settings.get("packs").map(|_| texts(node, "packs"));
+    if packs.is_some() || node.settings.get("except").is_some() {
+        // What the settings name in vain is told by the check.
+        let chosen = all.packs.choose(packs.as_deref(), &texts(node, "except"), &mut Vec::new());
+        all.rules.retain(|r| chosen.runs(&r.meta.id, r.enabled));
+    }
+    (all.rules, all.problems)
+}
+
+/// Texts of a setting that is a list.
+fn texts(node: &PlanNode, setting: &str) -> Vec<String> {
+    let items = node.settings.get(setting).and_then(J::as_array).into_iter().flatten();
+    items.filter_map(J::as_str).map(String::from).collect()
+}
+
+/// What is doubtful about rules, or keeps them from loading.
+fn doubts(
     files: &dyn Files,
-    paths: &[String],
-    mappings: &Mappings,
+    (rules, problems): (Vec<Rule>, Vec<Problem>),
     args: &RulesLintArgs,
     schemas: &Schemas,
     parsed: Option<BTreeSet<String>>,
 ) -> Vec<Finding> {
-    let (rules, problems) = meta::load_with(files, paths, mappings);
     let lint =
         Lint { minimum_tests: args.minimum_tests, parsed, field: &|log_type, path| field(schemas, log_type, path) };
     let mut out: Vec<Finding> = problems.iter().map(Finding::loading).collect();
