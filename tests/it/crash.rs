@@ -106,3 +106,39 @@ fn a_broken_protocol_step_is_noticed() {
         assert!(noticed, "{fault}: nothing was noticed\n{log}");
     }
 }
+
+#[test]
+fn verify_tells_where_a_start_would_go_on() {
+    let (p, _) = pipeline(&mut None);
+    let dead = p.millstream_env(&["run", "--once", "--no-supervisor"], &[("MILLSTREAM_CRASH", "sink.after_write:60")]);
+    assert!(!dead.unwrap().status.success());
+    let verify = || {
+        let out = p.millstream(&["checkpoint", "verify", "--output", "json"]).unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        (out.status.code(), told)
+    };
+    let folder = p.out("state").join("manifests");
+    let manifests = || {
+        let mut all: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
+        all.sort();
+        all
+    };
+    let (code, whole) = verify();
+    let number = |told: &serde_json::Value, key: &str| told["start"][key].as_u64().unwrap_or_else(|| panic!("{told}"));
+    assert!(code == Some(0) && manifests().len() > 1 && number(&whole, "snapshot") > 0, "{whole}");
+    // Without the newest an older one serves, and the log behind it.
+    std::fs::remove_file(manifests().pop().unwrap()).unwrap();
+    let (code, older) = verify();
+    assert_eq!((code, number(&older, "epoch")), (Some(0), number(&whole, "epoch")));
+    assert!(
+        number(&older, "snapshot") < number(&whole, "snapshot") && number(&older, "again") > number(&whole, "again")
+    );
+    // Without any the log begins too late.
+    manifests().iter().for_each(|m| std::fs::remove_file(m).unwrap());
+    let (code, none) = verify();
+    let why = none["refused"].as_str().unwrap_or_else(|| panic!("{none}"));
+    assert!(code == Some(1) && why.contains("epochs from 1 on are needed"), "{none}");
+    let out = p.millstream(&["checkpoint", "verify"]).unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("a start would be refused: ") && text.contains("epochs from 1 on are needed"), "{text}");
+}

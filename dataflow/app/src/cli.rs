@@ -420,7 +420,7 @@ pub struct DemoArgs {
 pub enum CheckpointTask {
     /// List them, newest first.
     Ls,
-    /// Read every object of every one and check its length and hash.
+    /// Read every object of every one and check its length and hash; tell where a start would go on, or why it would not.
     Verify,
 }
 

@@ -44,15 +44,19 @@ pub(crate) struct Progress {
 impl Start {
     /// Read the starting point. An older manifest is used only if the log still holds every epoch after it.
     pub fn read(store: &dyn Store) -> Result<Start> {
+        Start::look(store).or_else(|e| {
+            // If somebody has begun since, that one may have moved on and trimmed: then nothing is wrong with the store.
+            store.confirm()?;
+            Err(e)
+        })
+    }
+    /// As [`Start::read`], of a store that somebody else may be using: who looks while that one trims may not find it whole.
+    pub fn look(store: &dyn Store) -> Result<Start> {
         // What a predecessor still removes that has not noticed that it is replaced lies before its newest manifest, which
         // is among these.
         let (manifest, damaged) = newest(store, &store.manifests()?);
         let replay = store.epochs_after(manifest.epoch)?;
-        if let Err(e) = contiguous(&manifest, &replay, &damaged) {
-            // If somebody has begun since, that one may have moved on and trimmed: then nothing is wrong with the store.
-            store.confirm()?;
-            return Err(e);
-        }
+        contiguous(&manifest, &replay, &damaged)?;
         let mut commits = BTreeMap::new();
         for (sink, shard) in store.shards()? {
             let c = store.commits(&sink, shard)?;
