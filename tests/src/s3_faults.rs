@@ -73,6 +73,10 @@ impl Faults {
     pub fn set_percent(&self, percent: u32) {
         self.shared.percent.store(percent, Ordering::Relaxed);
     }
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
     /// Faults of a kind so far.
     pub fn met(&self, fault: Fault) -> u64 {
         self.shared.met[fault as usize].load(Ordering::Relaxed)

@@ -78,8 +78,18 @@ impl Download {
         Download { blob, effort, next: from, size, coming: VecDeque::new(), here: Bytes::new() }
     }
 
-    fn ask(&mut self) {
-        while self.coming.len() < AHEAD && self.next < self.size {
+    /// Length of the object.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Ask for the first range, if nothing was asked for yet.
+    pub(crate) fn begin(&mut self) {
+        self.ask(1);
+    }
+
+    fn ask(&mut self, ahead: usize) {
+        while self.coming.len() < ahead && self.next < self.size {
             let (from, to) = (self.next, self.size.min(self.next + RANGE));
             let (blob, effort) = (self.blob.clone(), self.effort.clone());
             self.coming.push_back(runtime().spawn(async move {
@@ -104,10 +114,10 @@ impl Download {
 
     /// The next bytes; empty at the end.
     pub(crate) async fn block(&mut self) -> Result<Bytes, Failure> {
-        self.ask();
+        self.ask(AHEAD);
         let Some(first) = self.coming.pop_front() else { return Ok(Bytes::new()) };
         let got = first.await.unwrap_or_else(|e| Err(Failure { class: Class::Other, text: e.to_string() }));
-        self.ask();
+        self.ask(AHEAD);
         got
     }
 }

@@ -3,7 +3,7 @@
 use crate::board::Board;
 use crate::fatal::fatal;
 use crate::ports::{Outputs, Packets};
-use model::source::{Reader, Split};
+use model::source::{Reader, SOON, Split};
 use model::{Epoch, EpochRecord, Packet};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -19,6 +19,8 @@ struct Job {
     split: Split,
     /// What is below this offset has been read.
     from: u64,
+    /// The reader knows that it comes.
+    told: bool,
 }
 
 /// Render the readers of one source. Returns its output ports.
@@ -46,11 +48,16 @@ pub(crate) fn read<'s>(
                     for split in record.splits.iter().filter(|s| s.source == id && s.lane as usize % peers == me) {
                         let caps =
                             (0..=ports).map(|p| cap.retain_least(p).expect("records carry their epoch")).collect();
-                        jobs.push_back(Job { caps, record: record.clone(), split: split.clone(), from: split.from });
+                        let (record, split, from) = (record.clone(), split.clone(), split.from);
+                        jobs.push_back(Job { caps, record, split, from, told: false });
                     }
                 }
             });
             let Some(mut job) = jobs.pop_front() else { return };
+            for next in jobs.iter_mut().take(SOON - 1).filter(|next| !next.told) {
+                reader.soon(&next.split);
+                next.told = true;
+            }
             let origin = job.split.origin(index);
             let epoch = job.record.epoch;
             let mut out = |packet: Packet| {

@@ -124,6 +124,9 @@ pub trait Source: Send {
     }
 }
 
+/// Splits that a reader is told of before they are read, with the one that it is asked for next.
+pub const SOON: usize = 16;
+
 /// Worker side of a source: reads a split. One per worker.
 pub trait Reader {
     /// Read a part of a split: from the offset `from` on (at first [`Split::from`]), as far as this reader sees fit. One
@@ -134,6 +137,12 @@ pub trait Reader {
     /// engine parses what came, while it is in the cache: a split of many batches is best read one by one.
     fn read_part(&mut self, split: &Split, from: u64, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet))
     -> Result<u64>;
+
+    /// This split is among the next [`SOON`] to be read; it is told once, in the order of reading, and perhaps not at all. A
+    /// reader of what is far away begins to fetch it.
+    fn soon(&mut self, split: &Split) {
+        let _ = split;
+    }
 
     /// Read the whole split, part by part.
     fn read(&mut self, split: &Split, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet)) -> Result<()> {

@@ -3,27 +3,64 @@ use super::Config;
 use super::clients::Clients;
 use super::detail::Detail;
 use super::prefix::form;
-use crate::blob::{Blob, Download, Effort};
+use crate::blob::{Blob, Download, Effort, RANGE};
 use crate::runtime::wait;
+use model::source::SOON;
 use model::{Origin, Packet, Reader, Result, Split};
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 use stream::{Ahead, Batcher, How, WINDOW, sniff};
+
+/// Bytes of objects that are fetched before their turn.
+pub(crate) const COMING_MAX: u64 = 32 << 20;
 
 /// See the module.
 pub(crate) struct ObjectReader {
     config: Arc<Config>,
     clients: Arc<Clients>,
     ahead: Ahead,
+    /// The next objects, in the order of reading, with their first range on its way: a small object takes a hundred times
+    /// longer to come than to read.
+    coming: VecDeque<(Split, Download)>,
 }
 
 impl ObjectReader {
     pub(crate) fn new(config: Arc<Config>, clients: Arc<Clients>) -> ObjectReader {
-        ObjectReader { config, clients, ahead: Ahead::default() }
+        ObjectReader { config, clients, ahead: Ahead::default(), coming: VecDeque::new() }
+    }
+
+    fn download(&self, split: &Split, d: &Detail) -> Download {
+        let blob = Blob {
+            client: wait(self.clients.s3(d.region.as_deref())),
+            bucket: d.bucket.clone(),
+            key: d.key.clone(),
+            version: d.version.clone(),
+            etag: Some(format!("\"{}\"", d.etag)),
+        };
+        let what = format!("source {}: read from s3://{}", split.source, d.bucket);
+        Download::new(Arc::new(blob), 0, d.size, Effort::Endless(what.into()))
+    }
+
+    /// Objects that are fetched before their turn.
+    #[cfg(test)]
+    pub(crate) fn coming(&self) -> usize {
+        self.coming.len()
     }
 }
 
 impl Reader for ObjectReader {
+    fn soon(&mut self, split: &Split) {
+        let first = |size: u64| size.min(RANGE);
+        let Some(d) = Detail::of(split).ok().filter(|d| d.fault.is_none()) else { return };
+        let coming: u64 = self.coming.iter().map(|(_, bytes)| first(bytes.size())).sum();
+        if self.coming.len() < SOON && coming + first(d.size) <= COMING_MAX {
+            let mut bytes = self.download(split, &d);
+            bytes.begin();
+            self.coming.push_back((split.clone(), bytes));
+        }
+    }
+
     fn read_part(
         &mut self,
         split: &Split,
@@ -45,15 +82,10 @@ impl Reader for ObjectReader {
             return Ok(split.to);
         }
         let form = form.ok_or_else(|| format!("{}: no prefix of the settings holds {}", split.source, d.name()))?;
-        let blob = Blob {
-            client: wait(self.clients.s3(d.region.as_deref())),
-            bucket: d.bucket.clone(),
-            key: d.key.clone(),
-            version: d.version.clone(),
-            etag: Some(format!("\"{}\"", d.etag)),
-        };
-        let what = format!("source {}: read from s3://{}", split.source, d.bucket);
-        let mut bytes = Download::new(Arc::new(blob), 0, d.size, Effort::Endless(what.into()));
+        // They are told in the order of reading: none before this one will be asked for.
+        let at = self.coming.iter().position(|(s, _)| s == split);
+        let begun = at.and_then(|at| self.coming.drain(..=at).next_back());
+        let mut bytes = begun.map_or_else(|| self.download(split, &d), |(_, bytes)| bytes);
         let mut head = Vec::new();
         (&mut bytes).take(WINDOW as u64).read_to_end(&mut head).map_err(failed)?;
         let (codec, stream) = sniff(&head, form.stream);

@@ -1,13 +1,15 @@
 //! The source as the engine sees it, on a real server: objects in, records out, messages gone afterwards.
 use super::coordinate::SPLIT_COST;
+use super::reader::COMING_MAX;
 use super::*;
+use crate::blob::RANGE;
 use crate::runtime::wait;
 use ::tests::kafka::unique;
 use ::tests::moto::Moto;
 use ::tests::s3_faults::Faults;
 use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration, TopicConfiguration};
 use aws_sdk_sqs::types::QueueAttributeName;
-use model::source::Budget;
+use model::source::{Budget, SOON};
 use model::{Origin, Packet, Reader, Record, Rejected, Source, Split};
 use serde_json::{Value as J, json};
 use std::io::Write;
@@ -427,4 +429,49 @@ fn every_problem_of_the_settings_is_reported() {
     }
     assert_eq!(problems(json!({"queue": [], "external_id": "x"})).len(), 2);
     assert_eq!(problems(json!({})).len(), 1);
+}
+
+#[test]
+fn the_next_objects_are_on_their_way_before_their_turn() {
+    let w = World::new("sqs");
+    let counted = Faults::start(&format!("127.0.0.1:{}", Moto::shared().port), 7, 0, Duration::ZERO).unwrap();
+    let mut rig = Rig::through(&w, &counted.url(), json!({}));
+    let n = 2 + SOON;
+    for i in 0..n {
+        w.put(&format!("logs/{i:02}"), format!("{i:02}-a\n{i:02}-b\n"));
+    }
+    rig.until(n);
+    let want: Vec<Seen> = rig.log.iter().map(|s| rig.read(s).unwrap()).collect();
+    let mut reader = ObjectReader::new(rig.config.clone(), rig.clients.clone());
+    let begun = counted.requests();
+    rig.log[1..].iter().for_each(|s| reader.soon(s));
+    let asked = || counted.requests() - begun;
+    let at = Instant::now();
+    while asked() < SOON as u64 {
+        assert!(at.elapsed() < DEADLINE, "{} requests", asked());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!((asked(), reader.coming()), (SOON as u64, SOON), "and not one more");
+    let mut read = |split: &Split| {
+        let mut seen = Seen::default();
+        reader.read(split, &split.origin(3), &mut |p| seen.take(p)).unwrap();
+        (seen, reader.coming())
+    };
+    for (i, split) in rig.log.iter().enumerate() {
+        let (seen, coming) = read(split);
+        assert_eq!(
+            seen.records.iter().map(|r| &r.4).collect::<Vec<_>>(),
+            want[i].records.iter().map(|r| &r.4).collect::<Vec<_>>()
+        );
+        // The first came by itself, and so did the last, of which it was told too early.
+        assert_eq!(coming, (SOON - i.min(SOON)), "{i}");
+    }
+    assert_eq!(asked(), n as u64, "each object once");
+    // Of large ones only what is bounded.
+    for split in &rig.log {
+        let mut large = split.clone();
+        large.detail["size"] = (20 << 20).into();
+        reader.soon(&large);
+    }
+    assert_eq!(reader.coming() as u64, COMING_MAX / RANGE);
 }

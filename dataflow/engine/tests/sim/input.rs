@@ -2,8 +2,9 @@
 use crate::rng::Rng;
 use crate::sched::{pause, sched};
 use model::raw::{Origin, PAD, RawBatch, RawRecord};
-use model::source::{Budget, Poll};
+use model::source::{Budget, Poll, SOON};
 use model::{Packet, Pos, Reader, Record, Rejected, Result, RuleMeta, Source, Split};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Nothing is at an offset: a control record, or one that was compacted away.
@@ -66,7 +67,11 @@ pub struct Feed {
 }
 
 /// Workers' side.
-pub struct Lines(Arc<Input>);
+pub struct Lines {
+    input: Arc<Input>,
+    /// Splits it was told of.
+    soon: VecDeque<Split>,
+}
 
 impl Feed {
     /// From the start.
@@ -79,7 +84,7 @@ impl Feed {
 impl Lines {
     /// A reader.
     pub fn new(input: Arc<Input>) -> Lines {
-        Lines(input)
+        Lines { input, soon: VecDeque::new() }
     }
 }
 
@@ -129,6 +134,11 @@ impl Source for Feed {
 }
 
 impl Reader for Lines {
+    fn soon(&mut self, split: &Split) {
+        self.soon.push_back(split.clone());
+        assert!(self.soon.len() <= SOON);
+    }
+
     fn read_part(
         &mut self,
         split: &Split,
@@ -136,7 +146,12 @@ impl Reader for Lines {
         origin: &Arc<Origin>,
         out: &mut dyn FnMut(Packet),
     ) -> Result<u64> {
-        let slots = &self.0.partitions[split.partition as usize];
+        // Told of in the order of reading, or not at all: the first of an empty queue.
+        match self.soon.front() {
+            Some(told) if told == split => _ = self.soon.pop_front(),
+            _ => assert!(!self.soon.contains(split)),
+        }
+        let slots = &self.input.partitions[split.partition as usize];
         let batch = |first| RawBatch { origin: origin.clone(), first, ..RawBatch::default() };
         let mut raw = batch(true);
         let mut bad = Vec::new();
@@ -149,7 +164,7 @@ impl Reader for Lines {
         };
         // A reader that reads what is there, not what was logged.
         let to = match sched().broken("mock_read_on") {
-            true => self.0.end(split.partition as usize, sched().state().ms),
+            true => self.input.end(split.partition as usize, sched().state().ms),
             false => split.to,
         };
         for offset in split.from..to {
