@@ -20,8 +20,8 @@ pub(crate) struct ObjectReader {
     config: Arc<Config>,
     clients: Arc<Clients>,
     ahead: Ahead,
-    /// The next objects, in the order of reading, with their first range on its way: a small object takes a hundred times
-    /// longer to come than to read.
+    /// The next objects, in the order of reading, with their first range on its way: a small object takes longer to come
+    /// than to read.
     coming: VecDeque<(Split, Download)>,
 }
 
