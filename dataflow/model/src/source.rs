@@ -131,8 +131,8 @@ pub const SOON: usize = 16;
 pub trait Reader {
     /// Read a part of a split: from the offset `from` on (at first [`Split::from`]), as far as this reader sees fit. One
     /// that cannot go on from the middle gives `from` again until it is at the end, and knows by itself where it is: a
-    /// split is read to its end before the next. Hands out packets ([`Packet::Raw`] of at most ~1.6 MB; [`Packet::Records`] with
-    /// [`crate::record::Rejected`] for what cannot be read), and gives the offset to go on from, [`Split::to`] when all was
+    /// split is read to its end before the next. Hands out packets ([`Packet::Raw`] of at most ~1.6 MB;
+    /// [`Packet::Records`] with [`crate::record::Rejected`] for what cannot be read), and gives the offset to go on from, [`Split::to`] when all was
     /// read. Packets, and where parts end, must be a function of the split and the input alone. Between two parts the
     /// engine parses what came, while it is in the cache: a split of many batches is best read one by one.
     fn read_part(&mut self, split: &Split, from: u64, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet))
