@@ -12,7 +12,6 @@ use model::path::Seg;
 use model::{Files, Path as EventPath, Problem};
 use parse::Schemas;
 use parse::schema::{Kind, Spec};
-use serde_json::Value as J;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use topology::{PlanNode, Topology};
@@ -74,15 +73,15 @@ fn within(t: &Topology, path: &Path, others: &[PathBuf], args: &RulesLintArgs) -
     let (mut schemas, mut parsed, mut problems) = (Schemas::builtin().clone(), BTreeSet::new(), Vec::new());
     for n in of(model::Kind::Parse) {
         // A file that several nodes name is told about by the check, not here.
-        schemas.add_files(&texts(n, "schemas"), &files, &mut Vec::new());
-        parsed.extend(texts(n, "log_types"));
+        schemas.add_files(&load::texts(n, "schemas"), &files, &mut Vec::new());
+        parsed.extend(load::texts(n, "log_types"));
     }
     let mut out = Vec::new();
     for n in of(model::Kind::Detect) {
-        let (mappings, mut found) = Mappings::load(&files, &texts(n, "sigma_mappings"));
+        let (mappings, mut found) = Mappings::load(&files, &load::texts(n, "sigma_mappings"));
         problems.append(&mut found);
         let rules = match others {
-            [] => vec![chosen(&files, n, &mappings), meta::load_with(&files, &texts(n, "shadow"), &mappings)],
+            [] => vec![chosen(&files, n, &mappings), meta::load_with(&files, &load::texts(n, "shadow"), &mappings)],
             _ => {
                 let paths = others.iter().map(absolute).collect::<Result<Vec<_>>>()?;
                 vec![meta::load_with(&files, &paths, &mappings)]
@@ -98,20 +97,14 @@ fn within(t: &Topology, path: &Path, others: &[PathBuf], args: &RulesLintArgs) -
 
 /// The rules of a detect node; of its packs only those that it runs.
 fn chosen(files: &dyn Files, node: &PlanNode, mappings: &Mappings) -> (Vec<Rule>, Vec<Problem>) {
-    let mut all = meta::collect(files, &texts(node, "rules"), mappings);
-    let packs = node.settings.get("packs").map(|_| texts(node, "packs"));
+    let mut all = meta::collect(files, &load::texts(node, "rules"), mappings);
+    let packs = node.settings.get("packs").map(|_| load::texts(node, "packs"));
     if packs.is_some() || node.settings.get("except").is_some() {
         // What the settings name in vain is told by the check.
-        let chosen = all.packs.choose(packs.as_deref(), &texts(node, "except"), &mut Vec::new());
+        let chosen = all.packs.choose(packs.as_deref(), &load::texts(node, "except"), &mut Vec::new());
         all.rules.retain(|r| chosen.runs(&r.meta.id, r.enabled));
     }
     (all.rules, all.problems)
-}
-
-/// Texts of a setting that is a list.
-fn texts(node: &PlanNode, setting: &str) -> Vec<String> {
-    let items = node.settings.get(setting).and_then(J::as_array).into_iter().flatten();
-    items.filter_map(J::as_str).map(String::from).collect()
 }
 
 /// What is doubtful about rules, or keeps them from loading.

@@ -6,10 +6,11 @@ use anyhow::{Context, Result};
 use engine::{Graph, GraphNode, Settings};
 use local::DiskFiles;
 use model::{Files, Kind, Needs, Objects, OpenObjects, Part};
+use serde_json::Value as J;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use topology::{Diagnostic, Topology};
+use topology::{Diagnostic, PlanNode, Topology};
 
 /// Id of the sink that unconnected error ports go to.
 pub const DEAD_LETTER: &str = "dead-letter";
@@ -196,4 +197,10 @@ pub fn last_run(dir: &Path) -> Result<Option<Topology>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("read {}", dir.join("running").display())),
     }
+}
+
+/// Texts of a setting that is a list.
+pub fn texts(node: &PlanNode, setting: &str) -> Vec<String> {
+    let items = node.settings.get(setting).and_then(J::as_array).into_iter().flatten();
+    items.filter_map(J::as_str).map(String::from).collect()
 }

@@ -8,7 +8,6 @@ use detect::sigma::mapping::Mappings;
 use local::DiskFiles;
 use model::{Kind, Problem};
 use serde::Serialize;
-use serde_json::Value as J;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -103,15 +102,12 @@ fn of_nodes(path: &Path, problems: &mut Vec<Problem>) -> Result<Vec<Listing>> {
         bail!("{} has errors", path.display());
     };
     let (dir, _) = load::place(path);
-    let texts = |v: &J| -> Vec<String> {
-        v.as_array().into_iter().flatten().filter_map(|t| t.as_str().map(str::to_string)).collect()
-    };
     let mut out = Vec::new();
     for n in t.nodes.iter().filter(|n| n.kind == Kind::Detect) {
-        let (files, paths) = (DiskFiles::new(&dir), texts(&n.settings["rules"]));
+        let (files, paths) = (DiskFiles::new(&dir), load::texts(n, "rules"));
         let all: Collection = meta::collect(&files, &paths, &Mappings::shipped());
-        let chosen = n.settings["packs"].as_array().map(|_| texts(&n.settings["packs"]));
-        let except = texts(&n.settings["except"]);
+        let chosen = n.settings["packs"].as_array().map(|_| load::texts(n, "packs"));
+        let except = load::texts(n, "except");
         out.push(list(Some(n.id.to_string()), &dir, &paths, &all.packs, chosen.as_deref(), &except, problems));
     }
     Ok(out)
