@@ -20,6 +20,7 @@
 //! - at most `in_flight` epochs are open, of full ones two.
 
 mod board;
+mod claims;
 pub mod cluster;
 mod collect;
 pub mod composed;
@@ -29,6 +30,7 @@ mod epochs;
 pub mod fatal;
 pub mod figures;
 pub mod graph;
+mod handover;
 mod keyed;
 mod map;
 mod ports;

@@ -1,9 +1,11 @@
 //! The checked graph as a timely dataflow, on one worker.
 use crate::board::Board;
+use crate::claims::Claims;
 use crate::collect::{Done, collect};
 use crate::epochs::{Feed, epochs};
 use crate::fatal::fatal;
 use crate::graph::{Graph, GraphNode, Settings};
+use crate::handover::Handover;
 use crate::keyed::keyed;
 use crate::map::map;
 use crate::ports::Packets;
@@ -32,6 +34,23 @@ pub(crate) struct Plan {
     /// Hash of the topology bundle that every epoch of the session runs under.
     pub bundle: Arc<str>,
     pub status: Arc<Status>,
+    /// By node: what the workers of this process share.
+    pub shared: Vec<Shared>,
+}
+
+/// What the copies of a node in the workers of one process share.
+pub(crate) struct Shared {
+    /// Of a source: which splits are taken.
+    claims: Arc<Claims>,
+    /// Of a sink by lanes: events that another worker has read.
+    handover: Handover,
+}
+
+impl Shared {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Shared {
+        Shared { claims: Arc::new(Claims::new(workers)), handover: Handover::default() }
+    }
 }
 
 /// What worker 0 has besides: its ends of the coordinator's channels.
@@ -61,7 +80,8 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
                     Built::Source(_, make) => make().unwrap_or_else(|e| fatal(&node.id, e)),
                     _ => fatal(&node.id, "a source must build a source"),
                 };
-                read(records.clone(), node.id.clone(), node.index, reader, outs, board.clone())
+                let sharing = (plan.shared[index].claims.clone(), plan.settings.workers.max(1));
+                read(records.clone(), node.id.clone(), node.index, reader, outs, sharing, board.clone())
             }
             Kind::Sink => {
                 let (me, peers) = (scope.index(), scope.peers());
@@ -79,7 +99,10 @@ pub(crate) fn render<'s>(scope: Scope<'s, Epoch>, plan: &Plan, own: Option<Coord
                 };
                 let committer = committer(plan, node, shards);
                 match sharded {
-                    true if events => lanes(input, committer, start, board.clone()),
+                    true if events => {
+                        let handover = (plan.settings.workers > 1).then(|| plan.shared[index].handover.clone());
+                        lanes(input, handover, committer, start, board.clone())
+                    }
                     true => groups(input, (plan.settings.groups, count), committer, start, board.clone()),
                     false => single(input, owner, committer, start, board.clone()),
                 }

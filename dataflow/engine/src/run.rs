@@ -2,7 +2,7 @@
 use crate::coordinator::Coordinator;
 use crate::epochs::Feed;
 use crate::fatal::{exit_on_panic, fatal};
-use crate::render::{Coordinated, Plan, render};
+use crate::render::{Coordinated, Plan, Shared, render};
 use crate::session::{Outcome, Session};
 use crate::world::World;
 use model::{Built, Kind, Result, Source};
@@ -48,6 +48,7 @@ pub fn run_in(mut session: Session, world: World) -> Result<Outcome> {
         generation: *generation,
         bundle: session.bundle.as_str().into(),
         status: status.clone(),
+        shared: graph.nodes.iter().map(|_| Shared::new(settings.workers)).collect(),
     });
     let own = Mutex::new(Some(Coordinated { feed: Feed { epochs: epoch_rx, wake: wake_tx }, tell: done_tx }));
     let (threads, their) = (settings.workers.max(1), world.clone());

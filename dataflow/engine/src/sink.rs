@@ -2,6 +2,7 @@
 //! until the writer says that it is committed.
 use crate::board::{Board, Report};
 use crate::cpu::Cpu;
+use crate::handover::{Handover, to_lanes};
 use crate::ports::{Outputs, Packets, weight};
 use crate::writer::{Committer, Done, Job, Writer};
 use model::key::group_of;
@@ -14,8 +15,19 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-/// Render the shards of a sink that stay where the events are: one per lane.
-pub(crate) fn lanes<'s>(input: Packets<'s>, committer: Committer, start: Epoch, board: Board) -> Vec<Packets<'s>> {
+/// Render the shards of a sink that stay where the events are: one per lane. `handover`: where another worker of the
+/// process may have read a split of the lane.
+pub(crate) fn lanes<'s>(
+    input: Packets<'s>,
+    handover: Option<Handover>,
+    committer: Committer,
+    start: Epoch,
+    board: Board,
+) -> Vec<Packets<'s>> {
+    let input = match handover {
+        Some(handover) => to_lanes(input, handover),
+        None => input,
+    };
     render(input, committer, start, board, |mut stash, shards| {
         stash.sort_by_cached_key(|p| order(p));
         let of = |shard| stash.iter().filter(move |p| matches!(p, Packet::Events(b) if b.lane == shard)).cloned();
@@ -110,7 +122,8 @@ fn event_row(batch: &EventBatch, row: usize) -> Record {
     Record::Event(Box::new(model::record::EventRow { pos: batch.pos_of(row), json }))
 }
 
-/// Packets of one epoch and lane come from one worker, but from several sources: order them by where they were read.
+/// Packets of one epoch and lane come from several sources and, where splits are shared, workers: order them by where they
+/// were read.
 fn order(p: &Packet) -> (u32, u32, Pos, Arc<str>) {
     match p {
         Packet::Events(b) if !b.is_empty() => (b.lane, b.origin.index, b.pos_of(0), b.layout.log_type.clone()),

@@ -138,8 +138,14 @@ pub trait Reader {
     fn read_part(&mut self, split: &Split, from: u64, origin: &Arc<Origin>, out: &mut dyn FnMut(Packet))
     -> Result<u64>;
 
+    /// True if it makes no difference which worker of a process reads a split: then one that has nothing left to read
+    /// takes what another has not begun. Not for a reader that reads ahead of what it is asked for.
+    fn anywhere(&self) -> bool {
+        false
+    }
+
     /// This split is among the next [`SOON`] to be read; it is told once, in the order of reading, and perhaps not at all. A
-    /// reader of what is far away begins to fetch it.
+    /// reader of what is far away begins to fetch it. One that reads [`Reader::anywhere`] is told nothing.
     fn soon(&mut self, split: &Split) {
         let _ = split;
     }

@@ -27,6 +27,10 @@ pub struct Builder {
     columns: HashMap<Arc<str>, usize>,
     texts: HashTable<u64>,
     hasher: DefaultHashBuilder,
+    /// Texts of this column are each other's: looking for equal ones would find none.
+    distinct: Option<usize>,
+    /// Rows to make room for when a column turns up.
+    rows: usize,
 }
 
 impl Builder {
@@ -35,13 +39,26 @@ impl Builder {
         Builder { table: LookupTable { name: name.clone(), ..LookupTable::default() }, ..Builder::default() }
     }
 
+    /// Makes room: as much as will be asked for, so that nothing is moved while it grows. `text` is in bytes.
+    pub fn reserve(&mut self, rows: usize, text: usize) {
+        self.rows = rows;
+        self.table.arena.reserve(text.min(MAX_TEXT));
+        self.texts.reserve(rows, |_| 0);
+    }
+
+    /// Says that a column holds a text once only, as that of the key does.
+    pub fn distinct(&mut self, column: usize) {
+        self.distinct = Some(column);
+    }
+
     /// Column of a name, made if it is new.
     pub fn column(&mut self, name: &str) -> usize {
         if let Some(c) = self.columns.get(name) {
             return *c;
         }
         let name: Arc<str> = name.into();
-        self.table.columns.push(LookupColumn { name: name.clone(), ..LookupColumn::default() });
+        let (pos, tag) = (Vec::with_capacity(self.rows), Vec::with_capacity(self.rows));
+        self.table.columns.push(LookupColumn { name: name.clone(), pos, tag });
         self.columns.insert(name, self.table.columns.len() - 1);
         self.table.columns.len() - 1
     }
@@ -53,7 +70,7 @@ impl Builder {
             return Err(format!("a table holds at most {MAX_ROWS} rows"));
         }
         for (column, (tag, text)) in cells {
-            let span = if text.is_empty() { 0 } else { self.text(&text)? };
+            let span = if text.is_empty() { 0 } else { self.text(&text, self.distinct != Some(column))? };
             let c = &mut self.table.columns[column];
             c.pos.resize(row as usize, 0);
             c.tag.resize(row as usize, tag::ABSENT);
@@ -64,13 +81,12 @@ impl Builder {
         Ok(row)
     }
 
-    fn text(&mut self, text: &str) -> Result<u64, String> {
+    fn text(&mut self, text: &str, shared: bool) -> Result<u64, String> {
         let arena = &self.table.arena;
         let read = |p: u64| &arena[p as u32 as usize..p as u32 as usize + (p >> 32) as usize];
-        let hash = self.hasher.hash_one(text);
-        if text.len() <= SHARED
-            && let Some(span) = self.texts.find(hash, |p| read(*p) == text)
-        {
+        let shared = shared && text.len() <= SHARED;
+        let hash = if shared { self.hasher.hash_one(text) } else { 0 };
+        if shared && let Some(span) = self.texts.find(hash, |p| read(*p) == text) {
             return Ok(*span);
         }
         if arena.len() + text.len() > MAX_TEXT {
@@ -78,7 +94,7 @@ impl Builder {
         }
         let span = arena.len() as u64 | (text.len() as u64) << 32;
         self.table.arena.push_str(text);
-        if text.len() <= SHARED {
+        if shared {
             let (arena, hasher) = (&self.table.arena, &self.hasher);
             let read = |p: u64| &arena[p as u32 as usize..p as u32 as usize + (p >> 32) as usize];
             self.texts.insert_unique(hash, span, |p| hasher.hash_one(read(*p)));

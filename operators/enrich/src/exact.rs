@@ -12,6 +12,8 @@ pub const BLOCK: usize = 256;
 
 /// Row and length in front of every key.
 const HEAD: usize = 8;
+/// Bytes of a key that room is made for: an address, a name.
+const USUAL: usize = 16;
 
 /// Key → row.
 pub struct ExactIndex {
@@ -25,12 +27,14 @@ pub struct ExactIndex {
 impl ExactIndex {
     /// An index with room for `n` keys.
     pub fn with_capacity(n: usize) -> ExactIndex {
+        // No record lies at 0, which marks free slots.
+        let mut records = Vec::with_capacity(HEAD + n * (HEAD + USUAL));
+        records.resize(HEAD, 0);
         ExactIndex {
             // Fixed seeds: the keys are the table's own, and every run should cost the same.
             hasher: RandomState::with_seeds(0x6d69_6c6c, 0x7374_7265, 0x616d_6c6f, 0x6f6b_7570),
             slots: vec![0; (n * 2).next_power_of_two().max(16)],
-            // No record lies at 0, which marks free slots.
-            records: vec![0; HEAD],
+            records,
             len: 0,
         }
     }

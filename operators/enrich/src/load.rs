@@ -43,7 +43,6 @@ pub fn load(spec: &TableSpec, files: &dyn Files, found: &mut Vec<Problem>) -> Op
 }
 
 /// The rows of a CSV file: their texts one behind the other.
-#[derive(Default)]
 struct Rows {
     columns: usize,
     text: String,
@@ -112,7 +111,13 @@ impl<'a> Loader<'a> {
             return self.no_key(why, format!("the columns of `{}` are {}", self.spec.file, names.join(", ")));
         }
         // The type of a column is known when all of it was read.
-        let mut rows = Rows { columns: names.len(), ..Rows::default() };
+        let most = memchr::memchr_iter(b'\n', bytes).count() + 1;
+        let mut rows = Rows {
+            columns: names.len(),
+            text: String::with_capacity(bytes.len()),
+            ends: Vec::with_capacity(most.saturating_mul(names.len()).min(bytes.len())),
+            lines: Vec::with_capacity(most),
+        };
         let mut record = csv::StringRecord::new();
         loop {
             match reader.read_record(&mut record) {
@@ -133,8 +138,13 @@ impl<'a> Loader<'a> {
             }
         }
         let types: Vec<ColumnType> = names.iter().enumerate().map(|(i, n)| self.csv_type(n, i, &rows)).collect();
+        self.lines.reserve(rows.lines.len());
+        self.builder.reserve(rows.lines.len(), rows.text.len());
         for name in &names {
-            self.builder.column(name);
+            let column = self.builder.column(name);
+            if self.spec.key.as_ref() == Some(name) {
+                self.builder.distinct(column);
+            }
         }
         let mut cells: Vec<(usize, Cell)> = Vec::with_capacity(names.len());
         for (row, line) in rows.lines.iter().enumerate() {

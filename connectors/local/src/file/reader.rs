@@ -131,6 +131,10 @@ impl FileReader {
 }
 
 impl Reader for FileReader {
+    fn anywhere(&self) -> bool {
+        true
+    }
+
     fn read_part(
         &mut self,
         split: &Split,

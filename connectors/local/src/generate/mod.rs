@@ -250,6 +250,10 @@ impl GenerateReader {
 }
 
 impl Reader for GenerateReader {
+    fn anywhere(&self) -> bool {
+        true
+    }
+
     fn read_part(
         &mut self,
         split: &Split,

@@ -22,6 +22,7 @@ const MUST: &[&str] = &[
     "request copied",
     "request late",
     "request lost",
+    "split of another lane read",
     "transaction expired",
     "waited for a transaction",
     "zombie",

@@ -134,7 +134,12 @@ impl Source for Feed {
 }
 
 impl Reader for Lines {
+    fn anywhere(&self) -> bool {
+        sched().state().mix.anywhere
+    }
+
     fn soon(&mut self, split: &Split) {
+        assert!(!self.anywhere(), "another worker may read what this one is told of");
         self.soon.push_back(split.clone());
         assert!(self.soon.len() <= SOON);
     }
@@ -146,6 +151,10 @@ impl Reader for Lines {
         origin: &Arc<Origin>,
         out: &mut dyn FnMut(Packet),
     ) -> Result<u64> {
+        if sched().my_worker().is_some_and(|w| split.lane as usize % sched().peers() != w) {
+            assert!(self.anywhere(), "a split of another worker's lane");
+            sched().state().cover.hit("split of another lane read");
+        }
         // Told of in the order of reading, or not at all: the first of an empty queue.
         match self.soon.front() {
             Some(told) if told == split => _ = self.soon.pop_front(),

@@ -40,6 +40,8 @@ pub struct Mix {
     pub command: u64,
     /// Epoch log and some sinks on a local disk, instead of all in Kafka.
     pub local: bool,
+    /// Workers read each other's splits.
+    pub anywhere: bool,
 }
 
 /// Points at which an incarnation may die.
@@ -98,8 +100,10 @@ impl Mix {
             seal: on(400, 30),
             command: on(500, 60),
             local: false,
+            anywhere: false,
         };
         m.local = rng.permille(450);
+        m.anywhere = rng.permille(500);
         m.sticky = [0, 300, 500, 600, 700, 800, 850, 900, 950][rng.below(9) as usize];
         m.budget = if rng.permille(60) { 0 } else { rng.range(1, 16) };
         if rng.permille(600) {

@@ -6,6 +6,8 @@ pub const MUTATIONS: &[(&str, &str)] = &[
     ("commit_before_write", "a commit record is written before its rows"),
     ("manifest_early", "a manifest claims epochs that are not committed"),
     ("apply_on_arrival", "state takes records of epochs that are not due"),
+    ("claim_twice", "two workers read the same split"),
+    ("keep_events", "events of another worker's lane stay with whoever read them"),
     ("skip_state", "changed state is not saved"),
     ("no_epoch_log", "epochs are not logged"),
     ("mock_late_epoch", "an epoch is read before its record is durable"),

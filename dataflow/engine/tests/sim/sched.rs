@@ -284,6 +284,14 @@ impl Sched {
         self.state().tasks[me()].worker
     }
 
+    /// Workers of a session of the calling thread's incarnation.
+    pub fn peers(&self) -> usize {
+        let incarnation = self.mine();
+        let s = self.state();
+        let all = s.tasks.iter().filter(|t| t.incarnation == incarnation);
+        all.filter_map(|t| t.worker).max().map_or(0, |last| last + 1)
+    }
+
     fn wait(&self, task: usize) {
         while self.turn.load(Acquire) != task && !self.state().tasks[task].gone {
             match task {
