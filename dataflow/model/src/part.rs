@@ -98,7 +98,7 @@ pub struct Port {
 pub enum Sharding {
     /// One shard: everything in one total order.
     Single,
-    /// One shard per lane: events stay on the worker that read them. Records go to one shard.
+    /// One shard per lane, of whose events most stay on the worker that read them. Records go to one shard.
     Lanes,
     /// Events by lane, with as many shards as lanes; records by key group ([`crate::Record::key`]), with as many as
     /// [`Node::shards`] says.
