@@ -300,7 +300,7 @@ pub mod tests {
 
     /// A report as a benchmark makes it, with made-up samples.
     pub fn report() -> Report {
-        let case = Case::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/common")).unwrap();
+        let case = Case::load(Path::new("cases/common")).unwrap();
         let load = Some([2.5, 1.0, 0.5]);
         let cpu = "A <fast> & \"cheap\" one".to_string();
         let machine = Machine {

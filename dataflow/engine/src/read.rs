@@ -145,3 +145,82 @@ pub(crate) fn read<'s>(
     });
     streams
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Split;
+
+    fn record(epoch: Epoch, splits: usize) -> Rc<EpochRecord> {
+        let split = |i| Split {
+            source: "in".into(),
+            partition: 0,
+            name: "p".into(),
+            from: i * 10,
+            to: i * 10 + 10,
+            detail: serde_json::Value::Null,
+            lane: 0,
+        };
+        Rc::new(EpochRecord {
+            epoch,
+            generation: 1,
+            now_ms: 0,
+            bundle: String::new(),
+            splits: (0..splits as u64).map(split).collect(),
+            commands: Vec::new(),
+            quarantined: Vec::new(),
+            snapshot: false,
+            seal: false,
+        })
+    }
+
+    fn work(epoch: Epoch, own: &[usize], others: &[usize]) -> Work {
+        let (own, others) = (own.iter().copied().collect(), others.to_vec());
+        Work { caps: Vec::new(), record: record(epoch, 6), own, told: 0, others }
+    }
+
+    #[test]
+    fn the_own_splits_in_order_then_the_last_of_the_others_epoch_by_epoch() {
+        let claims = Claims::new(2);
+        let mut fast: VecDeque<_> = [work(1, &[0, 2, 4], &[1, 3, 5]), work(2, &[0], &[1])].into();
+        let mut slow: VecDeque<_> = [work(1, &[1, 3, 5], &[0, 2, 4]), work(2, &[1], &[0])].into();
+        let next = |w: &mut VecDeque<Work>| take(w, &claims).map(|j| (j.record.epoch, j.split, j.from));
+        assert_eq!(next(&mut slow), Some((1, 1, 10)));
+        let took: Vec<_> = std::iter::from_fn(|| next(&mut fast)).take(6).collect();
+        assert_eq!(took, [(1, 0, 0), (1, 2, 20), (1, 4, 40), (1, 5, 50), (1, 3, 30), (2, 0, 0)]);
+        assert_eq!(slow.len(), 2, "it may take of an epoch until it has seen that nothing is left");
+        assert_eq!((next(&mut slow), next(&mut fast), next(&mut slow)), (Some((2, 1, 10)), None, None));
+        assert!(fast.is_empty() && slow.is_empty());
+    }
+
+    #[test]
+    fn a_reader_is_told_once_of_what_comes_over_epochs_too() {
+        struct Told(Vec<u64>);
+        impl Reader for Told {
+            fn read_part(
+                &mut self,
+                _: &Split,
+                _: u64,
+                _: &Arc<model::raw::Origin>,
+                _: &mut dyn FnMut(Packet),
+            ) -> model::Result<u64> {
+                unreachable!("nothing is read here")
+            }
+            fn soon(&mut self, split: &Split) {
+                self.0.push(split.from / 10);
+            }
+        }
+        let (claims, mut reader) = (Claims::new(1), Told(Vec::new()));
+        let epochs = 1..=5;
+        let mut works: VecDeque<_> = epochs.map(|e| work(e, &[0, 1, 2, 3, 4, 5], &[])).collect();
+        for read in 0..30 {
+            let job = take(&mut works, &claims).unwrap();
+            assert_eq!(job.split, read % 6);
+            tell(&mut works, &mut reader);
+            // All but the first, which is asked for at once, and not more than may be on their way.
+            let want: Vec<u64> = (1..30.min(read as u64 + SOON as u64)).map(|i| i % 6).collect();
+            assert_eq!(reader.0, want);
+        }
+        assert!(take(&mut works, &claims).is_none());
+    }
+}

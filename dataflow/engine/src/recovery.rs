@@ -109,8 +109,7 @@ fn intact(store: &dyn Store, m: &Manifest, damaged: &mut Vec<String>) -> bool {
 }
 
 fn contiguous(manifest: &Manifest, replay: &[EpochRecord], damaged: &[String]) -> Result<()> {
-    let mut want = manifest.epoch + 1;
-    for r in replay {
+    for (r, want) in replay.iter().zip(manifest.epoch + 1..) {
         if r.epoch != want {
             return Err(format!(
                 "the epoch log continues at {} but {want} is needed after the snapshot of epoch {}{}. An older snapshot \
@@ -121,7 +120,6 @@ fn contiguous(manifest: &Manifest, replay: &[EpochRecord], damaged: &[String]) -
             )
             .into());
         }
-        want += 1;
     }
     if manifest.epoch == 0 && replay.is_empty() && !damaged.is_empty() {
         return Err(format!("no usable snapshot: {}", damaged.join("; ")).into());

@@ -29,7 +29,7 @@ pub(crate) fn lanes<'s>(
         None => input,
     };
     render(input, committer, start, board, |mut stash, shards| {
-        stash.sort_by_cached_key(|p| order(p));
+        stash.sort_by_cached_key(order);
         let of = |shard| stash.iter().filter(move |p| matches!(p, Packet::Events(b) if b.lane == shard)).cloned();
         shards.iter().map(|shard| of(*shard).collect()).collect()
     })

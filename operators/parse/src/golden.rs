@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let root = Path::new("schemas");
     let list = |p: &Path| {
         let mut v: Vec<PathBuf> = std::fs::read_dir(p).unwrap().map(|e| e.unwrap().path()).collect();
         v.sort();
         v
     };
-    list(&root).iter().filter(|p| p.is_dir()).flat_map(|v| list(v)).filter(|p| p.is_dir()).collect()
+    list(root).iter().filter(|p| p.is_dir()).flat_map(|v| list(v)).filter(|p| p.is_dir()).collect()
 }
 
 fn sample(folder: &Path) -> String {

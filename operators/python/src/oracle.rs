@@ -88,7 +88,7 @@ const UNKNOWN: f64 = 0.15;
 
 /// Run the oracle and compare; false without a python3.
 fn check(args: &[&str]) -> bool {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let folder = Path::new("cases");
     let run = Command::new("python3")
         .args(["-W", "ignore"])
         .arg(folder.join("oracle.py"))
@@ -129,7 +129,7 @@ fn check(args: &[&str]) -> bool {
 
 #[test]
 fn cases_mean_what_they_mean_in_cpython() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let folder = Path::new("cases");
     let folder = folder.to_string_lossy();
     for seed in ["1", "2", "3"] {
         if !check(&["cases", &folder, seed]) {

@@ -232,7 +232,7 @@ impl LocalStore {
         let mut owned = locked(&self.owned);
         let n = owned.entry(key.clone()).or_default();
         *n += 1;
-        if *n % EVERY != 0 {
+        if !n.is_multiple_of(EVERY) {
             return Ok(());
         }
         let oldest = list(&self.dir.join("manifests"))?;

@@ -64,7 +64,7 @@ struct Sum {
 fn seed(n: u64, sum: &Mutex<Sum>) {
     let r = simulate(n, None);
     let mut why: Vec<String> = r.failure.iter().map(|f| tell(n, &r, f)).collect();
-    if n % TWICE == 0 {
+    if n.is_multiple_of(TWICE) {
         let again = simulate(n, None);
         if (again.trace, &again.failure) != (r.trace, &r.failure) {
             why.push(tell(n, &r, "two runs of this seed differ: something is not deterministic"));

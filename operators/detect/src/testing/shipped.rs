@@ -6,20 +6,19 @@ use std::path::Path;
 
 /// The folder `detections`.
 fn folder() -> MemFiles {
-    fn add(path: &Path, root: &Path, out: &mut MemFiles) {
+    fn add(path: &Path, out: &mut MemFiles) {
         for entry in std::fs::read_dir(path).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                add(&path, root, out);
+                add(&path, out);
             } else {
-                let name = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
+                let name = path.to_string_lossy().replace('\\', "/");
                 out.0.insert(name, std::fs::read(&path).unwrap().into());
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut out = MemFiles::default();
-    add(&root.join("detections"), root, &mut out);
+    add(Path::new("detections"), &mut out);
     out
 }
 

@@ -140,7 +140,7 @@ impl Brokers {
                 let same = known && broken.keep_producer && p.incarnation == incarnation;
                 p.incarnation = incarnation;
                 p.seqs.clear();
-                if !same && !(known && broken.no_fence) {
+                if !(same || known && broken.no_fence) {
                     p.epoch += 1;
                 }
                 self.end(&id, false);
