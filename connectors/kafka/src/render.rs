@@ -54,17 +54,30 @@ impl Render {
         match record {
             Record::Alert(a) if self.only_new && a.change == Change::Update => Ok(()),
             Record::Rejected(r) => self.rejected(r, rows),
-            // Already text: not taken apart to be put together again.
-            Record::Event(e) if self.fields.is_none() && !matches!(self.key, Key::At(_)) => {
-                self.push(None, e.json.as_bytes(), e.pos, rows);
-                Ok(())
-            }
-            Record::Alert(a) => self.value(&a.to_json(), natural(&a.rule.id, &a.dedup), a.pos, rows),
-            Record::Match(m) => self.value(&m.to_json(), natural(&m.rule.id, &m.dedup), m.pos, rows),
-            Record::Event(e) => self.value(&record.to_json(), None, e.pos, rows),
-            Record::Signal(s) => self.value(&record.to_json(), None, s.pos, rows),
-            Record::Ledger(_) => self.value(&record.to_json(), None, Pos::default(), rows),
+            Record::Alert(a) => self.written(record, natural(&a.rule.id, &a.dedup), a.pos, rows),
+            Record::Match(m) => self.written(record, natural(&m.rule.id, &m.dedup), m.pos, rows),
+            Record::Event(e) => self.written(record, None, e.pos, rows),
+            Record::Signal(s) => self.written(record, None, s.pos, rows),
+            Record::Ledger(_) => self.written(record, None, Pos::default(), rows),
         }
+    }
+
+    /// The row of a record, without its JSON value unless the key is in it.
+    fn written(&mut self, record: &Record, natural: Option<String>, pos: Pos, rows: &mut Rows) -> Result<()> {
+        let key = match self.key {
+            Key::Natural => natural,
+            Key::None => None,
+            Key::At(_) => return self.value(&record.to_json(), natural, pos, rows),
+        };
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        match &self.fields {
+            Some(f) => f.write(record, &mut bytes)?,
+            None => record.write_json(&mut bytes)?,
+        }
+        self.push(key.as_deref().map(str::as_bytes), &bytes, pos, rows);
+        self.scratch = bytes;
+        Ok(())
     }
 
     fn value(&mut self, value: &J, natural: Option<String>, pos: Pos, rows: &mut Rows) -> Result<()> {

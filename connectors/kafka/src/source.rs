@@ -322,7 +322,7 @@ impl Source for KafkaSource {
         Ok(())
     }
 
-    fn finished(&mut self, splits: &[Split], bytes: u64) -> Result<()> {
+    fn finished(&mut self, splits: &[&Split], bytes: u64) -> Result<()> {
         let mut picture = self.shared.lock();
         let mut records = 0;
         for split in splits {

@@ -57,7 +57,7 @@ fn the_size_of_records_is_learnt() {
     let all = s.poll(Budget { bytes: 1 << 20, now_ms: 0 }).unwrap();
     assert_eq!(all.bytes, 1 << 20);
     for _ in 0..30 {
-        s.finished(&all.splits, 100 * 1024).unwrap(); // 1024 records
+        s.finished(&all.splits.iter().collect::<Vec<_>>(), 100 * 1024).unwrap(); // 1024 records
     }
     assert!(s.size >= 100 && s.size < 110, "{}", s.size);
     let more = s.poll(Budget { bytes: 1 << 20, now_ms: 0 }).unwrap();
@@ -148,7 +148,7 @@ fn lag_counts_what_no_sink_has_committed() {
     see(&mut s.shared.lock(), "a", 0, 0, 50);
     let splits = s.poll(Budget { bytes: 1 << 20, now_ms: 0 }).unwrap().splits;
     assert_eq!(s.lag(4000), [Lag { name: "a[0]".into(), records: 50, ms: 3000 }]);
-    s.finished(&splits, 50 * 1024).unwrap();
+    s.finished(&splits.iter().collect::<Vec<_>>(), 50 * 1024).unwrap();
     assert_eq!(s.lag(4000), [Lag { name: "a[0]".into(), records: 0, ms: 0 }]);
     assert_eq!(s.shared.lock().untold[&("a".into(), 0)], 50);
 }

@@ -316,12 +316,12 @@ fn the_group_shows_how_far_it_is() {
     let list = splits(&mut *s, 7 << 10, 10);
     assert_eq!(s.lag(0)[0].records, 10);
     let (first, rest) = list.split_first().unwrap();
-    s.finished(std::slice::from_ref(first), 100).unwrap();
+    s.finished(&[first], 100).unwrap();
     let (began, want) = (Instant::now(), Some(first.to as i64));
     while broker.describe_group(&group).unwrap().first().is_none_or(|l| l.current != want) {
         assert!(began.elapsed() < PATIENCE, "{:?}", broker.describe_group(&group));
     }
-    s.finished(rest, 100).unwrap();
+    s.finished(&rest.iter().collect::<Vec<_>>(), 100).unwrap();
     assert_eq!(s.lag(0)[0].records, 0);
     drop(s); // tells the rest
     let line = &broker.describe_group(&group).unwrap()[0];

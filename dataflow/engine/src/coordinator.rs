@@ -45,14 +45,14 @@ struct Flight {
     /// Its first input came at this time.
     since: Duration,
     bytes: u64,
-    splits: Vec<Split>,
+    record: Arc<EpochRecord>,
 }
 
 pub(crate) struct Coordinator<'a> {
     s: &'a Session<'a>,
     world: &'a World,
     sources: BTreeMap<Arc<str>, Box<dyn Source>>,
-    epochs: Sender<EpochRecord>,
+    epochs: Sender<Arc<EpochRecord>>,
     done: Receiver<Done>,
     wake: SyncActivator,
     /// Epoch of the last record handed out.
@@ -77,7 +77,7 @@ impl<'a> Coordinator<'a> {
         s: &'a Session<'a>,
         world: &'a World,
         sources: BTreeMap<Arc<str>, Box<dyn Source>>,
-        epochs: Sender<EpochRecord>,
+        epochs: Sender<Arc<EpochRecord>>,
         done: Receiver<Done>,
         wake: SyncActivator,
     ) -> Self {
@@ -270,7 +270,8 @@ impl<'a> Coordinator<'a> {
             let snapshot = Snapshot { since, now_ms: record.now_ms, sources: states, quarantined };
             self.snapshots.insert(record.epoch, snapshot);
         }
-        self.flight.insert(record.epoch, Flight { since, bytes, splits: record.splits.clone() });
+        let record = Arc::new(record);
+        self.flight.insert(record.epoch, Flight { since, bytes, record: record.clone() });
         self.show_flight();
         self.epochs.send(record).map_err(|_| "the workers are gone")?;
         let _ = self.wake.activate();
@@ -349,7 +350,7 @@ impl<'a> Coordinator<'a> {
             self.s.status.latency(self.world.ms_since(f.since));
             self.s.status.bytes.fetch_add(f.bytes, Relaxed);
             for (id, source) in &mut self.sources {
-                let splits: Vec<Split> = f.splits.iter().filter(|s| s.source == *id).cloned().collect();
+                let splits: Vec<&Split> = f.record.splits.iter().filter(|s| s.source == *id).collect();
                 if !splits.is_empty() {
                     source.finished(&splits, done.bytes.get(id).copied().unwrap_or(0))?;
                 }

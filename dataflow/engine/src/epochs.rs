@@ -2,6 +2,7 @@
 use crate::board::Board;
 use model::{Epoch, EpochRecord};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -13,7 +14,7 @@ use timely::scheduling::SyncActivator;
 
 /// What only worker 0 has: the end of the coordinator's channel, and where to leave the wake-up handle.
 pub(crate) struct Feed {
-    pub epochs: Receiver<EpochRecord>,
+    pub epochs: Receiver<Arc<EpochRecord>>,
     pub wake: Sender<SyncActivator>,
 }
 
@@ -36,7 +37,7 @@ pub(crate) fn epochs<'s>(
                 match feed.epochs.try_recv() {
                     Ok(record) => {
                         assert_eq!(record.epoch, *cap.time(), "epochs are dense");
-                        let text = serde_json::to_string(&record).expect("a record is plain data");
+                        let text = serde_json::to_string(&*record).expect("a record is plain data");
                         output.session(&*cap).give(text);
                         cap.downgrade(&(record.epoch + 1));
                     }

@@ -4,7 +4,11 @@
 //! else goes through the record's JSON form, which says the same (tested).
 use crate::path::{Path, Seg};
 use crate::{Alert, Problem, Record, Result, json, time};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Value as J, to_writer};
+use std::borrow::Cow;
 
 /// Parsed `fields` of a sink.
 pub struct Fields(Vec<Field>);
@@ -73,6 +77,44 @@ impl Fields {
     }
 }
 
+/// The members of a JSON object as their text: few of them are asked for, so none is made a value.
+#[derive(Default)]
+struct Members<'a>(Vec<(Key<'a>, &'a RawValue)>);
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Members<'a> {
+    /// Of an object's text; none of anything else.
+    fn of(text: &'a str) -> Members<'a> {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+    fn get(&self, member: &Seg) -> Option<&'a RawValue> {
+        let Seg::Key(name) = member else { return None };
+        self.0.iter().rfind(|(key, _)| key.0 == **name).map(|(_, text)| *text)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(Key<'de>, &'de RawValue)>;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::with_capacity(8);
+                while let Some(member) = map.next_entry()? {
+                    all.push(member);
+                }
+                Ok(all)
+            }
+        }
+        from.deserialize_map(Object).map(Members)
+    }
+}
+
 /// A path to one value.
 pub fn one_value(path: &str) -> Result<Path, String> {
     let path = Path::parse(path)?;
@@ -110,14 +152,23 @@ impl Field {
     }
 
     /// Plain values of an alert, as [`Alert::to_json`] names them. False: look at the whole.
-    fn alert(&self, a: &Alert, context: &mut Option<Option<J>>, out: &mut Vec<u8>) -> Result<bool> {
+    fn alert<'a>(&self, a: &'a Alert, context: &mut Option<Members<'a>>, out: &mut Vec<u8>) -> Result<bool> {
         let (Some(Seg::Key(root)), rest) = (self.path.0.first(), self.path.0.get(1..).unwrap_or_default()) else {
             return Ok(false);
         };
         if &**root == "alertContext" && !rest.is_empty() {
-            let parsed = context.get_or_insert_with(|| a.context.as_deref().and_then(|t| serde_json::from_str(t).ok()));
-            self.value(parsed.as_ref().and_then(|c| json::get(c, rest)), out)?;
-            return Ok(true);
+            let members = context.get_or_insert_with(|| Members::of(a.context.as_deref().unwrap_or_default()));
+            return match (members.get(&rest[0]), &rest[1..]) {
+                // As it was written, from a JSON value.
+                (Some(text), []) if !self.unix_ms => {
+                    out.extend_from_slice(text.get().as_bytes());
+                    Ok(true)
+                }
+                (text, deeper) => {
+                    let value: Option<J> = text.map(|t| serde_json::from_str(t.get())).transpose()?;
+                    self.value(value.as_ref().and_then(|v| json::get(v, deeper)), out).map(|()| true)
+                }
+            };
         }
         if !rest.is_empty() {
             return Ok(false);

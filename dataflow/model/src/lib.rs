@@ -8,6 +8,7 @@
 //! [`event::EventBatch`]es (raw bytes plus span columns), `detect` turns rows into [`record::Match`]es, and keyed
 //! operators turn those into [`record::Alert`]s.
 
+mod alert_row;
 pub mod codec;
 pub mod epoch;
 pub mod event;

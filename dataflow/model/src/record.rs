@@ -1,10 +1,12 @@
 //! What leaves the columns: matches, alerts, rejects and ledger rows. Few, owned, and able to cross workers.
+use crate::alert_row::AlertRow;
 use crate::key::key_hash;
 use crate::pos::Pos;
 use crate::severity::Severity;
-use crate::time;
+use crate::{Result, time};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as J, json};
+use serde_json::{Value as J, json, to_writer};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Anything that is exchanged by key or written by a record sink.
@@ -56,7 +58,7 @@ pub struct RuleMeta {
     /// `Tags`, sorted.
     pub tags: Vec<String>,
     /// `Reports` (name → sorted list).
-    pub reports: std::collections::BTreeMap<String, Vec<String>>,
+    pub reports: BTreeMap<String, Vec<String>>,
     /// `OutputIds`.
     pub output_ids: Vec<String>,
     /// Static `Description`.
@@ -299,6 +301,19 @@ impl Record {
             Record::Ledger(l) => serde_json::to_value(l).unwrap_or(J::Null),
         }
     }
+
+    /// Append the text of [`Record::to_json`], without the value where there is a shorter way.
+    pub fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Record::Alert(a) => to_writer(out, &AlertRow::of(a))?,
+            Record::Signal(s) => to_writer(out, s)?,
+            Record::Ledger(l) => to_writer(out, l)?,
+            // An event is not taken apart to be put together again.
+            Record::Event(e) => out.extend_from_slice(e.json.as_bytes()),
+            Record::Match(_) | Record::Rejected(_) => to_writer(out, &self.to_json())?,
+        }
+        Ok(())
+    }
 }
 
 fn object(text: &Option<String>) -> J {
@@ -365,31 +380,7 @@ impl Alert {
     /// Canonical alert JSON: Panther's notification plus counts, times and versions. Keys are always present, arrays
     /// and objects never null.
     pub fn to_json(&self) -> J {
-        json!({
-            "id": self.rule.id,
-            "alertId": self.id,
-            "change": self.change,
-            "type": self.type_name(),
-            "severity": self.severity,
-            "title": self.title,
-            "name": self.rule.name,
-            "createdAt": time::rfc3339_ms(self.created_ms),
-            "updatedAt": time::rfc3339_ms(self.updated_ms),
-            "firstEventTime": time::rfc3339_ms(self.first_event_ms),
-            "lastEventTime": time::rfc3339_ms(self.last_event_ms),
-            "count": self.event_count,
-            "dedup": self.dedup,
-            "alertContext": object(&self.context),
-            "description": self.description,
-            "reference": self.reference,
-            "runbook": self.runbook,
-            "tags": self.rule.tags,
-            "reports": self.rule.reports,
-            "logTypes": self.log_types,
-            "link": J::Null,
-            "version": self.rule.version,
-            "eventId": format!("{:032x}", self.pos.row_id()),
-        })
+        serde_json::to_value(AlertRow::of(self)).unwrap_or(J::Null)
     }
 }
 

@@ -111,7 +111,7 @@ pub trait Source: Send {
     /// Every sink has committed an epoch that held these splits (all of this source's splits of the epoch, in order);
     /// `bytes` were read for them. Called for replayed epochs too, so it may say a thing twice. Here a source tells
     /// the outside: offsets of a consumer group, messages of a queue. A failure to tell is not an error of the run.
-    fn finished(&mut self, _splits: &[Split], _bytes: u64) -> Result<()> {
+    fn finished(&mut self, _splits: &[&Split], _bytes: u64) -> Result<()> {
         Ok(())
     }
     /// A snapshot of everything up to here is durable; the source may forget what it needs only to replay earlier.

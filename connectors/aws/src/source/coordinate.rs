@@ -181,7 +181,7 @@ impl Source for ObjectSource {
         Ok(())
     }
 
-    fn finished(&mut self, splits: &[Split], _bytes: u64) -> Result<()> {
+    fn finished(&mut self, splits: &[&Split], _bytes: u64) -> Result<()> {
         for split in splits {
             let id = Detail::of(split)?.id();
             for message in self.open.remove(&id).unwrap_or_default() {

@@ -147,7 +147,7 @@ impl Rig {
     }
     fn finish(&mut self) {
         let log = std::mem::take(&mut self.log);
-        self.source.finished(&log, 0).unwrap();
+        self.source.finished(&log.iter().collect::<Vec<_>>(), 0).unwrap();
         self.log = log;
     }
     /// The next incarnation: from a snapshot of now, or from nothing and the log.

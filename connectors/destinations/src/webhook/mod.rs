@@ -236,7 +236,7 @@ impl Sink for Webhook {
             if let Record::Alert(a) = r
                 && self.wants(a)
             {
-                serde_json::to_writer(&mut self.staged, &a.to_json())?;
+                r.write_json(&mut self.staged)?;
                 self.staged.push(b'\n');
                 self.rows += 1;
             }

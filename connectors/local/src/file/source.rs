@@ -264,12 +264,15 @@ impl FileSource {
     }
 
     /// Next split of a partition, if something of it can be offered now.
-    fn offer(&mut self, p: u32, now_ms: i64) -> Result<Option<Split>> {
+    /// `looked`: the file that was found to be its partition's in this poll.
+    fn offer(&mut self, p: u32, now_ms: i64, looked: &mut Option<(u32, Arc<File>)>) -> Result<Option<Split>> {
         let (id, dir, follow, max_line) = (self.id.clone(), self.dir.clone(), self.follow, self.config.max_line as u64);
         let (pins, wanted) = (self.pins.clone(), self.config.stream);
         let part = self.part(p)?;
         let path = dir.join(&*part.at);
-        let opened = match pins.get(p).filter(|f| part.id.matches(f) && f.metadata().is_ok_and(|m| m.nlink() > 0)) {
+        let known = looked.take().filter(|(of, _)| *of == p).map(|(_, f)| f);
+        let pinned = || pins.get(p).filter(|f| part.id.matches(f) && f.metadata().is_ok_and(|m| m.nlink() > 0));
+        let opened = match known.or_else(pinned) {
             Some(f) => Ok(f),
             None => open_part(&path, &part.id),
         };
@@ -322,7 +325,8 @@ impl FileSource {
         (part.next, part.cut) = cut(&file, from, limit, max_line).map_err(at("read", &path))?;
         (detail.end, detail.cut) = (limit, part.cut);
         let to = part.next;
-        pins.add(p, file);
+        pins.add(p, file.clone());
+        *looked = Some((p, file));
         split(from, to, detail, &part.name).map(Some)
     }
 
@@ -415,12 +419,12 @@ impl Source for FileSource {
         if self.scan_due(budget.now_ms) {
             self.scan(budget.now_ms)?;
         }
-        let mut idle = 0;
+        let (mut idle, mut looked) = (0, None);
         while out.bytes < budget.bytes && idle == 0 {
             idle = 1;
             for p in self.order() {
                 while out.bytes < budget.bytes {
-                    let Some(split) = self.offer(p, budget.now_ms)? else {
+                    let Some(split) = self.offer(p, budget.now_ms, &mut looked)? else {
                         let part = self.part(p)?;
                         let waits = !part.done && part.size > part.next && (part.is_whole() || part.left);
                         if !waits {

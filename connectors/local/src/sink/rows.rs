@@ -34,9 +34,7 @@ impl Rows {
         }
         match (&self.fields, record) {
             (Some(f), r) => f.write(r, &mut self.bytes)?,
-            // Already text: an event is not taken apart to be put together again.
-            (None, Record::Event(e)) => self.bytes.extend_from_slice(e.json.as_bytes()),
-            (None, r) => serde_json::to_writer(&mut self.bytes, &r.to_json())?,
+            (None, r) => r.write_json(&mut self.bytes)?,
         }
         self.end();
         Ok(())
