@@ -1,4 +1,5 @@
 //! An alert as JSON, written from the alert itself.
+use crate::json::shallow;
 use crate::record::{Alert, Change};
 use crate::severity::Severity;
 use crate::time;
@@ -53,7 +54,7 @@ impl<'a> AlertRow<'a> {
             count: a.event_count,
             dedup: &a.dedup,
             // The text as it is: whoever made it wrote it from a JSON value.
-            alert_context: match a.context.as_deref().map(serde_json::from_str) {
+            alert_context: match a.context.as_deref().filter(|t| shallow(t)).map(serde_json::from_str) {
                 Some(Ok(context)) => context,
                 _ => nothing(),
             },
@@ -77,7 +78,7 @@ fn nothing() -> &'static RawValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Record, RuleMeta};
+    use crate::{Fields, Record, RuleMeta};
     use serde_json::json;
 
     #[test]
@@ -107,6 +108,20 @@ mod tests {
             let (mut bytes, whole) = (Vec::new(), a.to_json());
             assert_eq!(whole["alertContext"], value);
             Record::Alert(Box::new(a)).write_json(&mut bytes).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), whole.to_string());
+        }
+        // What can still be read is kept; what nobody could read back is not, and the alert stays whole.
+        for (levels, kept) in [(127, true), (128, false)] {
+            let nested = format!("{}1{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+            let a = alert(Some(&format!("{{\"a\":{nested}}}")));
+            let (mut bytes, whole) = (Vec::new(), a.to_json());
+            assert_eq!((&whole["dedup"], whole["alertContext"]["a"].is_array()), (&json!("root"), kept), "{levels}");
+            let fields = Fields::parse(&["a=alertContext.a[0]".to_string()]).unwrap();
+            let a = Record::Alert(Box::new(a));
+            fields.write(&a, &mut bytes).unwrap();
+            assert_eq!(bytes.starts_with(b"{\"a\":["), kept, "{levels}");
+            bytes.clear();
+            a.write_json(&mut bytes).unwrap();
             assert_eq!(String::from_utf8(bytes).unwrap(), whole.to_string());
         }
         let text = alert(None).to_json().to_string();

@@ -87,7 +87,7 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> Members<'a> {
     /// Of an object's text; none of anything else.
     fn of(text: &'a str) -> Members<'a> {
-        serde_json::from_str(text).unwrap_or_default()
+        if json::shallow(text) { serde_json::from_str(text).unwrap_or_default() } else { Members::default() }
     }
     fn get(&self, member: &Seg) -> Option<&'a RawValue> {
         let Seg::Key(name) = member else { return None };
@@ -165,7 +165,7 @@ impl Field {
                     Ok(true)
                 }
                 (text, deeper) => {
-                    let value: Option<J> = text.map(|t| serde_json::from_str(t.get())).transpose()?;
+                    let value: Option<J> = text.and_then(|t| serde_json::from_str(t.get()).ok());
                     self.value(value.as_ref().and_then(|v| json::get(v, deeper)), out).map(|()| true)
                 }
             };

@@ -15,6 +15,16 @@ pub fn get<'a>(root: &'a Value, path: &[Seg]) -> Option<&'a Value> {
     })
 }
 
+/// Levels of brackets from which on `serde_json` makes no value of a text.
+const TOO_DEEP: usize = 128;
+
+/// False if a text can be checked, but no value be made of it, because it is nested too deep. Few texts hold so many
+/// brackets at all; only those are tried.
+pub(crate) fn shallow(text: &str) -> bool {
+    let brackets = text.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
+    brackets < TOO_DEEP || serde_json::from_str::<Value>(text).is_ok()
+}
+
 /// Every value at a path, `[*]` expanded (nested arrays of hits are not flattened).
 pub fn get_all<'a>(root: &'a Value, path: &Path) -> Vec<&'a Value> {
     fn go<'a>(v: &'a Value, path: &[Seg], out: &mut Vec<&'a Value>) {
